@@ -1,0 +1,37 @@
+"""Ledgers: durable, ordered keys and values. Blocking; the core opens, uses and closes one in one thread."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+
+class Reader(Protocol):
+    """Reading, from a ledger or from a snapshot of one."""
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """The value of `key`, or None."""
+        ...
+
+    def scan(self, start: bytes, stop: bytes, /) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with ``start <= key < stop``, ascending by bytes."""
+        ...
+
+
+class Ledger(Reader, Protocol):
+    """An ``OSError`` from `write` means that nothing was written; the node then stops."""
+
+    def write(self, batch: Mapping[bytes, bytes | None], /) -> None:
+        """All of `batch` or nothing; None deletes. On disk when it returns, where the feature ``durable`` is declared."""
+        ...
+
+    def close(self) -> None:
+        """Release everything. A closed ledger is not used again."""
+        ...
+
+
+class HasSnapshot(Ledger, Protocol):
+    """Feature ``snapshot``."""
+
+    def snapshot(self) -> AbstractContextManager[Reader]:
+        """The present state, readable from another thread while writing goes on."""
+        ...

@@ -1,0 +1,217 @@
+"""What a plugin's hook returns: one frozen spec a kind, and the context its `open` is given.
+
+`open` is a plain function; heavy imports stand inside it. `config` is the operator's and may differ between nodes;
+`params` (consensus, scoring) are integers read from genesis and hashed into the protocol digest.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, cast
+
+import attrs
+from attrs import frozen
+
+if TYPE_CHECKING:
+    import click
+
+    from .consensus import Engine, Setup
+    from .encoder import Encoder
+    from .ledger import Ledger
+    from .scoring import ScoringRule
+    from .transport import Identity, Transport
+
+API_FLOOR: Final = 1
+API_CURRENT: Final = 1
+"""Plugin API versions this core speaks: the current one and the one before."""
+
+C = TypeVar("C")
+P = TypeVar("P")
+T = TypeVar("T")
+
+Need = Literal["network", "gpu", "identity"]
+Database = Literal["chain", "consensus"]
+Level = Literal["ok", "warn", "fail"]
+_NEEDS: Final = frozenset({"network", "gpu", "identity"})
+
+
+@frozen
+class Bounds:
+    """What `option` says of a setting: its help text, its bounds, and whether it is shown."""
+
+    help: str
+    min: int | float | None
+    max: int | float | None
+    secret: bool
+
+
+def option(
+    default: T,
+    help: str,  # noqa: A002  # the word an author expects
+    *,
+    min: int | float | None = None,  # noqa: A002
+    max: int | float | None = None,  # noqa: A002
+    secret: bool = False,
+) -> T:
+    """A setting with a default, a line of help and inclusive bounds. mypy reads it as the default."""
+    return cast(T, attrs.field(default=default, metadata={"soma": Bounds(help, min, max, secret)}))
+
+
+def required(type_: type[T], help: str, *, secret: bool = False) -> T:  # noqa: A002
+    """A setting without a default: the operator must give it."""
+    del type_
+    return cast(T, attrs.field(metadata={"soma": Bounds(help, None, None, secret)}))
+
+
+@frozen
+class NoConfig:
+    """A component without settings."""
+
+
+@frozen
+class NoParams:
+    """A rule without parameters."""
+
+
+@frozen
+class Context:
+    """What every component is given: its name, a directory of its own (mode 0700, kept) and a logger."""
+
+    name: str
+    directory: Path
+    log: logging.Logger
+
+
+@frozen
+class LedgerContext(Context):
+    """`database`: a ledger plugin is opened once for each, sharing nothing."""
+
+    database: Database
+
+
+@frozen
+class TransportContext(Context):
+    """`identity` proves who this node is; given only where the spec's `needs` has ``identity``."""
+
+    identity: "Identity"
+
+
+@frozen
+class EncoderContext(Context):
+    """`sign` signs a request under the domain ``soma/webhook``; None unless `needs` has ``identity``."""
+
+    sign: Callable[[bytes], bytes] | None = None
+
+
+def _known(kind: str, allowed: frozenset[str]) -> Callable[[Any], frozenset[Any]]:
+    def convert(values: Iterable[str]) -> frozenset[str]:
+        chosen = frozenset(values)
+        for value in sorted(chosen - allowed):
+            from difflib import get_close_matches  # only a mistake pays for it
+
+            close = get_close_matches(value, allowed, 1)
+            hint = f", did you mean {close[0]!r}?" if close else f", known are {', '.join(sorted(allowed)) or 'none'}"
+            raise ValueError(f"unknown {kind} {value!r}{hint}")
+        return chosen
+
+    return convert
+
+
+def _features(*names: str) -> Any:
+    return attrs.field(default=frozenset(), converter=_known("feature", frozenset(names)))
+
+
+@frozen(kw_only=True)
+class Spec(Generic[C]):
+    """Common to every kind. `api` is a literal: the API the plugin was written against, never `API_CURRENT`."""
+
+    api: int
+    config: type[C]
+    needs: frozenset[Need] = attrs.field(default=frozenset(), converter=_known("need", _NEEDS))
+
+
+@frozen(kw_only=True)
+class ConsensusSpec(Spec[C], Generic[C, P]):
+    """``open(config, params, setup)`` gives a pure engine; `rule_id` and `rule_version` go into the protocol digest."""
+
+    rule_id: str
+    rule_version: int
+    params: type[P]
+    open: Callable[[C, P, "Setup"], "Engine"]
+    features: frozenset[Literal["catch-up", "byzantine"]] = _features("catch-up", "byzantine")
+
+
+@frozen(kw_only=True)
+class ScoringSpec(Spec[NoConfig], Generic[P]):
+    """``open(params)`` gives a pure integer rule that draws, judges and pays; genesis chooses it."""
+
+    config: type[NoConfig] = NoConfig
+    rule_id: str
+    rule_version: int
+    params: type[P]
+    open: Callable[[P], "ScoringRule"]
+    features: frozenset[Literal["targets"]] = _features("targets")
+
+
+@frozen(kw_only=True)
+class LedgerSpec(Spec[C]):
+    """``open(config, context)`` gives a blocking store; the core opens, uses and closes it in one thread."""
+
+    open: Callable[[C, LedgerContext], "Ledger"]
+    features: frozenset[Literal["durable", "snapshot"]] = _features("durable", "snapshot")
+
+
+@frozen(kw_only=True)
+class EncoderSpec(Spec[C]):
+    """``open(config, context)`` gives a blocking encoder; the core runs it in a process of its own."""
+
+    open: Callable[[C, EncoderContext], "Encoder"]
+    features: frozenset[Literal["loss", "gradient", "export"]] = _features("loss", "gradient", "export")
+
+
+@frozen(kw_only=True)
+class TransportSpec(Spec[C]):
+    """``open(config, context)`` gives an async context manager on trio."""
+
+    open: Callable[[C, TransportContext], AbstractAsyncContextManager["Transport"]]
+    features: frozenset[Literal["gossip"]] = _features("gossip")
+
+
+@frozen(kw_only=True)
+class CommandSpec(Spec[NoConfig]):
+    """``command-export`` answers ``soma export``; `open` gives the click command."""
+
+    config: type[NoConfig] = NoConfig
+    open: Callable[[], "click.Command"]
+    features: frozenset[str] = _features()
+
+
+AnySpec = (
+    ConsensusSpec[Any, Any]
+    | TransportSpec[Any]
+    | LedgerSpec[Any]
+    | EncoderSpec[Any]
+    | ScoringSpec[Any]
+    | CommandSpec
+)
+
+SPECS: Final[Mapping[str, type[Any]]] = {
+    "consensus": ConsensusSpec,
+    "transport": TransportSpec,
+    "ledger": LedgerSpec,
+    "encoder": EncoderSpec,
+    "scoring": ScoringSpec,
+    "command": CommandSpec,
+}
+"""Kind of plugin → the spec its hook returns. A new kind is a line here, a hook, and a Protocol."""
+
+
+@frozen
+class Finding:
+    """One line of ``soma doctor``."""
+
+    level: Level
+    what: str
+    detail: str
+    fix: str = ""

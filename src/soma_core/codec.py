@@ -1,0 +1,93 @@
+"""The one encoding of every signed, hashed or stored value: deterministic CBOR (RFC 8949 section 4.2.1), strictly.
+
+A value has exactly one encoding. `decode` refuses every other: it caps size and depth, decodes, encodes again and
+compares. Allowed are integers within -2^64..2^64-1, byte strings, text (UTF-8), arrays, maps whose keys are all text or
+all unsigned integers, booleans and null. Floats, tags, indefinite lengths, duplicate or unsorted keys, longer than
+shortest integers and trailing bytes are refused. Rules E1 to E9 of ``specs/01-encoding.md``.
+"""
+
+from typing import Final, NoReturn
+
+import cbor2
+
+from .errors import DecodeError
+
+Value = None | bool | int | str | bytes | list["Value"] | dict[str, "Value"] | dict[int, "Value"]
+"""What `decode` returns. `encode` also takes tuples, as arrays."""
+
+MAX_SIZE: Final = 1 << 20
+"""Bytes. No message, transaction or record is larger; bulk payloads travel raw, in chunks."""
+MAX_DEPTH: Final = 16
+"""Nested arrays and maps. Deeper input is refused before it can exhaust a stack."""
+INT_MIN: Final = -(1 << 64)
+INT_MAX: Final = (1 << 64) - 1
+
+
+def encode(value: object) -> bytes:
+    """The one encoding of `value`. Raises `DecodeError` for a value that has none (a float, a tag, a mixed map)."""
+    _check(value, 0)
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(data: bytes, *, max_size: int = MAX_SIZE) -> Value:
+    """The value whose encoding is `data`.
+
+    Raises `DecodeError` if `data` is longer than `max_size` bytes, is not CBOR, or is not the deterministic encoding of
+    an allowed value. Time and memory are linear in `len(data)`.
+    """
+    if len(data) > max_size:
+        _refuse(f"{len(data)} bytes are more than the {max_size} allowed here")
+    try:
+        value = cbor2.loads(
+            data, max_depth=MAX_DEPTH + 1, allow_indefinite=False, allow_duplicate_keys=False, semantic_decoders=_NO_TAGS
+        )
+        _check(value, 0)
+        again = cbor2.dumps(value, canonical=True)
+    except DecodeError:
+        raise
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError) as error:
+        _refuse(f"not CBOR: {error}")
+    if again != data:
+        _refuse("not the deterministic encoding (order, length of integers, or trailing bytes)")
+    return value  # type: ignore[no-any-return]  # _check proved that it is a Value
+
+
+class _Refuse(dict[int, object]):
+    """A table of semantic decoders that holds a refusal for every tag."""
+
+    def __missing__(self, tag: int) -> object:
+        _refuse(f"tag {tag} is not allowed")
+
+    def get(self, tag: int, default: object = None) -> object:
+        _refuse(f"tag {tag} is not allowed")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise DecodeError(what, "send the deterministic encoding of specs/01-encoding.md")
+
+
+def _check(value: object, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        _refuse(f"nested more than {MAX_DEPTH} deep")
+    kind = type(value)
+    if kind is int:
+        if not INT_MIN <= value <= INT_MAX:  # type: ignore[operator]
+            _refuse("an integer outside -2^64..2^64-1; such numbers travel as byte strings")
+    elif kind is str:
+        if any("\ud800" <= c <= "\udfff" for c in value):  # type: ignore[attr-defined]
+            _refuse("text with a lone surrogate")
+    elif kind is list or kind is tuple:
+        for item in value:  # type: ignore[attr-defined]
+            _check(item, depth + 1)
+    elif kind is dict:
+        keys = list(value)  # type: ignore[call-overload]
+        if not (all(type(k) is str for k in keys) or all(type(k) is int and k >= 0 for k in keys)):
+            _refuse("a map whose keys are neither all text nor all unsigned integers")
+        for key, item in value.items():  # type: ignore[attr-defined]
+            _check(key, depth + 1)
+            _check(item, depth + 1)
+    elif value is not None and kind is not bool and kind is not bytes:
+        _refuse(f"a {kind.__name__} has no place in an encoding")
+
+
+_NO_TAGS = _Refuse()

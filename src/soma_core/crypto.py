@@ -1,6 +1,6 @@
 """Digests, keys and signatures, each bound to what it is for.
 
-One hash: BLAKE2b-256 whose ``person`` is a tag of `DOMAINS`. One signature: BIP-340 Schnorr over secp256k1, over a digest
+One hash: BLAKE2b-256 whose ``person`` is a tag of `DOMAINS`. One signature: BIP-340 Schnorr on secp256k1, of a digest
 that names domain, chain and epoch, so that a signature says what it signs and nothing else. Rules S1 to S8 of
 ``specs/02-signatures.md``.
 """
@@ -77,14 +77,14 @@ def verify(key: bytes, message_digest: bytes, signature: bytes) -> bool:
     if len(key) != KEY_SIZE or len(signature) != SIGNATURE_SIZE or len(message_digest) != DIGEST_SIZE:
         return False
     try:
-        return coincurve.PublicKeyXOnly(key).verify(signature, message_digest)
+        return bool(coincurve.PublicKeyXOnly(key).verify(signature, message_digest))
     except ValueError:
         return False
 
 
 @frozen(repr=False)
 class SecretKey:
-    """A secp256k1 secret. Lives in the signer process and in key files, nowhere else; its repr shows the public half."""
+    """A secp256k1 secret. Lives in the signer process and in key files; its repr shows the public half."""
 
     _secret: bytes = field()
 
@@ -93,7 +93,7 @@ class SecretKey:
         try:
             coincurve.PrivateKey(value)
         except ValueError as error:
-            raise KeyStoreError("these bytes are not a secp256k1 secret", "make a new key with `soma keys new`") from error
+            raise KeyStoreError("these bytes are no secp256k1 secret", "make a key with `soma keys new`") from error
 
     @classmethod
     def generate(cls) -> "SecretKey":
@@ -103,11 +103,11 @@ class SecretKey:
     @property
     def public(self) -> bytes:
         """The 32-byte x-only public key."""
-        return coincurve.PublicKeyXOnly.from_secret(self._secret).format()
+        return bytes(coincurve.PublicKeyXOnly.from_secret(self._secret).format())
 
     def sign(self, message_digest: bytes) -> bytes:
         """The 64-byte BIP-340 signature of a 32-byte digest."""
-        return coincurve.PrivateKey(self._secret).sign_schnorr(message_digest)
+        return bytes(coincurve.PrivateKey(self._secret).sign_schnorr(message_digest))
 
     def derive(self, domain: str, *parts: bytes) -> bytes:
         """32 secret bytes for another use, by hashing (never by signing) the secret under `domain`."""

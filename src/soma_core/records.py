@@ -118,9 +118,7 @@ def _optional(value: Any, cls: Any) -> Any:
 
 
 def _record(cls: type[Any]) -> Callable[[Any, Any], Any]:
-    build = make_dict_structure_fn(
-        cls, _converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=False
-    )
+    build = make_dict_structure_fn(cls, _converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=False)
     wanted = {a.name for a in attrs.fields(cls)}
 
     def hook(value: Any, kind: Any) -> Any:

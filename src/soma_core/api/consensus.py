@@ -1,6 +1,6 @@
 """Consensus: bytes in, the same bytes in one order out, everywhere. A pure engine; the node drives it.
 
-The engine never does I/O, reads no clock and draws no randomness: `step` gets an event and the time and returns actions.
+The engine does no I/O, reads no clock and draws no randomness: `step` gets an event and the time, and returns actions.
 An engine answers an event it does not know with no action, so events may be added.
 """
 
@@ -199,7 +199,7 @@ class Sign:
 
 @frozen
 class Persist:
-    """Write `batch` (None deletes) atomically. Barriers count 1, 2, 3 …"""
+    """Write `batch` (None deletes) atomically. Barriers count up from 1."""
 
     barrier: int
     batch: Mapping[bytes, bytes | None] = field(hash=False)

@@ -21,7 +21,7 @@ class Ledger(Reader, Protocol):
     """An ``OSError`` from `write` means that nothing was written; the node then stops."""
 
     def write(self, batch: Mapping[bytes, bytes | None], /) -> None:
-        """All of `batch` or nothing; None deletes. On disk when it returns, where the feature ``durable`` is declared."""
+        """All of `batch` or nothing; None deletes. With the feature ``durable`` it is on disk when this returns."""
         ...
 
     def close(self) -> None:

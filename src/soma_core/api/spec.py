@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 import attrs
 from attrs import frozen
@@ -50,18 +50,19 @@ def option(
     default: T,
     help: str,  # noqa: A002  # the word an author expects
     *,
-    min: int | float | None = None,  # noqa: A002
-    max: int | float | None = None,  # noqa: A002
+    min: float | None = None,  # noqa: A002
+    max: float | None = None,  # noqa: A002
     secret: bool = False,
 ) -> T:
     """A setting with a default, a line of help and inclusive bounds. mypy reads it as the default."""
-    return cast(T, attrs.field(default=default, metadata={"soma": Bounds(help, min, max, secret)}))
+    return attrs.field(default=default, metadata={"soma": Bounds(help, min, max, secret)})
 
 
 def required(type_: type[T], help: str, *, secret: bool = False) -> T:  # noqa: A002
     """A setting without a default: the operator must give it."""
     del type_
-    return cast(T, attrs.field(metadata={"soma": Bounds(help, None, None, secret)}))
+    setting: T = attrs.field(metadata={"soma": Bounds(help, None, None, secret)})
+    return setting
 
 
 @frozen
@@ -118,6 +119,10 @@ def _known(kind: str, allowed: frozenset[str]) -> Callable[[Any], frozenset[Any]
     return convert
 
 
+def _to_needs(values: Iterable[Need]) -> frozenset[Need]:
+    return _known("need", _NEEDS)(values)
+
+
 def _features(*names: str) -> Any:
     return attrs.field(default=frozenset(), converter=_known("feature", frozenset(names)))
 
@@ -128,7 +133,7 @@ class Spec(Generic[C]):
 
     api: int
     config: type[C]
-    needs: frozenset[Need] = attrs.field(default=frozenset(), converter=_known("need", _NEEDS))
+    needs: frozenset[Need] = attrs.field(default=frozenset(), converter=_to_needs)
 
 
 @frozen(kw_only=True)
@@ -188,12 +193,7 @@ class CommandSpec(Spec[NoConfig]):
 
 
 AnySpec = (
-    ConsensusSpec[Any, Any]
-    | TransportSpec[Any]
-    | LedgerSpec[Any]
-    | EncoderSpec[Any]
-    | ScoringSpec[Any]
-    | CommandSpec
+    ConsensusSpec[Any, Any] | TransportSpec[Any] | LedgerSpec[Any] | EncoderSpec[Any] | ScoringSpec[Any] | CommandSpec
 )
 
 SPECS: Final[Mapping[str, type[Any]]] = {

@@ -1,6 +1,6 @@
 """Transports: authenticated connections that carry messages on named channels. Async, on trio.
 
-Queues, heartbeats, requests, reconnecting and newest-wins are not a transport's business: `soma_core.net` has them once.
+Queues, heartbeats, requests, reconnecting and newest-wins are not a transport's: `soma_core.net` has them, once.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,100 @@
+"""The ledger's rules: a pure state machine on integers, without I/O, clock or threads.
+
+One file a subject; `machine` joins them. A node needs `found`, `apply`, what they return, and the actions it sends.
+"""
+
+from .accounts import ACCOUNTS, Account, Transfer, account_of
+from .encoders import ENCODERS, RegisterEncoder
+from .epochs import EPOCH
+from .events import (
+    DataWanted,
+    EpochBegan,
+    Event,
+    JobChanged,
+    RevealsOpen,
+    Settled,
+    ShardDrawn,
+    TransactionDone,
+)
+from .execution import Refusal
+from .jobs import (
+    AttestData,
+    CommitEmbedding,
+    ReportUnavailable,
+    RequestEmbedding,
+    RevealEmbedding,
+    commitment,
+    job_key,
+    price,
+)
+from .machine import Applied, Tip, apply, examine, found, money_in
+from .pools import POOLS
+from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
+from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
+from .settlement import DONE
+from .shards import JOBS, Job
+from .state import STATE_CEILING, STATE_FLOOR, State
+from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
+from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
+
+__all__ = [
+    "ACCOUNTS",
+    "BEACON",
+    "DONE",
+    "ENCODERS",
+    "EPOCH",
+    "JOBS",
+    "MAX_TRANSACTION",
+    "POOLS",
+    "STATE_CEILING",
+    "STATE_FLOOR",
+    "VALIDATORS",
+    "WINDOW",
+    "Account",
+    "Applied",
+    "AttestData",
+    "Checkpoint",
+    "CommitEmbedding",
+    "CommitRecord",
+    "DataWanted",
+    "EpochBegan",
+    "Event",
+    "Job",
+    "JobChanged",
+    "JobReceipt",
+    "ReceiptFile",
+    "RecordSignature",
+    "Refusal",
+    "RegisterEncoder",
+    "ReportUnavailable",
+    "RequestEmbedding",
+    "RevealEmbedding",
+    "RevealsOpen",
+    "Settled",
+    "ShardDrawn",
+    "SignedTransaction",
+    "State",
+    "System",
+    "Tip",
+    "Transaction",
+    "TransactionDone",
+    "TransactionReceipt",
+    "Transfer",
+    "account_of",
+    "apply",
+    "check_checkpoint",
+    "commitment",
+    "committee",
+    "examine",
+    "found",
+    "job_key",
+    "leaf_hash",
+    "money_in",
+    "parse_wire",
+    "price",
+    "proof",
+    "quorum",
+    "record_digest",
+    "unsigned_bytes",
+    "verify_receipt",
+]

@@ -1,0 +1,124 @@
+"""Encoders: the registry of who may be drawn, with stakes (rules N1 to N6, ``specs/15-encoders.md``)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import evolve, frozen
+
+from soma_core.genesis import SUPPLY_MOST
+from soma_core.records import octets, text, uint
+
+from .accounts import take
+from .execution import Execution, Handler, Refusal
+from .pools import add_to_pools
+from .state import State, Table
+
+OPAQUE: Final = "opaque"
+"""The architecture of encoders without a byte likelihood, or that nobody can run again."""
+GATE_LEAST: Final = -(1 << 16)
+GATE_GENESIS: Final = 2 << 16
+"""Q16 bits: genesis weights start open, later ones on probation at 0."""
+
+
+@frozen(kw_only=True)
+class Encoder:
+    """`registered`: order of these weights' registration. `gate`: running mean, Q16. `since`: first epoch of draws."""
+
+    name: str = text()
+    stake: int = uint(most=SUPPLY_MOST)
+    weights: bytes = octets(most=32)
+    frame: bytes = octets(most=32)
+    architecture: str = text()
+    registered: int = uint()
+    gate: int = uint(least=GATE_LEAST, most=3 << 16, default=0)
+    since: int = uint()
+    won: int = uint(default=0)
+
+
+@frozen
+class Registry:
+    """How many weights were ever registered."""
+
+    count: int = uint(default=0)
+
+
+@frozen
+class Name:
+    """Who holds an encoder name."""
+
+    address: bytes = octets(32)
+
+
+ENCODERS: Final = Table("encoder", 0x18, Encoder, lambda e: e.stake)
+REGISTRY: Final = Table("encoder registry", 0x19, Registry)
+NAMES: Final = Table("encoder name", 0x1A, Name)
+
+
+def enrol(state: State, address: bytes, encoder: Encoder) -> None:
+    """Add an encoder whose stake was taken elsewhere; it gets the next registration number."""
+    count = state.need(REGISTRY).count
+    state.put(ENCODERS, address, evolve(encoder, registered=count))
+    state.put(NAMES, encoder.name.encode(), Name(address))
+    state.put(REGISTRY, b"", Registry(count + 1))
+
+
+def candidates(run: Execution) -> list[tuple[bytes, Encoder]]:
+    """Who may be drawn in this epoch, by address."""
+    return [
+        (address, encoder)
+        for address, encoder in run.state.scan(ENCODERS)
+        if encoder.since <= run.epoch and encoder.stake >= run.parameters.encoder_stake
+    ]
+
+
+def cut_stake(run: Execution, address: bytes, amount: int) -> int:
+    """Move up to `amount` of a stake to the treasury. Returns what was moved."""
+    encoder = run.state.need(ENCODERS, address)
+    moved = min(amount, encoder.stake)
+    run.state.put(ENCODERS, address, evolve(encoder, stake=encoder.stake - moved))
+    add_to_pools(run.state, treasury=moved)
+    return moved
+
+
+@frozen(kw_only=True)
+class RegisterEncoder:
+    """Register the sender's encoder with `stake` shannons of its balance. Digests are 32 bytes, or empty if opaque."""
+
+    name: str = text(most=32)
+    stake: int = uint(most=SUPPLY_MOST)
+    weights: bytes = octets(most=32)
+    frame: bytes = octets(most=32)
+    architecture: str = text(most=32)
+
+
+def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
+    least = run.parameters.encoder_stake
+    if run.state.get(ENCODERS, sender) is not None:
+        raise Refusal("exists", "this account has an encoder already")
+    if not action.name.isidentifier() or not action.name.isascii():
+        raise Refusal("name", f"{action.name!r} is no name: ASCII letters, digits and _ are allowed")
+    if run.state.get(NAMES, action.name.encode()) is not None:
+        raise Refusal("name", f"the name {action.name} is taken")
+    if action.architecture not in (*run.genesis.architectures, OPAQUE):
+        raise Refusal("architecture", f"{action.architecture!r} is not one of {', '.join(run.genesis.architectures)}")
+    if action.architecture != OPAQUE and (len(action.weights) != 32 or len(action.frame) != 32):
+        raise Refusal("weights", "an encoder that can be audited names its weights and its frame map by digest")
+    if action.stake < least:
+        raise Refusal("stake", f"a stake of {action.stake} shannons is below the least, {least}")
+    take(run.state, sender, action.stake, "the stake")
+    enrol(
+        run.state,
+        sender,
+        Encoder(
+            name=action.name,
+            stake=action.stake,
+            weights=action.weights,
+            frame=action.frame,
+            architecture=action.architecture,
+            registered=0,
+            since=run.epoch + 1,
+        ),
+    )
+
+
+ACTIONS: Final[Mapping[str, Handler]] = {"register_encoder": Handler(RegisterEncoder, _register)}

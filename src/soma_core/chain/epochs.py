@@ -1,0 +1,85 @@
+"""Epochs: what happens at their boundary, and the money that is made there (rules P1 to P6, ``specs/18-epochs.md``)."""
+
+from typing import Final
+
+from attrs import evolve, frozen
+
+from soma_core.records import uint
+
+from .accounts import pay
+from .encoders import ENCODERS
+from .events import EpochBegan
+from .execution import BASIS, Execution
+from .pools import POOLS, add_to_pools
+from .state import Table
+from .validators import committee
+
+
+@frozen(kw_only=True)
+class Epoch:
+    """`start` in ms. `first_round`: the consensus round before the epoch's first; `first_index`: its first commit."""
+
+    number: int = uint()
+    start: int = uint()
+    first_round: int = uint()
+    first_index: int = uint()
+
+
+EPOCH: Final = Table("epoch", 0x12, Epoch)
+
+
+def is_over(run: Execution) -> bool:
+    """Whether the epoch ends with this commit. After a long silence one long epoch ends, not many."""
+    return run.time >= run.state.need(EPOCH).start + run.parameters.epoch_ms
+
+
+def begin_next(run: Execution, round_: int) -> None:
+    """Number and time of the next epoch."""
+    epoch = run.state.need(EPOCH)
+    run.state.put(
+        EPOCH,
+        b"",
+        Epoch(number=epoch.number + 1, start=run.time, first_round=round_, first_index=run.index + 1),
+    )
+    run.events.append(EpochBegan(epoch.number + 1))
+
+
+def on_epoch(run: Execution) -> None:
+    """Make this epoch's money and share it out: first the embed winners, then the validators; the rest is treasury.
+
+    The targets' share is not made while the network has no targets: never is more emitted than somebody gets.
+    """
+    p = run.parameters
+    emission = min(p.emission, max(0, p.supply_limit - run.genesis.supply - run.state.need(POOLS).emitted))
+    embed = emission * p.emission_embed // BASIS
+    validators = emission * p.emission_validators // BASIS
+    treasury = emission * p.emission_treasury // BASIS
+    add_to_pools(run.state, validators=validators, emitted=embed + validators + treasury)
+    treasury += _share_with_winners(run, embed)
+    add_to_pools(run.state, treasury=treasury)
+    _share_with_validators(run)
+
+
+def _share_with_winners(run: Execution, amount: int) -> int:
+    """Share `amount` by jobs won in the epoch; returns what nobody got."""
+    winners = [(address, encoder) for address, encoder in run.state.scan(ENCODERS) if encoder.won]
+    total = sum(encoder.won for _, encoder in winners)
+    left = amount
+    for address, encoder in winners:
+        share = amount * encoder.won // total
+        pay(run.state, address, share)
+        left -= share
+        run.state.put(ENCODERS, address, evolve(encoder, won=0))
+    return left
+
+
+def _share_with_validators(run: Execution) -> None:
+    pools = run.state.need(POOLS)
+    validators = committee(run.state)
+    total = sum(validator.power for validator in validators)
+    left = pools.validators
+    for validator in validators:
+        share = pools.validators * validator.power // total
+        pay(run.state, validator.account, share)
+        left -= share
+    run.state.put(POOLS, b"", evolve(pools, validators=0, treasury=pools.treasury + left))

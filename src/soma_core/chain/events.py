@@ -1,0 +1,69 @@
+"""What the chain tells the node that runs it. Events carry facts of applied commits and decide nothing."""
+
+from attrs import frozen
+
+
+@frozen
+class TransactionDone:
+    """A transaction was applied, failed (its fee is gone) or skipped (nothing changed). `code` is "" if applied."""
+
+    id: bytes
+    outcome: str
+    code: str
+    text: str
+
+
+@frozen
+class JobChanged:
+    """A job reached a new stage."""
+
+    job: bytes
+    stage: str
+
+
+@frozen
+class DataWanted:
+    """A job waits for validators to say that they hold its data."""
+
+    job: bytes
+    blob: bytes
+    size: int
+    requester: bytes
+
+
+@frozen
+class ShardDrawn:
+    """These encoders (addresses, in draw order) shall answer `job` until `deadline`, ms."""
+
+    job: bytes
+    blob: bytes
+    size: int
+    encoders: tuple[bytes, ...]
+    deadline: int
+
+
+@frozen
+class RevealsOpen:
+    """The answers to `job` are sealed; their makers reveal them until `deadline`, ms."""
+
+    job: bytes
+    deadline: int
+
+
+@frozen
+class Settled:
+    """A job is over, one way or the other; `receipt` is its encoded receipt."""
+
+    job: bytes
+    outcome: str
+    receipt: bytes
+
+
+@frozen
+class EpochBegan:
+    """A new epoch."""
+
+    number: int
+
+
+Event = TransactionDone | JobChanged | DataWanted | ShardDrawn | RevealsOpen | Settled | EpochBegan

@@ -1,0 +1,265 @@
+"""The chain as one pure function: a commit applied to a state gives a record, receipts, events and changes.
+
+`SUBJECTS` joins the subjects' actions and `TABLES` their records; a new subject is a new file and a line in each. A
+commit is applied in this order (rule C3): beacon, system items, transactions in order, jobs, the epoch's boundary.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from soma_core import codec
+from soma_core.api import Commit, Reader, ScoringRule
+from soma_core.crypto import ZERO_DIGEST, digest
+from soma_core.errors import CorruptionError, DecodeError
+from soma_core.genesis import Genesis
+from soma_core.records import octets, pack, structure, uint
+
+from . import accounts, encoders, epochs, jobs, pools, settlement, shards, validators
+from .events import Event, TransactionDone
+from .execution import Execution, Handler, Refusal
+from .lthash import EMPTY, SIZE, state_digest, updated
+from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_hash, record_digest, root
+from .state import State, Table, read_record
+from .transactions import SignedTransaction, parse
+
+SUBJECTS: Final = (accounts, encoders, jobs)
+ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
+
+
+@frozen(kw_only=True)
+class Tip:
+    """Where a chain stands, kept beside the state and written with it: what the next commit builds on.
+
+    `index`, `record`, `time` (ms), `epoch`: of the last record and its digest. `lthash`: the state sum, 2048 bytes.
+    """
+
+    index: int = uint()
+    record: bytes = octets(32)
+    time: int = uint()
+    epoch: int = uint()
+    lthash: bytes = octets(SIZE)
+
+
+TABLES: Final[Sequence[Table[Any]]] = (
+    pools.POOLS,
+    accounts.ACCOUNTS,
+    epochs.EPOCH,
+    validators.VALIDATORS,
+    validators.BEACON,
+    validators.TALLIES,
+    encoders.ENCODERS,
+    encoders.REGISTRY,
+    encoders.NAMES,
+    shards.JOBS,
+    settlement.DONE,
+    settlement.SETTLED,
+    settlement.SETTLED_COUNT,
+)
+_BY_PREFIX: Final = {table.prefix: table for table in TABLES}
+
+Changes = Mapping[bytes, tuple[bytes | None, bytes | None]]
+"""Ledger key → (value before, value now)."""
+
+
+@frozen(kw_only=True)
+class Applied:
+    """What applying a commit came to. `changes`: ledger key → (value before, now)."""
+
+    record: CommitRecord
+    tip: Tip
+    receipts: tuple[bytes, ...]
+    events: tuple[Event, ...]
+    changes: Changes
+
+
+def found(genesis: Genesis, view: Reader) -> Applied:
+    """The state of a network that has applied nothing: record 0, on an empty `view`."""
+    state = State(view)
+    state.put(pools.POOLS, b"", pools.Pools())
+    state.put(encoders.REGISTRY, b"", encoders.Registry())
+    state.put(settlement.SETTLED_COUNT, b"", settlement.SettledCount())
+    state.put(epochs.EPOCH, b"", epochs.Epoch(number=0, start=genesis.time, first_round=0, first_index=1))
+    state.put(validators.BEACON, b"", validators.Beacon(digest("soma/beacon", genesis.chain), 0))
+    for allocation in genesis.allocations:
+        accounts.pay(state, allocation.address, allocation.balance)
+    for place, v in enumerate(genesis.validators):
+        member = validators.Validator(name=v.name, key=v.key, account=v.account, power=v.power)
+        state.put(validators.VALIDATORS, validators.place_key(place), member)
+    for e in genesis.encoders:
+        encoder = encoders.Encoder(
+            name=e.name,
+            stake=e.stake,
+            weights=e.weights,
+            frame=e.frame,
+            architecture=e.architecture,
+            registered=0,
+            gate=encoders.GATE_GENESIS,
+            since=0,
+        )
+        encoders.enrol(state, e.account, encoder)
+    before = Tip(index=0, record=ZERO_DIGEST, time=genesis.time, epoch=0, lthash=EMPTY)
+    return _conclude(genesis, state, before, 0, genesis.chain, genesis.time, [], [])
+
+
+def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: Commit) -> Applied:
+    """Apply the next commit to the state in `view`, which stands at `tip`.
+
+    Pure: `view` is only read. Items that are no valid transactions change nothing. Raises `CorruptionError` if the
+    commit is not the next one or if the rules would make or lose money: the node stops before it writes.
+    """
+    if commit.index != tip.index + 1:
+        raise CorruptionError(f"commit {commit.index} follows {tip.index}", "restart the node; it resumes in order")
+    state = State(view)
+    epoch = state.need(epochs.EPOCH)
+    run = Execution(genesis, rule, state, commit.index, max(commit.time, tip.time), epoch.number)
+    open_before = dict(state.scan(shards.JOBS))
+    validators.open_tally(run, tip.index, tip.epoch, tip.record)
+    leader = _system(commit.leader_system)
+    mixed = validators.mix_link(run, commit, epoch.first_round, leader.link if leader else None)
+    for author, payload in ((commit.leader, commit.leader_system), *commit.items):
+        _item(run, author, payload)
+    jobs.advance(run, commit.leader, mixed=mixed, open_before=open_before)
+    if epochs.is_over(run):
+        epochs.on_epoch(run)
+        validators.on_epoch(run)
+        epochs.begin_next(run, commit.round)
+    return _conclude(genesis, state, tip, commit.index, commit.digest, run.time, run.receipts, run.events, run.epoch)
+
+
+def money_in(entries: Sequence[tuple[bytes, bytes | None]]) -> int:
+    """Shannons that state `entries` (ledger key, value) hold."""
+    total = 0
+    for key, value in entries:
+        if value is not None:
+            table = _BY_PREFIX[key[0]]
+            total += table.money(read_record(table, value))
+    return total
+
+
+def _conclude(
+    genesis: Genesis,
+    state: State,
+    tip: Tip,
+    index: int,
+    commit: bytes,
+    time: int,
+    receipts: list[bytes],
+    events: list[Event],
+    epoch: int = 0,
+) -> Applied:
+    changes = state.changes()
+    _check_supply(genesis, changes, index)
+    lthash = updated(tip.lthash, changes)
+    record = CommitRecord(
+        index=index,
+        previous=tip.record,
+        commit=commit,
+        time=time,
+        epoch=epoch,
+        receipts=root([leaf_hash(receipt) for receipt in receipts]),
+        state=state_digest(lthash),
+        committee=committee_digest([(v.key, v.power) for v in validators.committee(state)]),
+    )
+    return Applied(
+        record=record,
+        tip=Tip(index=index, record=record_digest(record), time=time, epoch=epoch, lthash=lthash),
+        receipts=tuple(receipts),
+        events=tuple(events),
+        changes=changes,
+    )
+
+
+def _check_supply(genesis: Genesis, changes: Changes, index: int) -> None:
+    """What the changed records hold may differ from what they held only by what was emitted (rule M1)."""
+    before = money_in([(key, old) for key, (old, _) in changes.items()])
+    now = money_in([(key, new) for key, (_, new) in changes.items()])
+    made = genesis.supply if index == 0 else _emitted(changes)
+    if now - before != made:
+        raise CorruptionError(
+            f"commit {index} would change the supply by {now - before} shannons instead of {made}",
+            "the node stopped before it wrote; report this with the commit's index",
+        )
+
+
+def _emitted(changes: Changes) -> int:
+    change = changes.get(pools.POOLS.key())
+    if change is None or change[0] is None or change[1] is None:
+        return 0
+    old, new = (read_record(pools.POOLS, data) for data in change if data)
+    return new.emitted - old.emitted
+
+
+def _item(run: Execution, author: int, payload: bytes) -> None:
+    """One ordered item: an array is a transaction, a map is a validator's system item; anything else is nothing."""
+    try:
+        value = codec.decode(payload)
+        if isinstance(value, dict):
+            system = structure(validators.System, value)
+            validators.note_anchors(run, author, system)
+            validators.tally(run, author, system)
+        else:
+            _transact(run, parse(value))
+    except DecodeError:
+        return
+
+
+def _system(payload: bytes) -> validators.System | None:
+    try:
+        return structure(validators.System, codec.decode(payload))
+    except DecodeError:
+        return None
+
+
+def _transact(run: Execution, signed: SignedTransaction) -> None:
+    t = signed.transaction
+    skipped = accounts.admission(run, signed)
+    if skipped is None and not signed.signature_holds():
+        skipped = Refusal("signature", "the signature does not fit")
+    if skipped is not None:
+        run.events.append(TransactionDone(signed.id, "skipped", skipped.code, skipped.text))
+        return
+    accounts.charge(run, signed)
+    code = text = ""
+    mark = len(run.events), len(run.receipts)
+    try:
+        with run.state.attempt():
+            _perform(run, signed)
+    except Refusal as refusal:
+        code, text = refusal.code, refusal.text
+        del run.events[mark[0] :], run.receipts[mark[1] :]
+    receipt = TransactionReceipt(id=signed.id, sender=t.sender, sequence=t.sequence, fee=t.fee, code=code)
+    run.receipts.append(pack(receipt))
+    run.events.append(TransactionDone(signed.id, "failed" if code else "applied", code, text))
+
+
+def examine(genesis: Genesis, view: Reader, epoch: int, time: int, signed: SignedTransaction) -> Refusal | None:
+    """Why a node would not pass `signed` on: it would be skipped, or its action is none. Signatures are not checked."""
+    # The scoring rule is not needed to look; nothing below `advance` draws or settles.
+    state = State(view)
+    t = signed.transaction
+    run = Execution(genesis, None, state, 0, time, epoch)  # type: ignore[arg-type]
+    refused = accounts.admission(run, signed)
+    if refused is not None:
+        return refused
+    try:
+        _action(t.kind, t.action)
+    except Refusal as refusal:
+        return refusal
+    return None
+
+
+def _action(kind: str, action: object) -> tuple[Handler, Any]:
+    handler = ACTIONS.get(kind)
+    if handler is None:
+        raise Refusal("kind", f"there is no action {kind!r}; there are {', '.join(sorted(ACTIONS))}")
+    try:
+        return handler, structure(handler.record, action)
+    except DecodeError as error:
+        raise Refusal("action", error.what) from error
+
+
+def _perform(run: Execution, signed: SignedTransaction) -> None:
+    handler, action = _action(signed.transaction.kind, signed.transaction.action)
+    handler.run(run, signed.transaction.sender, action)

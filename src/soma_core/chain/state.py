@@ -1,0 +1,136 @@
+"""The chain's state: typed keys to records, with every change journalled.
+
+A `Table` gives a subject's records a prefix, a class, and what money each of them holds. A `State` reads a ledger and
+keeps what changed in memory; the node writes all of it in one batch with the commit. Money is never counted on the
+side: the supply check adds up what the changed records themselves hold, before and after.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Generic, TypeVar
+
+from attrs import frozen
+
+from soma_core.api import Reader
+from soma_core.errors import CorruptionError, DecodeError
+from soma_core.records import pack, unpack
+
+R = TypeVar("R")
+
+
+def _nothing(_record: Any) -> int:
+    return 0
+
+
+@frozen(eq=False)
+class Table(Generic[R]):
+    """Records of one kind. `prefix`: one byte, listed in ``specs/11-state.md``. `money`: shannons a record holds."""
+
+    name: str
+    prefix: int
+    record: type[R]
+    money: Callable[[R], int] = _nothing
+
+    def key(self, part: bytes = b"") -> bytes:
+        """The ledger key of the record named `part`."""
+        return bytes([self.prefix]) + part
+
+
+STATE_FLOOR: Final = b"\x01"
+STATE_CEILING: Final = b"\x80"
+"""State keys lie between these; the node keeps its own records from `STATE_CEILING` on."""
+
+
+class State:
+    """Records over a `Reader`, with what was changed since kept in `changes`."""
+
+    def __init__(self, view: Reader) -> None:
+        self._view = view
+        self._before: dict[bytes, bytes | None] = {}
+        self._now: dict[bytes, bytes | None] = {}
+        self._undo: list[tuple[bytes, bytes | None, bool]] | None = None
+
+    def get(self, table: Table[R], part: bytes = b"") -> R | None:
+        """The record, or None."""
+        data = self._bytes(table.key(part))
+        return None if data is None else read_record(table, data)
+
+    def need(self, table: Table[R], part: bytes = b"") -> R:
+        """The record, which the rules say exists. Raises `CorruptionError` if it does not."""
+        record = self.get(table, part)
+        if record is None:
+            raise CorruptionError(
+                f"the state has no {table.name} {part.hex()}",
+                "restore a backup or synchronise into a new data directory",
+            )
+        return record
+
+    def put(self, table: Table[R], part: bytes, record: R) -> None:
+        """Set the record."""
+        self._set(table.key(part), pack(record))
+
+    def delete(self, table: Table[R], part: bytes) -> None:
+        """Remove the record, if there is one."""
+        self._set(table.key(part), None)
+
+    def scan(self, table: Table[R], start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, R]]:
+        """Pairs of name and record, ascending, from `start` until before `stop` (None: the table's end).
+
+        The pairs are those at the time of the call: changes made while iterating are not seen.
+        """
+        low = table.key(start)
+        high = bytes([table.prefix + 1]) if stop is None else table.key(stop)
+        found = dict(self._view.scan(low, high))
+        for key, value in self._now.items():
+            if low <= key < high:
+                if value is None:
+                    found.pop(key, None)
+                else:
+                    found[key] = value
+        for key in sorted(found):
+            yield key[1:], read_record(table, found[key])
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """All changes made inside, or none if an exception leaves the block. Attempts do not nest."""
+        if self._undo is not None:
+            raise RuntimeError("attempts do not nest")
+        self._undo = []
+        try:
+            yield
+        except BaseException:
+            for key, value, known in reversed(self._undo):
+                if known:
+                    self._now[key] = value
+                else:
+                    del self._now[key]
+            raise
+        finally:
+            self._undo = None
+
+    def changes(self) -> dict[bytes, tuple[bytes | None, bytes | None]]:
+        """Ledger key → (value before, value now), for every key whose value differs."""
+        return {
+            key: (self._before[key], value) for key, value in sorted(self._now.items()) if value != self._before[key]
+        }
+
+    def _bytes(self, key: bytes) -> bytes | None:
+        return self._now[key] if key in self._now else self._view.get(key)
+
+    def _set(self, key: bytes, value: bytes | None) -> None:
+        if key not in self._before:
+            self._before[key] = self._view.get(key)
+        if self._undo is not None:
+            self._undo.append((key, self._now.get(key), key in self._now))
+        self._now[key] = value
+
+
+def read_record(table: Table[R], data: bytes) -> R:
+    """A stored record. Raises `CorruptionError` if it is damaged."""
+    try:
+        return unpack(table.record, data)
+    except DecodeError as error:
+        raise CorruptionError(
+            f"a stored {table.name} is damaged: {error.what}",
+            "restore a backup or synchronise into a new data directory",
+        ) from error

@@ -1,0 +1,153 @@
+"""Validators: the committee, its randomness, and its signatures under commit records (``specs/14-validators.md``).
+
+Each validator commits per epoch to a hash chain indexed by round (``specs/04-beacon.md``); only the leader's link is
+mixed into the beacon. A missing or wrong link mixes nothing and is a miss.
+"""
+
+from typing import Final
+
+from attrs import evolve, frozen
+
+from soma_core import beacon
+from soma_core.api import Commit
+from soma_core.crypto import SIGNATURE_SIZE, signing_digest, verify
+from soma_core.records import octets, text, uint
+
+from .execution import Execution
+from .state import State, Table
+
+SYSTEM_SIGNATURES: Final = 64
+"""Record signatures one system item may carry."""
+
+
+@frozen(kw_only=True)
+class Validator:
+    """`link`, `link_round`: the last known link of this epoch's hash chain and its round (0: the anchor)."""
+
+    name: str = text()
+    key: bytes = octets(32)
+    account: bytes = octets(32)
+    power: int = uint(least=1, most=1 << 40)
+    link: bytes | None = None
+    link_round: int = uint(default=0)
+    next_anchor: bytes | None = None
+    misses: int = uint(default=0)
+
+
+@frozen
+class Beacon:
+    """The network's randomness after the last commit, and how many links are in it."""
+
+    value: bytes = octets(32)
+    links: int = uint()
+
+
+@frozen
+class Tally:
+    """Signatures gathered under the record of one commit: (place, signature)."""
+
+    epoch: int = uint()
+    record: bytes = octets(32)
+    signatures: tuple[tuple[int, bytes], ...] = ()
+
+
+@frozen
+class RecordSignature:
+    """A validator's signature under the record of commit `index`."""
+
+    index: int = uint()
+    signature: bytes = octets(SIGNATURE_SIZE)
+
+
+@frozen(kw_only=True)
+class System:
+    """What rides along in a validator's block: its link for the block's round, its anchors, its record signatures.
+
+    `anchors`: (epoch, anchor) pairs.
+    """
+
+    link: bytes | None
+    anchors: tuple[tuple[int, bytes], ...]
+    signatures: tuple[RecordSignature, ...]
+
+
+VALIDATORS: Final = Table("validator", 0x14, Validator)
+BEACON: Final = Table("beacon", 0x15, Beacon)
+TALLIES: Final = Table("tally", 0x16, Tally)
+TALLIES_KEPT: Final = 64
+"""Commits whose signatures are still gathered; older ones are final through a later checkpoint."""
+
+
+def place_key(place: int) -> bytes:
+    """The state name of the validator at `place` in the committee."""
+    return place.to_bytes(2, "big")
+
+
+def committee(state: State) -> tuple[Validator, ...]:
+    """The validators by place."""
+    return tuple(validator for _, validator in state.scan(VALIDATORS))
+
+
+def quorum(powers: tuple[int, ...]) -> int:
+    """The least power that exceeds two thirds of all."""
+    return 2 * sum(powers) // 3 + 1
+
+
+def mix_link(run: Execution, commit: Commit, first_round: int, link: bytes | None) -> bool:
+    """Mix the leader's link into the beacon. False, and a miss, if it is missing or wrong."""
+    key = place_key(commit.leader)
+    leader = run.state.need(VALIDATORS, key)
+    round_ = commit.round - first_round
+    holds = (
+        link is not None
+        and leader.link is not None
+        and beacon.verify_link(link, round_, leader.link, leader.link_round, run.parameters.beacon_rounds)
+    )
+    if not holds or link is None:
+        run.state.put(VALIDATORS, key, evolve(leader, misses=leader.misses + 1))
+        return False
+    run.state.put(VALIDATORS, key, evolve(leader, link=link, link_round=round_))
+    old = run.state.need(BEACON)
+    run.state.put(BEACON, b"", Beacon(beacon.mix(old.value, link), old.links + 1))
+    return True
+
+
+def note_anchors(run: Execution, author: int, system: System) -> None:
+    """Keep the author's anchor of the next epoch; in epoch 0, which nobody could prepare, that of this one as well."""
+    key = place_key(author)
+    for epoch, anchor in system.anchors:
+        validator = run.state.need(VALIDATORS, key)
+        if len(anchor) != 32:
+            continue
+        if epoch == run.epoch + 1 and validator.next_anchor is None:
+            run.state.put(VALIDATORS, key, evolve(validator, next_anchor=anchor))
+        elif epoch == run.epoch == 0 and validator.link is None:
+            run.state.put(VALIDATORS, key, evolve(validator, link=anchor, link_round=0))
+
+
+def tally(run: Execution, author: int, system: System) -> None:
+    """Count the author's valid signatures under recent records."""
+    key = run.state.need(VALIDATORS, place_key(author)).key
+    for item in system.signatures[:SYSTEM_SIGNATURES]:
+        name = item.index.to_bytes(8, "big")
+        known = run.state.get(TALLIES, name)
+        if known is None or any(place == author for place, _ in known.signatures):
+            continue
+        if verify(key, signing_digest("soma/checkpoint", run.genesis.chain, known.epoch, known.record), item.signature):
+            signatures = tuple(sorted((*known.signatures, (author, item.signature))))
+            run.state.put(TALLIES, name, evolve(known, signatures=signatures))
+
+
+def open_tally(run: Execution, index: int, epoch: int, record: bytes) -> None:
+    """Begin to gather signatures under the record of the commit before this one; forget the oldest."""
+    run.state.put(TALLIES, index.to_bytes(8, "big"), Tally(epoch, record))
+    if index >= TALLIES_KEPT:
+        run.state.delete(TALLIES, (index - TALLIES_KEPT).to_bytes(8, "big"))
+
+
+def on_epoch(run: Execution) -> None:
+    """Take up the anchors announced for the epoch that begins. Who announced none, misses all of it."""
+    for place, validator in enumerate(committee(run.state)):
+        run.state.put(
+            VALIDATORS, place_key(place), evolve(validator, link=validator.next_anchor, link_round=0, next_anchor=None)
+        )

@@ -1,0 +1,188 @@
+"""The genesis document: everything a network starts from. Its digest is the chain id.
+
+A genesis holds no secret and no address of a peer. It is a strict record (``specs/10-genesis.md``): two files that
+differ in one byte are two networks.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from attrs import evolve, frozen
+
+from . import codec
+from .crypto import KEY_SIZE, digest
+from .errors import DecodeError, GenesisError
+from .records import octets, pack, text, to_value, uint, unpack
+
+SHANNONS: Final = 10**9
+"""Shannons in one SOMA."""
+SUPPLY_MOST: Final = 1 << 62
+"""Shannons. No sum of money in a valid network reaches it, so that sums stay inside a record's integers."""
+MAX_FILE: Final = 1 << 20
+
+
+@frozen(kw_only=True)
+class Parameters:
+    """Integers every node of a network agrees on. Times in ms, money in shannons, shares in parts of 10,000."""
+
+    epoch_ms: int = uint(default=86_400_000, least=1)
+    unbonding_ms: int = uint(default=28 * 86_400_000)
+    evidence_ms: int = uint(default=14 * 86_400_000)
+    audit_ms: int = uint(default=2 * 86_400_000)
+    beacon_rounds: int = uint(default=1 << 18, least=1, most=1 << 22)
+
+    emission: int = uint(default=1_370 * SHANNONS, most=SUPPLY_MOST)
+    supply_limit: int = uint(default=10_000_000 * SHANNONS, most=SUPPLY_MOST)
+    emission_embed: int = uint(default=1_000, most=10_000)
+    emission_validators: int = uint(default=2_000, most=10_000)
+    emission_treasury: int = uint(default=1_000, most=10_000)
+
+    fee: int = uint(default=10_000, most=SUPPLY_MOST)
+    pot: int = uint(default=10_000_000, most=SUPPLY_MOST)
+    pot_per_kib: int = uint(default=1_000, most=SUPPLY_MOST)
+    commission: int = uint(default=2_000, most=10_000)
+    commission_validators: int = uint(default=8_000, most=10_000)
+
+    dimension: int = uint(default=128, least=8, most=8192)
+    shard_size: int = uint(default=7, least=1, most=31)
+    max_blob: int = uint(default=16 << 20, least=1, most=64 << 20)
+    open_jobs: int = uint(default=1_024, least=1, most=1 << 16)
+    attest_ms: int = uint(default=30_000, least=1)
+    draw_ms: int = uint(default=30_000, least=1)
+    commit_ms: int = uint(default=60_000, least=1)
+    reveal_ms: int = uint(default=30_000, least=1)
+    settled_window: int = uint(default=600, least=40, most=4_096)
+    encoder_stake: int = uint(default=100 * SHANNONS, most=SUPPLY_MOST)
+
+
+@frozen(kw_only=True)
+class Rule:
+    """A critical rule: the plugin that has it, its own id and version, and its parameters."""
+
+    plugin: str = text()
+    rule_id: str = text()
+    rule_version: int = uint(least=1)
+    params: dict[str, int]
+
+
+@frozen(kw_only=True)
+class Allocation:
+    """A balance at the start."""
+
+    address: bytes = octets(32)
+    balance: int = uint(most=SUPPLY_MOST)
+
+
+@frozen(kw_only=True)
+class Validator:
+    """A member of the first committee. `key` signs checkpoints; `account` receives pay and pays fees."""
+
+    name: str = text()
+    key: bytes = octets(KEY_SIZE)
+    account: bytes = octets(32)
+    power: int = uint(least=1, most=1 << 40)
+
+
+@frozen(kw_only=True)
+class Encoder:
+    """An encoder registered from the start. Its stake comes on top of the allocations."""
+
+    name: str = text()
+    account: bytes = octets(32)
+    stake: int = uint(most=SUPPLY_MOST)
+    weights: bytes = octets(most=32)
+    frame: bytes = octets(most=32)
+    architecture: str = text()
+
+
+@frozen(kw_only=True)
+class Genesis:
+    """`references`: int16 little-endian vectors of the network's dimension, for the gate until jobs have settled."""
+
+    name: str = text()
+    time: int = uint()
+    parameters: Parameters
+    consensus: Rule
+    scoring: Rule
+    architectures: tuple[str, ...]
+    anchors: bytes = octets(32)
+    allocations: tuple[Allocation, ...]
+    validators: tuple[Validator, ...]
+    encoders: tuple[Encoder, ...]
+    references: tuple[bytes, ...]
+
+    @property
+    def chain(self) -> bytes:
+        """The chain id: 32 bytes."""
+        return digest("soma/genesis", pack(self))
+
+    @property
+    def protocol(self) -> bytes:
+        """The protocol digest: rules and parameters, never a distribution's version. Checked in the handshake."""
+        rules = [[rule.rule_id, rule.rule_version, rule.params] for rule in (self.consensus, self.scoring)]
+        return digest("soma/protocol", codec.encode([rules, to_value(self.parameters)]))
+
+    @property
+    def supply(self) -> int:
+        """Shannons that exist at the start."""
+        return sum(a.balance for a in self.allocations) + sum(e.stake for e in self.encoders)
+
+
+def check(genesis: Genesis) -> Genesis:
+    """`genesis`, or a `GenesisError` that lists everything wrong with it."""
+    p = genesis.parameters
+    problems = [
+        text
+        for wrong, text in (
+            (not p.unbonding_ms > p.evidence_ms > p.audit_ms, "unbonding_ms > evidence_ms > audit_ms must hold"),
+            (p.emission_embed + p.emission_validators + p.emission_treasury > 10_000, "emission shares exceed 10000"),
+            (genesis.supply > p.supply_limit, f"supply {genesis.supply} exceeds supply_limit {p.supply_limit}"),
+            (not genesis.validators, "there is no validator"),
+            (_repeats(v.key for v in genesis.validators), "two validators share a key"),
+            (_repeats(v.name for v in genesis.validators), "two validators share a name"),
+            (_repeats(a.address for a in genesis.allocations), "two allocations share an address"),
+            (_repeats(e.account for e in genesis.encoders), "two encoders share an account"),
+            (_repeats(e.name for e in genesis.encoders), "two encoders share a name"),
+            (any(e.stake < p.encoder_stake for e in genesis.encoders), "an encoder has less than encoder_stake"),
+            (
+                any(e.architecture not in (*genesis.architectures, "opaque") for e in genesis.encoders),
+                "an encoder's architecture is not in the list",
+            ),
+            (len(genesis.references) < 7, "fewer than 7 reference vectors"),
+            (
+                any(len(r) != 2 * p.dimension for r in genesis.references),
+                f"a reference vector is not {p.dimension} int16 values",
+            ),
+        )
+        if wrong
+    ]
+    if problems:
+        raise GenesisError(f"genesis of {genesis.name!r}: {'; '.join(problems)}", "correct it with `soma genesis new`")
+    return genesis
+
+
+def read(path: Path) -> Genesis:
+    """The genesis in the file `path`, checked. Raises `GenesisError`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        return check(unpack(Genesis, data, max_size=MAX_FILE))
+    except OSError as error:
+        raise GenesisError(f"{path}: {error.strerror}", "name a genesis file with --genesis") from error
+    except DecodeError as error:
+        raise GenesisError(f"{path}: {error.what}", "get the file again from somebody who runs the network") from error
+
+
+def write(genesis: Genesis, path: Path) -> None:
+    """Store `genesis` as `path`."""
+    path.write_bytes(pack(check(genesis)))
+
+
+def with_time(genesis: Genesis, time: int) -> Genesis:
+    """`genesis` starting at `time`, ms of UTC."""
+    return evolve(genesis, time=time)
+
+
+def _repeats(values: object) -> bool:
+    listed = list(values)  # type: ignore[call-overload]
+    return len(set(listed)) != len(listed)

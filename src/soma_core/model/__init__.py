@@ -1,0 +1,54 @@
+"""The byte transformer: contract, weights files, NumPy reference, and the map into the network's frame.
+
+NumPy is the referee and imports with this package; nothing of the core imports it before an encoder is opened.
+"""
+
+from ._config import ARCHITECTURE, ModelConfig
+from ._contract import BYTES, EOS, FIRST_BYTE_BITS, MAX_CHUNKS, MAX_ITEM, PAD, VOCABULARY, Rows, chunks, rows
+from ._erf import erf
+from ._frame import Agreement, FrameMap, agreement, fit_frame, read_frame, store, unit, whiten
+from ._items import Item, read_pack, write_pack
+from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
+from ._transformer import LAYER_NORM_EPSILON, Reading, ReferenceTransformer, gelu, rotation
+from ._weights import Weights, bundled, load_weights, locate, weights_digest
+
+__all__ = [
+    "ARCHITECTURE",
+    "BYTES",
+    "EOS",
+    "FIRST_BYTE_BITS",
+    "LAYER_NORM_EPSILON",
+    "MAX_CHUNKS",
+    "MAX_ITEM",
+    "PAD",
+    "VOCABULARY",
+    "Agreement",
+    "FrameMap",
+    "Item",
+    "ModelConfig",
+    "Reading",
+    "ReferenceTransformer",
+    "Rows",
+    "TensorPlace",
+    "Weights",
+    "agreement",
+    "bundled",
+    "chunks",
+    "erf",
+    "fit_frame",
+    "gelu",
+    "load_weights",
+    "locate",
+    "read_frame",
+    "read_header",
+    "read_pack",
+    "read_tensors",
+    "rotation",
+    "rows",
+    "store",
+    "unit",
+    "weights_digest",
+    "whiten",
+    "write_pack",
+    "write_tensors",
+]

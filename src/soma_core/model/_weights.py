@@ -1,0 +1,106 @@
+"""From a bundled name or a path to everything that makes an encoder: weights, config, frame map, digests."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from soma_core.crypto import digest
+from soma_core.errors import DecodeError, SettingsError
+
+from ._config import ModelConfig
+from ._frame import read_frame
+from ._safetensors import MAX_FILE, read_tensors
+
+BUNDLE: Final = "soma_encoders"
+"""The module of the data package; ``soma-encoders`` is its distribution."""
+
+
+@frozen(eq=False)
+class Weights:
+    """A model ready to run. `digest` binds config and file. `frame`: the stored map's bytes, or empty without one."""
+
+    name: str
+    config: ModelConfig
+    tensors: dict[str, NDArray[np.float32]]
+    digest: bytes
+    frame: bytes
+
+
+def bundled() -> tuple[str, ...]:
+    """Names of the bundled encoders. Raises `SettingsError` if their package is not installed."""
+    names: tuple[str, ...] = _bundle().names()
+    return names
+
+
+def locate(weights: str | Path) -> Path:
+    """The weights file of a bundled name, or of a path: anything with a separator or the suffix ``.safetensors``.
+
+    Raises `SettingsError` for a file that is not there and a name that is not bundled.
+    """
+    text = str(weights)
+    if isinstance(weights, Path) or "/" in text or "\\" in text or text.endswith(".safetensors"):
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise SettingsError(f"weights {text}: no such file", "give the path of a .safetensors file")
+        return path
+    bundle = _bundle()
+    names = bundle.names()
+    if text not in names:
+        close = get_close_matches(text, names, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+        raise SettingsError(f"weights {text}: no encoder of this name is bundled", hint)
+    found: Path = bundle.path(text)
+    return found
+
+
+def load_weights(weights: str | Path) -> Weights:
+    """The model at a bundled name or a path.
+
+    Beside ``x.safetensors`` stand ``x.json``, its config, and, if it has been aligned, ``x.frame``. Raises
+    `SettingsError` where a file is missing, `DecodeError` where one is not valid.
+    """
+    path = locate(weights)
+    config = ModelConfig.from_json(_beside(path, ".json", 1 << 16))
+    tensors = read_tensors(path)
+    config.check({name: tensor.shape for name, tensor in tensors.items()})
+    bound = weights_digest(config, path)
+    frame = _beside(path, ".frame", 1 << 26) if path.with_suffix(".frame").exists() else b""
+    if frame and read_frame(frame, bound).raw_dim != config.dim:
+        raise DecodeError(f"{path.stem}.frame: made for vectors of another length", "align the encoder again")
+    return Weights(path.stem, config, tensors, bound, frame)
+
+
+def weights_digest(config: ModelConfig, source: bytes | Path) -> bytes:
+    """32 bytes that name a model: the digest of the config's encoding (which ends by itself) and the weights file."""
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    if len(data) > MAX_FILE:
+        raise DecodeError(f"{len(data)} bytes of weights; at most {MAX_FILE}", "use a smaller model")
+    return digest("soma/weights", config.encoded(), data)
+
+
+def _beside(path: Path, suffix: str, most: int) -> bytes:
+    other = path.with_suffix(suffix)
+    try:
+        with other.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise SettingsError(f"{other}: {error.strerror}", f"put it beside {path.name}") from error
+    if len(data) > most:
+        raise DecodeError(f"{other}: more than {most} bytes", "this is not the file that belongs there")
+    return data
+
+
+def _bundle() -> Any:
+    try:
+        return import_module(BUNDLE)
+    except ModuleNotFoundError as error:
+        if error.name != BUNDLE:
+            raise
+        raise SettingsError(
+            "the bundled encoders are not installed", "python3 -m pip install soma-encoders, or give a path"
+        ) from error

@@ -1,0 +1,40 @@
+"""What SQLite reports, as the `OSError` that a ledger promises: what happened, to which file, what to do."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_FULL: Final = 13
+_CANNOT_OPEN: Final = 14
+_CORRUPT: Final = 11
+_NOT_A_DATABASE: Final = 26
+_READ_ONLY: Final = 8
+_BUSY: Final = (5, 6)
+
+_MEANING: Final = {
+    _FULL: (errno.ENOSPC, "the disk is full", "free space and start again; nothing of the last write was kept"),
+    _CANNOT_OPEN: (errno.ENOENT, "the file cannot be opened", "check that its directory exists and is yours"),
+    _CORRUPT: (errno.EIO, "the database is damaged", "restore a backup, or remove it and sync from peers"),
+    _NOT_A_DATABASE: (errno.EIO, "this is not a database, or its head is damaged", "restore a backup, or move it away"),
+    _READ_ONLY: (errno.EROFS, "the file cannot be written", "check its permissions and those of its directory"),
+    _BUSY[0]: (errno.EBUSY, "another program holds the database", "close it; only the node may open this file"),
+    _BUSY[1]: (errno.EBUSY, "another program holds a table", "close it; only the node may open this file"),
+}
+
+
+@contextmanager
+def clear_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors about `path` into `OSError`; misuse (wrong thread, after close) is a `RuntimeError`."""
+    try:
+        yield
+    except sqlite3.ProgrammingError as error:
+        raise RuntimeError(f"{path}: only the thread that opened a ledger uses it, until close ({error})") from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        number, what, remedy = _MEANING.get(
+            code, (errno.EIO, "the disk or the database failed", "look at the system log, then start again")
+        )
+        raise OSError(number, f"{what} ({error}); {remedy}", str(path)) from error

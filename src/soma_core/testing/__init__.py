@@ -1,0 +1,48 @@
+"""What implementations are held to: conformance suites, and what tests and simulations are made of.
+
+A suite is a class to inherit; ``plugin`` names the component and ``config`` sets it up::
+
+    from soma_core.testing import LedgerSuite
+
+    class TestMine(LedgerSuite):
+        plugin = "ledger-mine"
+
+Needs pytest, pytest-trio and hypothesis, which the core does not require. Imported when asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from .component import Component as Component
+    from .component import component as component
+    from .identity import KeyIdentity as KeyIdentity
+    from .ledger import LedgerSuite as LedgerSuite
+    from .transport import TransportSuite as TransportSuite
+
+_HOMES: Final = {
+    "Component": "component",
+    "component": "component",
+    "KeyIdentity": "identity",
+    "LedgerSuite": "ledger",
+    "TransportSuite": "transport",
+}
+
+__all__ = ["Component", "KeyIdentity", "LedgerSuite", "TransportSuite", "component"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = f"{__name__}.{_HOMES[name]}"
+    if name.endswith("Suite"):
+        import pytest
+
+        pytest.register_assert_rewrite(home)  # so that a failed check shows its values
+    found = getattr(import_module(home), name)
+    globals()[name] = found  # over the submodule of the same name, which the import has just put here
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

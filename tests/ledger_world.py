@@ -147,7 +147,7 @@ class World:
         record = self.trace[-1].record
         digest_ = signing_digest("soma/checkpoint", self.genesis.chain, record.epoch, chain.record_digest(record))
         item = chain.System(
-            link=self._chain(epoch.number).link(round_ - epoch.first_round) if link else None,
+            link=self._chain(epoch.number).link(round_) if link else None,
             anchors=anchors,
             signatures=(chain.RecordSignature(record.index, key(100).sign(digest_)),),
         )
@@ -156,14 +156,15 @@ class World:
     def commit(self, *payloads: bytes, after: int = 20, link: bool = True, system: bytes | None = None) -> chain.Applied:
         """Apply the next commit, `after` ms later."""
         index = self.tip.index + 1
+        round_ = index - self.state.need(chain.EPOCH).first_index + 1
         commit = Commit(
             index=index,
             digest=digest("soma/commit", index.to_bytes(8, "big")),
             time=self.tip.time + after,
-            round=index,
+            round=round_,
             leader=0,
             items=tuple((0, payload) for payload in payloads),
-            leader_system=self.system(index, link=link) if system is None else system,
+            leader_system=self.system(round_, link=link) if system is None else system,
         )
         return self._take(chain.apply(self.genesis, self.rule, self.reader, self.tip, commit))
 

@@ -20,7 +20,10 @@ class Member:
 
 @frozen
 class Setup:
-    """One engine serves one epoch. `me` is our place in `committee`, or None; `first` is the first commit's index."""
+    """One engine serves one epoch, whose rounds count from 1.
+
+    `me`: our place in `committee`, or None. `first`: index of the epoch's first commit.
+    """
 
     chain: bytes
     epoch: int
@@ -33,7 +36,7 @@ class Setup:
 class Commit:
     """One step of the common order.
 
-    `digest`: of the ordered content. `time`: ms of UTC, never goes back. `leader`: place in the committee. `items`:
+    `digest`: of the ordered content. `time`: ms of UTC, never goes back. `round`: from 1 in each epoch. `leader`: place in the committee. `items`:
     (author, payload) pairs. `leader_system`: the system bytes of the leader's block.
     """
 

@@ -17,11 +17,10 @@ from .validators import committee
 
 @frozen(kw_only=True)
 class Epoch:
-    """`start` in ms. `first_round`: the consensus round before the epoch's first; `first_index`: its first commit."""
+    """`start` in ms; `first_index`: the epoch's first commit."""
 
     number: int = uint()
     start: int = uint()
-    first_round: int = uint()
     first_index: int = uint()
 
 
@@ -33,13 +32,13 @@ def is_over(run: Execution) -> bool:
     return run.time >= run.state.need(EPOCH).start + run.parameters.epoch_ms
 
 
-def begin_next(run: Execution, round_: int) -> None:
+def begin_next(run: Execution) -> None:
     """Number and time of the next epoch."""
     epoch = run.state.need(EPOCH)
     run.state.put(
         EPOCH,
         b"",
-        Epoch(number=epoch.number + 1, start=run.time, first_round=round_, first_index=run.index + 1),
+        Epoch(number=epoch.number + 1, start=run.time, first_index=run.index + 1),
     )
     run.events.append(EpochBegan(epoch.number + 1))
 

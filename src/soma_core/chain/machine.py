@@ -80,7 +80,7 @@ def found(genesis: Genesis, view: Reader) -> Applied:
     state.put(pools.POOLS, b"", pools.Pools())
     state.put(encoders.REGISTRY, b"", encoders.Registry())
     state.put(settlement.SETTLED_COUNT, b"", settlement.SettledCount())
-    state.put(epochs.EPOCH, b"", epochs.Epoch(number=0, start=genesis.time, first_round=0, first_index=1))
+    state.put(epochs.EPOCH, b"", epochs.Epoch(number=0, start=genesis.time, first_index=1))
     state.put(validators.BEACON, b"", validators.Beacon(digest("soma/beacon", genesis.chain), 0))
     for allocation in genesis.allocations:
         accounts.pay(state, allocation.address, allocation.balance)
@@ -117,14 +117,14 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
     open_before = dict(state.scan(shards.JOBS))
     validators.open_tally(run, tip.index, tip.epoch, tip.record)
     leader = _system(commit.leader_system)
-    mixed = validators.mix_link(run, commit, epoch.first_round, leader.link if leader else None)
+    mixed = validators.mix_link(run, commit, leader.link if leader else None)
     for author, payload in ((commit.leader, commit.leader_system), *commit.items):
         _item(run, author, payload)
     jobs.advance(run, commit.leader, mixed=mixed, open_before=open_before)
     if epochs.is_over(run):
         epochs.on_epoch(run)
         validators.on_epoch(run)
-        epochs.begin_next(run, commit.round)
+        epochs.begin_next(run)
     return _conclude(genesis, state, tip, commit.index, commit.digest, run.time, run.receipts, run.events, run.epoch)
 
 

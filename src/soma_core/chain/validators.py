@@ -93,20 +93,19 @@ def quorum(powers: tuple[int, ...]) -> int:
     return 2 * sum(powers) // 3 + 1
 
 
-def mix_link(run: Execution, commit: Commit, first_round: int, link: bytes | None) -> bool:
+def mix_link(run: Execution, commit: Commit, link: bytes | None) -> bool:
     """Mix the leader's link into the beacon. False, and a miss, if it is missing or wrong."""
     key = place_key(commit.leader)
     leader = run.state.need(VALIDATORS, key)
-    round_ = commit.round - first_round
     holds = (
         link is not None
         and leader.link is not None
-        and beacon.verify_link(link, round_, leader.link, leader.link_round, run.parameters.beacon_rounds)
+        and beacon.verify_link(link, commit.round, leader.link, leader.link_round, run.parameters.beacon_rounds)
     )
     if not holds or link is None:
         run.state.put(VALIDATORS, key, evolve(leader, misses=leader.misses + 1))
         return False
-    run.state.put(VALIDATORS, key, evolve(leader, link=link, link_round=round_))
+    run.state.put(VALIDATORS, key, evolve(leader, link=link, link_round=commit.round))
     old = run.state.need(BEACON)
     run.state.put(BEACON, b"", Beacon(beacon.mix(old.value, link), old.links + 1))
     return True

@@ -1,0 +1,139 @@
+"""Where settings come from, lowest first: ``soma.toml``, the environment, ``--set``. Held against no class yet."""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from soma_core.errors import ConfigError
+from soma_core.plugins import KINDS
+
+from ._node import FILE_NAME
+
+MAX_FILE: Final = 1 << 20
+"""Bytes of a settings file. A longer one is not a settings file."""
+
+_PREFIX: Final = "SOMA_"
+
+
+class Setting(NamedTuple):
+    """A value somebody gave. `section` is ``node`` or ``encoder.jax``; `origin` is where, as messages show it."""
+
+    section: str
+    key: str
+    value: Any
+    origin: str
+
+
+def find_file(explicit: Path | None, data_dir: Path, environ: Mapping[str, str], directory: Path) -> Path | None:
+    """The settings file: `explicit`, else ``SOMA_CONFIG``, else the one in `data_dir`, else the one in `directory`."""
+    named = explicit or (Path(environ["SOMA_CONFIG"]).expanduser() if environ.get("SOMA_CONFIG") else None)
+    if named is not None:
+        return named
+    return next((path for base in (data_dir, directory) if (path := base / FILE_NAME).is_file()), None)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises `ConfigError`, for a mistake of syntax with line and column."""
+    label = label_of(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError([f"{label}: cannot be read: {error.strerror}; name another with --config"]) from error
+    if len(data) > MAX_FILE:
+        raise ConfigError([f"{label}: longer than {MAX_FILE} bytes; name a settings file with --config"])
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{label}: line {line}: not UTF-8; save the file as UTF-8"]) from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{label}: {_where(str(error), text)}; TOML is explained at https://toml.io"]) from error
+
+
+def label_of(path: Path) -> str:
+    """How messages call the file: ``soma.toml``, or the path if it has another name."""
+    return path.name if path.name == FILE_NAME else str(path)
+
+
+def file_settings(tables: Mapping[str, Any], origin: str) -> tuple[list[Setting], list[str]]:
+    """The settings of a parsed file, and the problems of its shape. ``plugins`` is not among them."""
+    settings, problems = [], []
+    for top, table in tables.items():
+        if top == "plugins":
+            continue
+        if not isinstance(table, dict):
+            problems.append(f"{origin}: {top}: no such setting; settings stand in [node] or in a plugin's section")
+        elif top not in KINDS:
+            settings += [Setting(top, key, value, origin) for key, value in table.items()] or [
+                Setting(top, "", None, origin)
+            ]
+        else:
+            for short, section in table.items():
+                if isinstance(section, dict):
+                    name = f"{top}.{short}"
+                    settings += [Setting(name, key, value, origin) for key, value in section.items()] or [
+                        Setting(name, "", None, origin)
+                    ]
+                else:
+                    problems.append(f"{origin}: {top}.{short}: not in a plugin's section; write [{top}.NAME] above it")
+    return settings, problems
+
+
+def environment_settings(environ: Mapping[str, str], sections: Iterable[str]) -> list[Setting]:
+    """``SOMA_ENCODER_HASH__DIM=64`` and its like, sorted by name. `sections` are those that exist."""
+    known = {section.replace(".", "_").replace("-", "_").upper(): section for section in sections}
+    return [
+        Setting(known.get(head) or _guess(head), key.lower(), toml_or_text(environ[name]), name)
+        for name in sorted(environ)
+        if name.startswith(_PREFIX)
+        for head, mark, key in [name.removeprefix(_PREFIX).partition("__")]
+        if mark and head and key
+    ]
+
+
+def assignment_settings(assignments: Iterable[str]) -> tuple[list[Setting], list[str]]:
+    """``--set encoder.hash.dim=64`` and its like, and the problems of their shape."""
+    settings, problems = [], []
+    for text in assignments:
+        path, mark, value = text.partition("=")
+        section, _, key = path.strip().rpartition(".")
+        if not (mark and section and key):
+            problems.append(
+                f"--set: {text!r:.60}: not a setting; write SECTION.KEY=VALUE, such as node.open_timeout=60"
+            )
+        else:
+            settings.append(Setting(section, key, toml_or_text(value.strip()), "--set"))
+    return settings, problems
+
+
+def toml_or_text(text: str) -> Any:
+    """`text` as a TOML value, else as it is."""
+    try:
+        parsed = tomllib.loads(f"v = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["v"] if parsed.keys() == {"v"} else text
+
+
+def _guess(head: str) -> str:
+    first, _, rest = head.lower().partition("_")
+    return f"{first}.{rest.replace('_', '-')}" if rest else first
+
+
+def _where(message: str, text: str) -> str:
+    """``Invalid value (at line 3, column 5)`` turned round; the end of the document has a line and a column too."""
+    what, _, place = message.rpartition(" (at ")
+    what, place = (what or message), place.rstrip(")")
+    if not place.startswith("line"):
+        lines = text.split("\n")
+        place = f"line {len(lines)}, column {len(lines[-1]) + 1}"
+    return f"{place}: {what[:1].lower()}{what[1:]}"
+
+
+def section_names(names: Iterable[str]) -> Iterator[str]:
+    """Component names as sections: ``encoder-jax`` is ``encoder.jax``, ``node`` is ``node``."""
+    return (name.replace("-", ".", 1) for name in names)

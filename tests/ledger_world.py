@@ -41,7 +41,7 @@ class DictReader:
 
 
 class PlainRule:
-    """A scoring rule simple enough to check by eye: equal weights, lowest loss wins, silence costs a tenth of the pot."""
+    """A scoring rule to check by eye: equal weights, lowest loss wins, silence costs a tenth of the pot."""
 
     def draw(self, size: int, candidates: Sequence[Candidate], beacon: bytes, /) -> tuple[int, ...]:
         places = list(range(len(candidates)))
@@ -51,7 +51,7 @@ class PlainRule:
         assert len(settled) == 7
         valid = [i for i, a in enumerate(answers) if a.vector is not None and 0 <= a.loss <= 16 << 16]
         silent = tuple(i for i in range(len(answers)) if i not in valid)
-        fines = {i: pot // 10 for i in silent}
+        fines = dict.fromkeys(silent, pot // 10)
         if not valid:
             refund = (Payment("submitter", pot, "refund"),)
             return Settlement("refunded", None, {}, None, None, silent, (), (), {}, refund, fines)
@@ -67,7 +67,7 @@ def make_genesis(**changes: Any) -> Genesis:
     parameters = Parameters(
         dimension=DIM, shard_size=3, epoch_ms=60_000, beacon_rounds=4096, encoder_stake=10**9, emission=10**9
     )
-    genesis = Genesis(
+    return Genesis(
         name="test",
         time=1_000_000,
         parameters=evolve(parameters, **changes),
@@ -90,7 +90,6 @@ def make_genesis(**changes: Any) -> Genesis:
         ),
         references=tuple(fixed.vector_bytes(unit(1000 + i)) for i in range(8)),
     )
-    return genesis
 
 
 @frozen
@@ -153,7 +152,9 @@ class World:
         )
         return pack(item)
 
-    def commit(self, *payloads: bytes, after: int = 20, link: bool = True, system: bytes | None = None) -> chain.Applied:
+    def commit(
+        self, *payloads: bytes, after: int = 20, link: bool = True, system: bytes | None = None
+    ) -> chain.Applied:
         """Apply the next commit, `after` ms later."""
         index = self.tip.index + 1
         round_ = index - self.state.need(chain.EPOCH).first_index + 1
@@ -193,5 +194,3 @@ class World:
         assert chain.money_in(entries) == self.genesis.supply + emitted
         assert lthash.total(entries) == applied.tip.lthash
         return applied
-
-

@@ -1,9 +1,9 @@
 """Rules A and X: what a transaction may do, and that nothing else changes (``specs/12``, ``specs/13``)."""
 
 import pytest
-from ledger_world import World, key
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledger_world import World, key
 
 from soma_core import chain, codec
 from soma_core.crypto import address_of
@@ -36,7 +36,7 @@ def test_a_transfer_moves_money_and_its_fee_goes_to_the_validators(world: World)
         ({"fee": 10**13}, "fee"),
     ],
 )
-def test_a_transaction_that_may_not_be_tried_changes_nothing(world: World, changes: dict[str, object], code: str) -> None:
+def test_what_may_not_be_tried_changes_nothing(world: World, changes: dict[str, object], code: str) -> None:
     before = dict(world.reader.data)
     applied = world.commit(world.transaction(ALICE, "transfer", transfer(7), **changes))
     assert world.outcomes(applied) == [("skipped", code)]

@@ -1,9 +1,9 @@
 """Rules J: an embed job from request to receipt, and every way it can go wrong (``specs/16-jobs.md``)."""
 
 import pytest
-from ledger_world import World, key, make_genesis, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledger_world import World, key, make_genesis, unit
 
 from soma_core import chain, fixed
 from soma_core.crypto import address_of, digest

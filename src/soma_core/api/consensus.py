@@ -36,8 +36,8 @@ class Setup:
 class Commit:
     """One step of the common order.
 
-    `digest`: of the ordered content. `time`: ms of UTC, never goes back. `round`: from 1 in each epoch. `leader`: place in the committee. `items`:
-    (author, payload) pairs. `leader_system`: the system bytes of the leader's block.
+    `digest`: of the ordered content. `time`: ms of UTC, never goes back. `round`: from 1 in each epoch. `leader`: place
+    in the committee. `items`: (author, payload) pairs. `leader_system`: the system bytes of the leader's block.
     """
 
     index: int

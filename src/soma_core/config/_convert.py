@@ -17,7 +17,11 @@ def convert(value: Any, kind: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """`value` as JSON and TOML can show it."""
-    return _converter.unstructure(value)
+    if isinstance(value, (tuple, list, frozenset)):
+        return [plain(item) for item in (sorted(value, key=str) if isinstance(value, frozenset) else value)]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def with_article(kind: Any) -> str:
@@ -98,5 +102,3 @@ _converter.register_structure_hook(Path, _path)
 _converter.register_structure_hook_func(lambda kind: _base(kind) is Literal, _literal)
 _converter.register_structure_hook_func(lambda kind: _base(kind) in (tuple, list, frozenset), _array)
 _converter.register_structure_hook_func(lambda kind: _base(kind) in (Union, UnionType), _optional)
-_converter.register_unstructure_hook(Path, str)
-_converter.register_unstructure_hook_func(lambda kind: _base(kind) in (tuple, frozenset), list)

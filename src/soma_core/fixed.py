@@ -168,7 +168,9 @@ def is_vector(z: object, dim: int) -> bool:
     """Whether `z` is a vector the rules accept: integers [dim] within ±32767, of nearly the norm quantising gives."""
     import numpy as np
 
-    if not isinstance(z, np.ndarray) or z.shape != (dim,) or dim < 1 or not np.issubdtype(z.dtype, np.integer):
+    if not 1 <= dim <= DIMENSION_MAX or not isinstance(z, np.ndarray):
+        return False
+    if z.shape != (dim,) or not np.issubdtype(z.dtype, np.integer):
         return False
     if int(z.min()) < -COORDINATE_MAX or int(z.max()) > COORDINATE_MAX:
         return False

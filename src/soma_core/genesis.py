@@ -75,10 +75,11 @@ class Allocation:
 
 @frozen(kw_only=True)
 class Validator:
-    """A member of the first committee. `key` signs checkpoints; `account` receives pay and pays fees."""
+    """A member of the first committee. `key` signs blocks and checkpoints, `node` is its peer id, `account` is paid."""
 
     name: str = text()
     key: bytes = octets(KEY_SIZE)
+    node: bytes = octets(KEY_SIZE)
     account: bytes = octets(32)
     power: int = uint(least=1, most=1 << 40)
 

@@ -60,10 +60,19 @@ class Settled:
 
 
 @frozen
+class RecordSigned:
+    """The chain counted the signature of the validator at `place` under the record of commit `index`."""
+
+    index: int
+    place: int
+    signature: bytes
+
+
+@frozen
 class EpochBegan:
     """A new epoch."""
 
     number: int
 
 
-Event = TransactionDone | JobChanged | DataWanted | ShardDrawn | RevealsOpen | Settled | EpochBegan
+Event = TransactionDone | JobChanged | DataWanted | ShardDrawn | RevealsOpen | Settled | RecordSigned | EpochBegan

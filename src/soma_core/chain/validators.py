@@ -13,6 +13,7 @@ from soma_core.api import Commit
 from soma_core.crypto import SIGNATURE_SIZE, signing_digest, verify
 from soma_core.records import octets, text, uint
 
+from .events import RecordSigned
 from .execution import Execution
 from .state import State, Table
 
@@ -135,6 +136,7 @@ def tally(run: Execution, author: int, system: System) -> None:
         if verify(key, signing_digest("soma/checkpoint", run.genesis.chain, known.epoch, known.record), item.signature):
             signatures = tuple(sorted((*known.signatures, (author, item.signature))))
             run.state.put(TALLIES, name, evolve(known, signatures=signatures))
+            run.events.append(RecordSigned(item.index, author, item.signature))
 
 
 def open_tally(run: Execution, index: int, epoch: int, record: bytes) -> None:

@@ -1,0 +1,134 @@
+"""The durable record that prevents double signing: for each key, domain and chain the highest slot and what it signed.
+
+A slot is (epoch, number). It signs one digest, ever; slots only grow; the same request again gets the same signature.
+The promise is on disk before the signature leaves (`SignedSlots.commit`). Rules K12 to K15 of
+``specs/05-keys-and-processes.md``.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+from attrs import frozen
+
+from soma_core.crypto import KEY_SIZE, SIGNATURE_SIZE
+from soma_core.errors import KeyStoreError
+from soma_core.records import octets, pack, text, uint
+
+_SCHEMA: Final = """CREATE TABLE IF NOT EXISTS signed (
+    key BLOB, domain TEXT, chain BLOB, epoch INTEGER, slot INTEGER, digest BLOB, signature BLOB, checksum INTEGER,
+    PRIMARY KEY (key, domain, chain)) STRICT, WITHOUT ROWID"""
+_LATER: Final = "never delete it: sign with a new key, or wait until the epoch of any slot it can have held is over"
+
+
+@frozen
+class SignedSlot:
+    """The highest slot of one key in one domain of one chain, the digest it signed, and the signature."""
+
+    key: bytes = octets(KEY_SIZE)
+    domain: str = text(most=16)
+    chain: bytes = octets(32)
+    epoch: int = uint()
+    slot: int = uint()
+    digest: bytes = octets(32)
+    signature: bytes = octets(SIGNATURE_SIZE)
+
+    @property
+    def series(self) -> tuple[bytes, str, bytes]:
+        """What has slots of its own."""
+        return self.key, self.domain, self.chain
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Slots are ordered by this."""
+        return self.epoch, self.slot
+
+
+class SignedSlots:
+    """The record in the SQLite file `path`, held for this process alone. Any failed write ends its use."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._failed = False
+        self._slots: dict[tuple[bytes, str, bytes], SignedSlot] = {}
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
+            self._open()
+        except (sqlite3.Error, ValueError, OSError) as error:
+            if "locked" in str(error):
+                raise KeyStoreError(f"{path}: another signer holds it", "stop the other node of these keys") from error
+            raise KeyStoreError(f"{path}: the record of what was signed is damaged ({error})", _LATER) from error
+
+    def signature(self, key: bytes, domain: str, chain: bytes, place: tuple[int, int], digest: bytes) -> bytes | None:
+        """The signature that was given for this slot and digest, None for a new slot. Raises `KeyStoreError`."""
+        if self._failed:
+            raise KeyStoreError(f"{self._path}: could not be written, nothing more is signed", "mend the disk, restart")
+        last = self._slots.get((key, domain, chain))
+        if last is None or place > last.place:
+            return None
+        epoch, slot = place
+        if place < last.place:
+            raise KeyStoreError(
+                f"{domain}: slot {slot} of epoch {epoch} comes after slot {last.slot} of epoch {last.epoch}",
+                "slots only grow; if the node was restored from a backup, let it catch up first",
+            )
+        if digest != last.digest:
+            raise KeyStoreError(
+                f"{domain}: slot {slot} of epoch {epoch} has signed something else", "one slot signs one body, ever"
+            )
+        return last.signature
+
+    def promise(self, signed: SignedSlot) -> None:
+        """Take `signed` into the record; it may leave after `commit`. Raises `KeyStoreError`."""
+        try:
+            if not self._file.in_transaction:
+                self._file.execute("BEGIN IMMEDIATE")
+            self._file.execute(
+                "INSERT OR REPLACE INTO signed VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*signed.series, *signed.place, signed.digest, signed.signature, _checksum(signed)),
+            )
+        except sqlite3.Error as error:
+            raise self._fail(error) from error
+        self._slots[signed.series] = signed
+
+    def commit(self) -> None:
+        """Put what was promised on disk. Raises `KeyStoreError`: then nothing that was promised may leave."""
+        if self._failed or not self._file.in_transaction:
+            return
+        try:
+            self._file.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._fail(error) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _open(self) -> None:
+        run = self._file.execute
+        run("PRAGMA locking_mode = EXCLUSIVE")
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        run("PRAGMA fullfsync = ON")  # macOS: fsync alone leaves data in the drive
+        (health,) = run("PRAGMA integrity_check(1)").fetchone()
+        if health != "ok":
+            raise ValueError(health)
+        run("BEGIN IMMEDIATE")  # takes the lock even if nothing is to be made
+        run(_SCHEMA)
+        for *fields, checksum in run("SELECT * FROM signed"):
+            signed = SignedSlot(*fields)
+            if _checksum(signed) != checksum:
+                raise ValueError(f"the row of {signed.domain} does not match its checksum")
+            self._slots[signed.series] = signed
+        run("COMMIT")
+
+    def _fail(self, error: sqlite3.Error) -> KeyStoreError:
+        self._failed = True  # what reached the disk is unknown: only a restart reads it back
+        return KeyStoreError(f"{self._path}: could not be written ({error})", "nothing was signed; mend the disk")
+
+
+def _checksum(signed: SignedSlot) -> int:
+    return crc32(pack(signed))

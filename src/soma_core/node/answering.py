@@ -1,0 +1,155 @@
+"""What a drawn encoder does: get the data, embed it, seal the answer, and show it when all have sealed.
+
+An answer is on disk before its seal leaves, so that a node that stops in between can still show it.
+"""
+
+import logging
+import secrets
+from pathlib import Path
+from typing import Final, Protocol, final
+
+import numpy as np
+import trio
+from attrs import frozen
+from numpy.typing import NDArray
+
+from soma_core import chain, fixed
+from soma_core.api import Evaluation
+from soma_core.errors import DecodeError, SomaError
+from soma_core.records import octets, pack, uint, unpack
+
+from .durable import read_if_there, write_durably
+from .store import Store
+from .threads import Thread
+from .validating import Fetch
+from .wallet import Wallet
+
+AT_ONCE: Final = 4
+"""Jobs an encoder works on at a time: while one computes, others fetch, seal or show."""
+LOSS_MOST: Final = 16 << 16
+
+_log = logging.getLogger("soma.answering")
+
+
+class Answerer(Protocol):
+    """An encoder in the network's frame."""
+
+    async def answer(self, data: bytes, seed: bytes, /) -> "Judged":
+        """Vector and loss of one datum. Raises `EncoderError`."""
+        ...
+
+
+@frozen(eq=False)
+class Judged:
+    """`vector`: int16 [D] in the network's frame. `loss`: bits per byte, Q16."""
+
+    vector: NDArray[np.int16]
+    loss: int
+
+
+@frozen(kw_only=True)
+class SealedAnswer:
+    """What is shown later. `vector`: int16 little endian."""
+
+    salt: bytes = octets(32)
+    loss: int = uint()
+    vector: bytes = octets(most=1 << 14)
+
+
+def judge(evaluation: Evaluation, framed: NDArray[np.float64]) -> Judged:
+    """An encoder's floats as the integers that go on the chain. Raises `EncoderError` for what has no such form."""
+    loss = round(float(evaluation.bits_per_byte[0]) * fixed.ONE)
+    return Judged(fixed.quantise(framed), min(max(loss, 0), LOSS_MOST))
+
+
+@final
+class Answering:
+    """One encoder's part in the jobs it is drawn for. `directory` keeps its sealed answers."""
+
+    def __init__(
+        self, encoder: Answerer, wallet: Wallet, store: Store, thread: Thread, fetch: Fetch, directory: Path
+    ) -> None:
+        self._encoder = encoder
+        self._wallet = wallet
+        self._store = store
+        self._thread = thread
+        self._fetch = fetch
+        self._directory = directory
+        self._todo_in, self._todo = trio.open_memory_channel[chain.ShardDrawn | chain.RevealsOpen](
+            2 * store.genesis.parameters.open_jobs
+        )
+
+    def note(self, applied: chain.Applied) -> None:
+        """Take up what concerns this encoder."""
+        for event in applied.events:
+            if (isinstance(event, chain.ShardDrawn) and self._wallet.address in event.encoders) or (
+                isinstance(event, chain.RevealsOpen) and self._path(event.job).exists()
+            ):
+                self._todo_in.send_nowait(event)
+            elif isinstance(event, chain.Settled):
+                self._path(event.job).unlink(missing_ok=True)
+
+    async def run(self) -> None:
+        """Answer, for ever; first what was open when the node started."""
+        for event in await self._thread.run(self._store.read, self._open_work):
+            self._todo_in.send_nowait(event)
+        async with trio.open_nursery() as nursery:
+            for _ in range(AT_ONCE):
+                nursery.start_soon(self._work)
+
+    async def _work(self) -> None:
+        async for event in self._todo.clone():
+            try:
+                if isinstance(event, chain.ShardDrawn):
+                    await self._seal(event)
+                else:
+                    await self._show(event)
+            except SomaError as error:
+                _log.warning("job %s: no answer: %s", event.job.hex()[:12], error)
+
+    async def _seal(self, drawn: chain.ShardDrawn) -> None:
+        path = self._path(drawn.job)
+        known = await trio.to_thread.run_sync(read_if_there, path)
+        if known is None:
+            try:
+                data = await self._fetch(drawn.blob, drawn.size)
+            except SomaError as error:
+                _log.warning("job %s: %s", drawn.job.hex()[:12], error)
+                await self._wallet.send("report_unavailable", chain.ReportUnavailable(drawn.job))
+                return
+            judged = await self._encoder.answer(data, drawn.job)
+            answer = SealedAnswer(
+                salt=secrets.token_bytes(32), loss=judged.loss, vector=fixed.vector_bytes(judged.vector)
+            )
+            await trio.to_thread.run_sync(write_durably, path, pack(answer))
+        else:
+            answer = unpack(SealedAnswer, known)
+        seal = chain.commitment(drawn.job, self._wallet.address, answer.salt, answer.loss, answer.vector)
+        await self._wallet.send("commit_embedding", chain.CommitEmbedding(job=drawn.job, commitment=seal))
+
+    async def _show(self, opened: chain.RevealsOpen) -> None:
+        known = await trio.to_thread.run_sync(read_if_there, self._path(opened.job))
+        if known is None:
+            raise DecodeError("the sealed answer is not on disk any more", "the job counts this encoder as silent")
+        answer = unpack(SealedAnswer, known)
+        await self._wallet.send(
+            "reveal_embedding",
+            chain.RevealEmbedding(job=opened.job, salt=answer.salt, loss=answer.loss, vector=answer.vector),
+        )
+
+    def _open_work(self, state: chain.State) -> list[chain.ShardDrawn | chain.RevealsOpen]:
+        """What the chain still waits for from this encoder."""
+        work: list[chain.ShardDrawn | chain.RevealsOpen] = []
+        for key, job in state.scan(chain.JOBS):
+            for member in job.shard:
+                if member.encoder != self._wallet.address:
+                    continue
+                if job.stage == "committing" and member.state == "drawn":
+                    encoders = tuple(m.encoder for m in job.shard)
+                    work.append(chain.ShardDrawn(key, job.blob, job.size, encoders, job.deadline))
+                elif job.stage == "revealing" and member.state == "committed":
+                    work.append(chain.RevealsOpen(key, job.deadline))
+        return work
+
+    def _path(self, job: bytes) -> Path:
+        return self._directory / job.hex()

@@ -1,0 +1,246 @@
+"""What a node keeps in its ledger: the chain's state, and beside it commits, records, receipts and signatures.
+
+Blocking, in the ledger's thread. A commit is written in one batch with everything it changed, the last applied index
+included: after a crash it is there whole or not at all.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar, final
+
+from attrs import frozen
+
+from soma_core import chain
+from soma_core.api import Commit, Ledger, ScoringRule, control
+from soma_core.chain import CommitRecord, Tip, lthash
+from soma_core.errors import CorruptionError, GenesisError
+from soma_core.genesis import Genesis
+from soma_core.records import octets, pack, uint, unpack
+
+T = TypeVar("T")
+
+TIP: Final = b"\x80"
+CHAIN: Final = b"\x81"
+COMMITS: Final = b"\x82"
+RECORDS: Final = b"\x83"
+RECEIPTS: Final = b"\x84"
+SIGNATURES: Final = b"\x85"
+"""Prefixes of what a node keeps beside the state, each followed by the commit's index, 8 bytes."""
+
+_HOLDERS: Final = (chain.ACCOUNTS, chain.ENCODERS, chain.JOBS)
+REPAIR: Final = "restore a backup, or synchronise into a new data directory"
+
+
+@frozen(kw_only=True)
+class StoredCommit:
+    """A commit as it is stored and sent to followers; its digest is what the engine says of the same content."""
+
+    index: int = uint()
+    digest: bytes = octets(32)
+    time: int = uint()
+    round: int = uint()
+    leader: int = uint()
+    items: tuple[tuple[int, bytes], ...]
+    leader_system: bytes = octets()
+
+
+@frozen
+class Receipts:
+    """The receipts of one commit, in order."""
+
+    leaves: tuple[bytes, ...] = ()
+
+
+@frozen
+class Signatures:
+    """A quorum's signatures under one record: (place, signature)."""
+
+    signatures: tuple[tuple[int, bytes], ...] = ()
+
+
+MAX_COMMIT: Final = 1 << 20
+"""Bytes of a stored commit, and of the receipts of one: it travels to followers in one message."""
+
+
+def pack_commit(commit: Commit) -> bytes:
+    """A commit as bytes."""
+    return pack(
+        StoredCommit(
+            index=commit.index,
+            digest=commit.digest,
+            time=commit.time,
+            round=commit.round,
+            leader=commit.leader,
+            items=commit.items,
+            leader_system=commit.leader_system,
+        )
+    )
+
+
+def unpack_commit(data: bytes) -> Commit:
+    """A commit from bytes. Raises `DecodeError`."""
+    s = unpack(StoredCommit, data, max_size=MAX_COMMIT)
+    return Commit(s.index, s.digest, s.time, s.round, s.leader, s.items, s.leader_system)
+
+
+def key_of(prefix: bytes, index: int) -> bytes:
+    """The ledger key of what is kept of commit `index`."""
+    return prefix + index.to_bytes(8, "big")
+
+
+@final
+class Store:
+    """The chain on a ledger. `tip` is where it stands; every other method is called in the ledger's thread."""
+
+    def __init__(self, genesis: Genesis, rule: ScoringRule, ledger: Ledger) -> None:
+        self.genesis = genesis
+        self._rule = rule
+        self._ledger = ledger
+        self.tip = self._open()
+
+    def _open(self) -> Tip:
+        """The stored tip, checked against the stored state; on an empty ledger, that of a founded network."""
+        known = self._ledger.get(CHAIN)
+        if known is None:
+            applied = chain.found(self.genesis, self._ledger)
+            self._write(applied, {CHAIN: self.genesis.chain})
+            return applied.tip
+        if known != self.genesis.chain:
+            raise GenesisError(
+                f"the data directory holds chain {known.hex()[:12]}, the genesis is {self.genesis.chain.hex()[:12]}",
+                "name another --data-dir, or the genesis this one was started with",
+            )
+        data = self._ledger.get(TIP)
+        if data is None:
+            raise CorruptionError("the ledger has no tip", REPAIR)
+        tip = unpack(Tip, data)
+        entries = list(self._state_entries())
+        if lthash.total(entries) != tip.lthash:
+            raise CorruptionError(f"the stored state is not that of commit {tip.index}", REPAIR)
+        self._check_supply(entries)
+        return tip
+
+    def apply(self, commit: Commit) -> chain.Applied:
+        """Apply and write the next commit. Raises before anything is written, or `OSError` if nothing could be."""
+        applied = chain.apply(self.genesis, self._rule, self._ledger, self.tip, commit)
+        self._write(applied, {key_of(COMMITS, commit.index): pack_commit(commit)})
+        self.tip = applied.tip
+        if any(isinstance(event, chain.EpochBegan) for event in applied.events):
+            self._recount()
+        return applied
+
+    def preview(self, commit: Commit) -> chain.Applied:
+        """What applying `commit` would come to, without writing."""
+        return chain.apply(self.genesis, self._rule, self._ledger, self.tip, commit)
+
+    def read(self, look: Callable[[chain.State], T]) -> T:
+        """`look` at the state after the last commit."""
+        return look(chain.State(self._ledger))
+
+    def examine(self, signed: chain.SignedTransaction) -> chain.Refusal | None:
+        """Why this node would not pass a transaction on."""
+        epoch = chain.State(self._ledger).need(chain.EPOCH).number
+        return chain.examine(self.genesis, self._ledger, epoch, self.tip.time, signed)
+
+    def commit_bytes(self, index: int) -> bytes | None:
+        """The stored commit."""
+        return self._ledger.get(key_of(COMMITS, index))
+
+    def record(self, index: int) -> CommitRecord | None:
+        """The record of a commit, or None if it is not applied."""
+        data = self._ledger.get(key_of(RECORDS, index))
+        return None if data is None else unpack(CommitRecord, data)
+
+    def leaves(self, index: int) -> tuple[bytes, ...]:
+        """The receipts of a commit."""
+        data = self._ledger.get(key_of(RECEIPTS, index))
+        return () if data is None else unpack(Receipts, data, max_size=MAX_COMMIT).leaves
+
+    def signatures(self, index: int) -> tuple[tuple[int, bytes], ...] | None:
+        """A quorum's signatures under a record, or None."""
+        data = self._ledger.get(key_of(SIGNATURES, index))
+        return None if data is None else unpack(Signatures, data).signatures
+
+    def keep_signatures(self, index: int, signatures: tuple[tuple[int, bytes], ...]) -> None:
+        """Store a quorum's signatures: the record is a checkpoint from now on."""
+        self._ledger.write({key_of(SIGNATURES, index): pack(Signatures(signatures))})
+
+    def first_checkpoint(self, index: int) -> int | None:
+        """The first commit from `index` on whose record has a quorum's signatures."""
+        stop = key_of(SIGNATURES, (1 << 64) - 1)
+        for key, _ in self._ledger.scan(key_of(SIGNATURES, index), stop):
+            return int.from_bytes(key[1:], "big")
+        return None
+
+    def receipt_file(self, job: bytes) -> chain.ReceiptFile | None:
+        """The proof of an ended job, once a checkpoint covers it."""
+        done = chain.State(self._ledger).get(chain.DONE, job)
+        if done is None:
+            return None
+        signed = self.first_checkpoint(done.index)
+        if signed is None:
+            return None
+        leaves = self.leaves(done.index)
+        records = [record for i in range(done.index, signed + 1) if (record := self.record(i)) is not None]
+        return chain.ReceiptFile(
+            format="soma-receipt/1",
+            genesis=self.genesis,
+            receipt=leaves[done.place],
+            path=chain.proof([chain.leaf_hash(leaf) for leaf in leaves], done.place),
+            trail=tuple(records[:-1]),
+            checkpoint=chain.Checkpoint(record=records[-1], signatures=self.signatures(signed) or ()),
+        )
+
+    def entries(self) -> Sequence[tuple[bytes, bytes]]:
+        """The whole state."""
+        return list(self._state_entries())
+
+    def supply(self) -> control.Supply:
+        """Where all money is, added up from the whole state."""
+        entries = list(self._state_entries())
+        pools = chain.State(self._ledger).need(chain.POOLS)
+        held = {table: chain.money_in([e for e in entries if e[0][0] == table.prefix]) for table in _HOLDERS}
+        total = chain.money_in(entries)
+        return control.Supply(
+            genesis=self.genesis.supply,
+            emitted=pools.emitted,
+            total=total,
+            drift=total - self.genesis.supply - pools.emitted,
+            balances=held[chain.ACCOUNTS],
+            stakes=held[chain.ENCODERS],
+            escrow=held[chain.JOBS],
+            treasury=pools.treasury,
+            validators=pools.validators,
+            burned=pools.burned,
+        )
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._ledger.close()
+
+    def _state_entries(self) -> Iterator[tuple[bytes, bytes]]:
+        return self._ledger.scan(chain.STATE_FLOOR, chain.STATE_CEILING)
+
+    def _recount(self) -> None:
+        """Once an epoch everything is added up from what is stored, not from what changed."""
+        entries = list(self._state_entries())
+        if lthash.total(entries) != self.tip.lthash:
+            raise CorruptionError(f"the stored state is not that of commit {self.tip.index}", REPAIR)
+        self._check_supply(entries)
+
+    def _check_supply(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        emitted = chain.State(self._ledger).need(chain.POOLS).emitted
+        total = chain.money_in(entries)
+        if total != self.genesis.supply + emitted:
+            raise CorruptionError(
+                f"the ledger holds {total} shannons where {self.genesis.supply} + {emitted} belong", REPAIR
+            )
+
+    def _write(self, applied: chain.Applied, beside: dict[bytes, bytes]) -> None:
+        index = applied.record.index
+        batch: dict[bytes, bytes | None] = {key: now for key, (_, now) in applied.changes.items()}
+        batch.update(beside)
+        batch[key_of(RECORDS, index)] = pack(applied.record)
+        batch[TIP] = pack(applied.tip)
+        if applied.receipts:
+            batch[key_of(RECEIPTS, index)] = pack(Receipts(applied.receipts))
+        self._ledger.write(batch)

@@ -1,0 +1,93 @@
+"""What a validator does beside ordering: says which data it holds, and what rides along in its blocks."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, final
+
+import trio
+
+from soma_core import chain
+from soma_core.errors import SomaError
+from soma_core.records import pack
+
+from .checkpoints import Checkpoints
+from .signing import Signing
+from .store import Store
+from .threads import Thread
+from .wallet import Wallet
+
+WAITING: Final = 1_024
+"""Jobs whose data is still to be got; the chain opens no more than its `open_jobs`."""
+FETCHING: Final = 4
+"""Blobs fetched at a time."""
+
+Fetch = Callable[[bytes, int], Awaitable[bytes]]
+"""The blob of this digest and size, from the own store or from peers, pinned. Raises `SomaError` if nobody has it."""
+
+_log = logging.getLogger("soma.validating")
+
+
+@final
+class Validating:
+    """The validator's part in embed jobs, and its system bytes."""
+
+    def __init__(
+        self, store: Store, thread: Thread, signing: Signing, wallet: Wallet, checkpoints: Checkpoints, fetch: Fetch
+    ) -> None:
+        self._store = store
+        self._thread = thread
+        self._signing = signing
+        self._wallet = wallet
+        self._checkpoints = checkpoints
+        self._fetch = fetch
+        self._wanted_in, self._wanted = trio.open_memory_channel[chain.DataWanted](WAITING)
+        self._anchors: dict[int, bytes] = {}
+
+    def note(self, applied: chain.Applied) -> None:
+        """Take up the jobs that wait for data."""
+        for event in applied.events:
+            if isinstance(event, chain.DataWanted):
+                self._want(event)
+
+    async def run(self) -> None:
+        """Attest what this node holds, for ever; first what was open when it started."""
+        for wanted in await self._thread.run(self._store.read, self._open_wants):
+            self._want(wanted)
+        async with trio.open_nursery() as nursery:
+            for _ in range(FETCHING):
+                nursery.start_soon(self._attest_each)
+
+    async def system(self, epoch: int, round_: int) -> bytes:
+        """The system bytes of this validator's block in a round: link, anchors, record signatures."""
+        rounds = self._store.genesis.parameters.beacon_rounds
+        link = await self._signing.beacon_link(epoch, round_, rounds) if 1 <= round_ <= rounds else None
+        epochs = (epoch, epoch + 1) if epoch == 0 else (epoch + 1,)
+        for number in epochs:
+            if number not in self._anchors:
+                self._anchors[number] = await self._signing.beacon_anchor(number, rounds)
+        for number in [n for n in self._anchors if n < epoch]:
+            del self._anchors[number]
+        anchors = tuple((number, self._anchors[number]) for number in epochs)
+        return pack(chain.System(link=link, anchors=anchors, signatures=self._checkpoints.unsent()))
+
+    def _want(self, wanted: chain.DataWanted) -> None:
+        try:
+            self._wanted_in.send_nowait(wanted)
+        except trio.WouldBlock:
+            _log.warning("job %s: too many jobs wait for data; it is left to other validators", wanted.job.hex()[:12])
+
+    def _open_wants(self, state: chain.State) -> list[chain.DataWanted]:
+        return [
+            chain.DataWanted(key, job.blob, job.size, job.requester)
+            for key, job in state.scan(chain.JOBS)
+            if job.stage == "attesting"
+        ]
+
+    async def _attest_each(self) -> None:
+        async for wanted in self._wanted.clone():
+            try:
+                with trio.move_on_after(self._store.genesis.parameters.attest_ms / 1000):
+                    await self._fetch(wanted.blob, wanted.size)
+                    await self._wallet.send("attest_data", chain.AttestData(wanted.job))
+            except SomaError as error:
+                _log.warning("job %s: not attested: %s", wanted.job.hex()[:12], error)

@@ -1,0 +1,106 @@
+"""An account this node acts for: numbers, signs and sends its transactions, and learns what became of them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, final
+
+import trio
+from attrs import define, field
+
+from soma_core import chain
+from soma_core.crypto import address_of
+from soma_core.errors import RefusedError, UnreachableError
+from soma_core.records import to_value
+
+from .events import Hub
+from .signing import Signing
+from .store import Store
+from .threads import Thread
+
+PATIENCE: Final = 60.0
+"""Seconds to wait until a transaction is ordered."""
+EXPIRES_AFTER: Final = 8
+"""Epochs a transaction stays valid: long enough for a slow network, short enough to be forgotten."""
+
+Submit = Callable[[chain.SignedTransaction], Awaitable[None]]
+"""Hand a signed transaction to whoever orders it. Raises `RefusedError` or `UnreachableError`."""
+
+
+@define(eq=False)
+class _Pending:
+    sequence: int
+    done: trio.Event = field(factory=trio.Event)
+    outcome: chain.TransactionDone | None = None
+
+
+@final
+class Wallet:
+    """One account and its signing capability."""
+
+    def __init__(self, signing: Signing, store: Store, thread: Thread, hub: Hub, submit: Submit) -> None:
+        self._signing = signing
+        self._store = store
+        self._thread = thread
+        self._submit = submit
+        self._pending: dict[bytes, _Pending] = {}
+        self._numbering = trio.Lock()
+        hub.listen(self._note)
+
+    @property
+    def address(self) -> bytes:
+        """The account's address."""
+        return address_of(self._signing.key)
+
+    async def send(self, kind: str, action: object) -> chain.TransactionDone:
+        """Have `action` ordered and wait for its outcome (``applied`` or ``failed``).
+
+        Raises `RefusedError` if nobody takes it or the chain skips it, `UnreachableError` if it is not ordered in time.
+        """
+        async with self._numbering:
+            sequence, epoch = await self._thread.run(self._store.read, self._next)
+            signed = await self._sign(kind, action, sequence, epoch + EXPIRES_AFTER)
+            pending = self._pending[signed.id] = _Pending(sequence)
+        try:
+            await self._submit(signed)
+            with trio.move_on_after(PATIENCE):
+                await pending.done.wait()
+        finally:
+            del self._pending[signed.id]
+        outcome = pending.outcome
+        if outcome is None:
+            raise UnreachableError(
+                f"the {kind} transaction {signed.id.hex()[:12]} was not ordered within {PATIENCE:g} s",
+                "see whether the network moves with `soma status`, then ask again",
+            )
+        if outcome.outcome == "skipped":
+            raise RefusedError(f"the chain skipped the {kind} transaction: {outcome.text}", "ask again")
+        return outcome
+
+    def _next(self, state: chain.State) -> tuple[int, int]:
+        """The lowest sequence number that is neither used nor on its way, and the epoch."""
+        account = chain.account_of(state, self.address)
+        taken = {pending.sequence for pending in self._pending.values()}
+        for place in range(chain.WINDOW):
+            sequence = account.sequence + place
+            if not account.used >> place & 1 and sequence not in taken:
+                return sequence, state.need(chain.EPOCH).number
+        raise RefusedError(f"{chain.WINDOW} transactions of this account are on their way", "wait until some are ordered")
+
+    async def _sign(self, kind: str, action: object, sequence: int, expiry: int) -> chain.SignedTransaction:
+        transaction = chain.Transaction(
+            chain=self._store.genesis.chain,
+            sender=self.address,
+            key=self._signing.key,
+            sequence=sequence,
+            expiry=expiry,
+            fee=self._store.genesis.parameters.fee,
+            kind=kind,
+            action=to_value(action),
+        )
+        unsigned = chain.unsigned_bytes(transaction)
+        return chain.SignedTransaction(transaction, unsigned, await self._signing.sign("soma/tx", expiry, unsigned))
+
+    def _note(self, applied: chain.Applied) -> None:
+        for event in applied.events:
+            if isinstance(event, chain.TransactionDone) and (pending := self._pending.get(event.id)):
+                pending.outcome = event
+                pending.done.set()

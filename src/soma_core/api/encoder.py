@@ -1,6 +1,6 @@
 """Encoders: bytes in, vectors out. Blocking classes; one thread of one worker process calls them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from attrs import field, frozen
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 NumericClass = Literal["f32", "bf16", "int8", "other"]
 """How an encoder computes. Only ``f32`` may commit to a paid job: its band under audit is calibrated."""
+
+
+def _names(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(values)
 
 
 @frozen(kw_only=True)
@@ -27,7 +31,7 @@ class EncoderInfo:
     frame: bytes = b""
     architecture: str = "opaque"
     numeric: NumericClass = "f32"
-    modalities: frozenset[str] = field(default=frozenset({"bytes"}), converter=frozenset)
+    modalities: frozenset[str] = field(default=frozenset({"bytes"}), converter=_names)
     max_batch: int = 64
 
 

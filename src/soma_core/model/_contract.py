@@ -22,6 +22,8 @@ VOCABULARY: Final = 264
 """256 bytes, PAD, EOS and six ids that are never used."""
 FIRST_BYTE_BITS: Final = 8
 """Bits charged for the first byte of a chunk, which nothing predicts."""
+MAX_LOSS: Final = 16.0
+"""Bits per byte. A model that finds an item stranger than this says this: the chain takes no larger loss."""
 MAX_CHUNKS: Final = 256
 """Chunks of an item that are encoded: 64 KiB at 256 bytes a chunk. Longer items are sampled evenly."""
 MAX_ITEM: Final = 1 << 30

@@ -12,7 +12,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from ._config import ModelConfig
-from ._contract import FIRST_BYTE_BITS, MAX_CHUNKS, chunks
+from ._contract import FIRST_BYTE_BITS, MAX_CHUNKS, MAX_LOSS, chunks
 from ._erf import erf
 
 LAYER_NORM_EPSILON: Final = 1e-5
@@ -35,8 +35,8 @@ class Reading:
 
     @property
     def bits_per_byte(self) -> float:
-        """The loss: bits charged, divided by the bytes that were encoded."""
-        return self.bits / self.bytes
+        """The loss: bits charged, divided by the bytes that were encoded; at most `MAX_LOSS`."""
+        return min(self.bits / self.bytes, MAX_LOSS)
 
 
 @lru_cache(maxsize=8)

@@ -22,13 +22,17 @@ BUNDLE: Final = "soma_encoders"
 
 @frozen(eq=False)
 class Weights:
-    """A model ready to run. `digest` binds config and file. `frame`: the stored map's bytes, or empty without one."""
+    """A model ready to run. `digest` binds config and file. `frame`: the stored map's bytes, or empty without one.
+
+    `modalities`: what a bundled encoder was trained on, else ``bytes``.
+    """
 
     name: str
     config: ModelConfig
     tensors: dict[str, NDArray[np.float32]]
     digest: bytes
     frame: bytes
+    modalities: frozenset[str]
 
 
 def bundled() -> tuple[str, ...]:
@@ -43,7 +47,7 @@ def locate(weights: str | Path) -> Path:
     Raises `SettingsError` for a file that is not there and a name that is not bundled.
     """
     text = str(weights)
-    if isinstance(weights, Path) or "/" in text or "\\" in text or text.endswith(".safetensors"):
+    if _is_path(weights):
         path = Path(weights).expanduser()
         if not path.is_file():
             raise SettingsError(f"weights {text}: no such file", "give the path of a .safetensors file")
@@ -72,7 +76,8 @@ def load_weights(weights: str | Path) -> Weights:
     frame = _beside(path, ".frame", 1 << 26) if path.with_suffix(".frame").exists() else b""
     if frame and read_frame(frame, bound).raw_dim != config.dim:
         raise DecodeError(f"{path.stem}.frame: made for vectors of another length", "align the encoder again")
-    return Weights(path.stem, config, tensors, bound, frame)
+    known = frozenset({"bytes"}) if _is_path(weights) else _bundle().modalities(path.stem)
+    return Weights(path.stem, config, tensors, bound, frame, known)
 
 
 def weights_digest(config: ModelConfig, source: bytes | Path) -> bytes:
@@ -81,6 +86,11 @@ def weights_digest(config: ModelConfig, source: bytes | Path) -> bytes:
     if len(data) > MAX_FILE:
         raise DecodeError(f"{len(data)} bytes of weights; at most {MAX_FILE}", "use a smaller model")
     return digest("soma/weights", config.encoded(), data)
+
+
+def _is_path(weights: str | Path) -> bool:
+    text = str(weights)
+    return isinstance(weights, Path) or "/" in text or "\\" in text or text.endswith(".safetensors")
 
 
 def _beside(path: Path, suffix: str, most: int) -> bytes:

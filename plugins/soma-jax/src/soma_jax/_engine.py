@@ -1,0 +1,121 @@
+"""The encoder behind ``encoder-jax``: chunks of all items of a batch, equal ones once, in slabs of few fixed shapes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from attrs import frozen
+from jax import Array
+from numpy.typing import NDArray
+
+from soma_core.api import EncoderInfo, Evaluation
+from soma_core.model import ARCHITECTURE, FIRST_BYTE_BITS, MAX_LOSS, chunks, load_weights, rows
+
+from . import Config
+from ._forward import Parameters, as_arrays, charged_nats, pooled, representations
+
+SLABS: Final = (8, 64)
+"""Chunks computed at once, and so the shapes that are compiled: the smallest that holds what is left."""
+
+
+@frozen(eq=False)
+class _Batch:
+    """`pieces`: the chunks to compute, each once. `counts`: per item, how often each piece stands in it, by number."""
+
+    pieces: list[bytes]
+    counts: list[dict[int, int]]
+    sizes: list[int]
+
+
+class JaxEncoder:
+    """Results are those of the NumPy referee within 2e-6 bits per byte and 1e-6 in a vector."""
+
+    def __init__(self, config: Config) -> None:
+        weights = load_weights(config.weights)
+        self._shape = weights.config
+        self._parameters = as_arrays(weights.tensors)
+        self.info = EncoderInfo(
+            dim=weights.config.dim,
+            weights=weights.digest,
+            frame=weights.frame,
+            architecture=ARCHITECTURE,
+            modalities=weights.modalities,
+            max_batch=config.max_batch,
+        )
+
+        def read(parameters: Parameters, ids: Array, targets: Array) -> tuple[Array, Array]:
+            with jax.default_matmul_precision("highest"):
+                reps = representations(parameters, self._shape, ids)
+                return pooled(reps, ids), charged_nats(parameters, reps, targets).sum(1)
+
+        def weighed(parameters: Parameters, ids: Array, targets: Array, weights: Array) -> Array:
+            return jnp.sum(read(parameters, ids, targets)[1] * weights)
+
+        self._read = jax.jit(read)
+        self._slope = jax.jit(jax.grad(weighed))
+
+    def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
+        """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an empty or too large item."""
+        return self.evaluate(batch, b"").vectors
+
+    def evaluate(self, batch: Sequence[bytes], seed: bytes) -> Evaluation:
+        """Raw vectors and bits per byte. The architecture draws nothing: `seed` changes nothing."""
+        del seed
+        work = self._cut(batch)
+        sums, bits = np.zeros((len(work.pieces), self.info.dim)), np.zeros(len(work.pieces))
+        for start, stop, ids, targets in self._slabs(work.pieces):
+            summed, nats = self._read(self._parameters, ids, targets)
+            sums[start:stop] = np.asarray(summed, np.float64)[: stop - start]
+            bits[start:stop] = np.asarray(nats, np.float64)[: stop - start] / np.log(2) + FIRST_BYTE_BITS
+        vectors, losses = np.empty((len(batch), self.info.dim), np.float32), np.empty(len(batch))
+        for place, (counts, size) in enumerate(zip(work.counts, work.sizes, strict=True)):
+            numbers, times = np.array(list(counts)), np.array(list(counts.values()), np.float64)
+            vectors[place] = times @ sums[numbers] / size
+            losses[place] = min(times @ bits[numbers] / size, MAX_LOSS)
+        return Evaluation(vectors, losses)
+
+    def gradient(self, batch: Sequence[bytes], seed: bytes) -> Mapping[str, NDArray[np.float32]]:
+        """The gradient of the items' summed bits per byte (before `MAX_LOSS` is applied), by tensor name."""
+        del seed
+        work = self._cut(batch)
+        share = np.zeros(len(work.pieces))
+        for counts, size in zip(work.counts, work.sizes, strict=True):
+            for number, times in counts.items():
+                share[number] += times / size / np.log(2)
+        total = {name: np.zeros(p.shape) for name, p in self._parameters.items()}
+        for start, stop, ids, targets in self._slabs(work.pieces):
+            weights = np.zeros(len(ids), np.float32)
+            weights[: stop - start] = share[start:stop]
+            for name, slope in self._slope(self._parameters, ids, targets, weights).items():
+                total[name] += np.asarray(slope)
+        return {name: slope.astype(np.float32) for name, slope in total.items()}
+
+    def _cut(self, batch: Sequence[bytes]) -> _Batch:
+        numbers: dict[bytes, int] = {}
+        out = _Batch([], [], [])
+        for place, data in enumerate(batch):
+            try:
+                pieces = chunks(data, self._shape.seq)
+            except ValueError as error:
+                raise ValueError(f"item {place}: {error}") from error
+            counts: dict[int, int] = {}
+            for piece in pieces:
+                number = numbers.setdefault(piece, len(numbers))
+                counts[number] = counts.get(number, 0) + 1
+            out.counts.append(counts)
+            out.sizes.append(sum(map(len, pieces)))
+        out.pieces.extend(numbers)
+        return out
+
+    def _slabs(self, pieces: list[bytes]) -> Iterator[tuple[int, int, NDArray[np.int32], NDArray[np.int32]]]:
+        """(start, stop, ids, targets) of each slab. Rows behind `stop` repeat its first and are not looked at."""
+        start = 0
+        while start < len(pieces):
+            size = next((s for s in SLABS if s >= len(pieces) - start), SLABS[-1])
+            stop = min(start + size, len(pieces))
+            chosen = pieces[start:stop] + [pieces[start]] * (size - (stop - start))
+            slab = rows(chosen, self._shape.seq)
+            yield start, stop, slab.ids.astype(np.int32), slab.targets.astype(np.int32)
+            start = stop

@@ -1,0 +1,73 @@
+"""The byte transformer in JAX: the same mathematics as ``soma_core.model``'s reference, batched."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from soma_core.model import BYTES, LAYER_NORM_EPSILON, ModelConfig, rotation
+
+Parameters = Mapping[str, Array]
+"""Tensors by their name in the safetensors layout."""
+
+
+def representations(parameters: Parameters, config: ModelConfig, ids: Array) -> Array:
+    """The normalised last layer [B, T, dim] for token `ids` [B, T]. Causal: no position sees what follows it."""
+    batch, length = ids.shape
+    cos, sin = (jnp.asarray(table[:length]) for table in rotation(config, "float32"))
+    visible = jnp.tril(jnp.ones((length, length), bool))
+
+    def heads(x: Array) -> Array:
+        return x.reshape(batch, length, config.heads, config.head_dim).transpose(0, 2, 1, 3)
+
+    x = parameters["embedding.weight"][ids]
+    for i in range(config.layers):
+        layer = f"encoder.layers.{i}"
+        h = _normalise(parameters, f"{layer}.norm_1", x)
+        query, key, value = (
+            heads(_linear(parameters, f"{layer}.attention.{part}", h)) for part in ("query", "key", "value")
+        )
+        scores = _turn(query, cos, sin) @ _turn(key, cos, sin).swapaxes(-1, -2) / np.sqrt(config.head_dim)
+        weights = jax.nn.softmax(jnp.where(visible, scores, jnp.finfo(scores.dtype).min), axis=-1)
+        mixed = (weights @ value).transpose(0, 2, 1, 3).reshape(batch, length, config.dim)
+        x = x + _linear(parameters, f"{layer}.attention.output", mixed)
+        h = _linear(parameters, f"{layer}.pwff.linear_inner", _normalise(parameters, f"{layer}.norm_2", x))
+        x = x + _linear(parameters, f"{layer}.pwff.linear_outer", jax.nn.gelu(h, approximate=False))
+    return _normalise(parameters, "final_norm", x)
+
+
+def charged_nats(parameters: Parameters, reps: Array, targets: Array) -> Array:
+    """−ln p of each target [B, T]; 0 where the target is no byte. The sum runs over the whole vocabulary."""
+    logits = _linear(parameters, "predictor", reps)
+    chosen = jnp.take_along_axis(logits, targets[..., None].astype(jnp.int32), axis=-1)[..., 0]
+    return jnp.where(targets < BYTES, jax.nn.logsumexp(logits, axis=-1) - chosen, 0)
+
+
+def pooled(reps: Array, ids: Array) -> Array:
+    """The sum of `reps` [B, T, dim] over byte positions: [B, dim]. EOS and padding do not count."""
+    return jnp.sum(jnp.where((ids < BYTES)[..., None], reps, 0), axis=1)
+
+
+def as_arrays(tensors: Mapping[str, NDArray[np.float32]]) -> dict[str, Array]:
+    """`tensors` on the default device."""
+    return {name: jnp.asarray(tensor) for name, tensor in tensors.items()}
+
+
+def _linear(parameters: Parameters, name: str, x: Array) -> Array:
+    return x @ parameters[f"{name}.weight"] + parameters[f"{name}.bias"]
+
+
+def _normalise(parameters: Parameters, name: str, x: Array) -> Array:
+    centred = x - x.mean(-1, keepdims=True)
+    variance = (centred * centred).mean(-1, keepdims=True)
+    scale = jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
+    return centred * scale * parameters[f"{name}.gamma"] + parameters[f"{name}.beta"]
+
+
+def _turn(x: Array, cos: Array, sin: Array) -> Array:
+    """Rotary positions, halves paired: (first, second) of each head turn by the angle of their position."""
+    first, second = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)

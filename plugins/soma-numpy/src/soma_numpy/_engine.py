@@ -1,0 +1,44 @@
+"""The encoder behind ``encoder-numpy``."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from soma_core.api import EncoderInfo, Evaluation
+from soma_core.model import ARCHITECTURE, ReferenceTransformer, load_weights
+
+from . import Config
+
+
+class NumpyEncoder:
+    """Items one after the other, each by itself: a row cannot depend on its batch."""
+
+    def __init__(self, config: Config) -> None:
+        weights = load_weights(config.weights)
+        self._model = ReferenceTransformer(weights.config, weights.tensors)
+        self.info = EncoderInfo(
+            dim=weights.config.dim,
+            weights=weights.digest,
+            frame=weights.frame,
+            architecture=ARCHITECTURE,
+            modalities=weights.modalities,
+            max_batch=config.max_batch,
+        )
+
+    def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
+        """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an empty or too large item."""
+        return self.evaluate(batch, b"").vectors
+
+    def evaluate(self, batch: Sequence[bytes], seed: bytes) -> Evaluation:
+        """Raw vectors and bits per byte. The architecture draws nothing: `seed` changes nothing."""
+        del seed
+        vectors = np.empty((len(batch), self.info.dim), np.float32)
+        bits = np.empty(len(batch))
+        for place, data in enumerate(batch):
+            try:
+                reading = self._model.read(data)
+            except ValueError as error:
+                raise ValueError(f"item {place}: {error}") from error
+            vectors[place], bits[place] = reading.vector, reading.bits_per_byte
+        return Evaluation(vectors, bits)

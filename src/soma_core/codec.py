@@ -18,7 +18,7 @@ Value = None | bool | int | str | bytes | list["Value"] | dict[str, "Value"] | d
 MAX_SIZE: Final = 1 << 20
 """Bytes. No message, transaction or record is larger; bulk payloads travel raw, in chunks."""
 MAX_DEPTH: Final = 16
-"""Nested arrays and maps. Deeper input is refused before it can exhaust a stack."""
+"""Arrays and maps an item may stand inside. Deeper input is refused before it can exhaust a stack."""
 INT_MIN: Final = -(1 << 64)
 INT_MAX: Final = (1 << 64) - 1
 
@@ -50,6 +50,8 @@ def decode(data: bytes, *, max_size: int = MAX_SIZE) -> Value:
     except DecodeError:
         raise
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError) as error:
+        if isinstance(error.__cause__, DecodeError):
+            raise error.__cause__ from error
         _refuse(f"not CBOR: {error}")
     if again != data:
         _refuse("not the deterministic encoding (order, length of integers, or trailing bytes)")
@@ -60,10 +62,6 @@ class _Refuse(dict[int, Any]):
     """A table of semantic decoders in which looking up any tag is a refusal, so that no tag ever builds an object."""
 
     def __missing__(self, tag: int) -> NoReturn:
-        _refuse(f"tag {tag} is not allowed")
-
-    def get(self, tag: int, default: object = None) -> NoReturn:
-        del default
         _refuse(f"tag {tag} is not allowed")
 
 

@@ -15,6 +15,7 @@ from .errors import KeyStoreError
 
 DIGEST_SIZE: Final = 32
 KEY_SIZE: Final = 32
+SECRET_SIZE: Final = 32
 SIGNATURE_SIZE: Final = 64
 
 DOMAINS: Final = {
@@ -37,6 +38,7 @@ DOMAINS: Final = {
     "soma/leaf": "leaf of a receipt tree",
     "soma/lthash": "state digest: one entry",
     "soma/node": "inner node of a receipt tree",
+    "soma/payload": "raw payload of a message between peers, named by its header",
     "soma/possession": "signature that proves possession of a registered key",
     "soma/protocol": "rules and parameters a network runs",
     "soma/record": "commit record",
@@ -90,6 +92,8 @@ class SecretKey:
 
     @_secret.validator
     def _in_range(self, _attribute: object, value: bytes) -> None:
+        if len(value) != SECRET_SIZE:  # the library would pad it: two spellings of one key, of different seeds
+            raise KeyStoreError(f"a secret of {len(value)} bytes, not {SECRET_SIZE}", "make a key with `soma keys new`")
         try:
             coincurve.PrivateKey(value)
         except ValueError as error:

@@ -9,8 +9,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from . import codec
-from .crypto import KEY_SIZE, digest
+from . import codec, fixed
+from .crypto import DIGEST_SIZE, KEY_SIZE, digest
 from .errors import DecodeError, GenesisError
 from .records import octets, pack, text, to_value, uint, unpack
 
@@ -18,6 +18,14 @@ SHANNONS: Final = 10**9
 """Shannons in one SOMA."""
 SUPPLY_MOST: Final = 1 << 62
 """Shannons. No sum of money in a valid network reaches it, so that sums stay inside a record's integers."""
+TIME_MOST: Final = 1 << 48
+"""Ms. No start and no duration is larger, so that a deadline stays inside a record's integers."""
+NAME_MOST: Final = 32
+"""Characters of an encoder's name."""
+OPAQUE: Final = "opaque"
+"""The architecture of encoders without a byte likelihood, or that nobody can run again."""
+RESERVED_NAMES: Final = frozenset({"submitter", "treasury", "validators"})
+"""Names that receipts give to who is no encoder."""
 MAX_FILE: Final = 1 << 20
 
 
@@ -25,10 +33,10 @@ MAX_FILE: Final = 1 << 20
 class Parameters:
     """Integers every node of a network agrees on. Times in ms, money in shannons, shares in parts of 10,000."""
 
-    epoch_ms: int = uint(default=86_400_000, least=1)
-    unbonding_ms: int = uint(default=28 * 86_400_000)
-    evidence_ms: int = uint(default=14 * 86_400_000)
-    audit_ms: int = uint(default=2 * 86_400_000)
+    epoch_ms: int = uint(default=86_400_000, least=1, most=TIME_MOST)
+    unbonding_ms: int = uint(default=28 * 86_400_000, most=TIME_MOST)
+    evidence_ms: int = uint(default=14 * 86_400_000, most=TIME_MOST)
+    audit_ms: int = uint(default=2 * 86_400_000, most=TIME_MOST)
     beacon_rounds: int = uint(default=1 << 18, least=1, most=1 << 22)
 
     emission: int = uint(default=1_370 * SHANNONS, most=SUPPLY_MOST)
@@ -47,10 +55,10 @@ class Parameters:
     shard_size: int = uint(default=7, least=1, most=31)
     max_blob: int = uint(default=16 << 20, least=1, most=64 << 20)
     open_jobs: int = uint(default=1_024, least=1, most=1 << 16)
-    attest_ms: int = uint(default=30_000, least=1)
-    draw_ms: int = uint(default=30_000, least=1)
-    commit_ms: int = uint(default=60_000, least=1)
-    reveal_ms: int = uint(default=30_000, least=1)
+    attest_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
+    draw_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
+    commit_ms: int = uint(default=60_000, least=1, most=TIME_MOST)
+    reveal_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
     settled_window: int = uint(default=600, least=40, most=4_096)
     encoder_stake: int = uint(default=100 * SHANNONS, most=SUPPLY_MOST)
 
@@ -101,7 +109,7 @@ class Genesis:
     """`references`: int16 little-endian vectors of the network's dimension, for the gate until jobs have settled."""
 
     name: str = text()
-    time: int = uint()
+    time: int = uint(most=TIME_MOST)
     parameters: Parameters
     consensus: Rule
     scoring: Rule
@@ -140,19 +148,28 @@ def check(genesis: Genesis) -> Genesis:
             (genesis.supply > p.supply_limit, f"supply {genesis.supply} exceeds supply_limit {p.supply_limit}"),
             (not genesis.validators, "there is no validator"),
             (_repeats(v.key for v in genesis.validators), "two validators share a key"),
+            (_repeats(v.node for v in genesis.validators), "two validators share a node"),
             (_repeats(v.name for v in genesis.validators), "two validators share a name"),
             (_repeats(a.address for a in genesis.allocations), "two allocations share an address"),
             (_repeats(e.account for e in genesis.encoders), "two encoders share an account"),
             (_repeats(e.name for e in genesis.encoders), "two encoders share a name"),
+            (not all(is_name(e.name) for e in genesis.encoders), "an encoder's name is not one"),
             (any(e.stake < p.encoder_stake for e in genesis.encoders), "an encoder has less than encoder_stake"),
             (
-                any(e.architecture not in (*genesis.architectures, "opaque") for e in genesis.encoders),
+                any(e.architecture not in (*genesis.architectures, OPAQUE) for e in genesis.encoders),
                 "an encoder's architecture is not in the list",
+            ),
+            (
+                any(
+                    e.architecture != OPAQUE and not len(e.weights) == len(e.frame) == DIGEST_SIZE
+                    for e in genesis.encoders
+                ),
+                "an encoder that can be audited has no digest of its weights or frame map",
             ),
             (len(genesis.references) < 7, "fewer than 7 reference vectors"),
             (
-                any(len(r) != 2 * p.dimension for r in genesis.references),
-                f"a reference vector is not {p.dimension} int16 values",
+                not all(_is_reference(r, p.dimension) for r in genesis.references),
+                f"a reference vector is not {p.dimension} int16 values of the norm that quantising gives",
             ),
         )
         if wrong
@@ -160,6 +177,11 @@ def check(genesis: Genesis) -> Genesis:
     if problems:
         raise GenesisError(f"genesis of {genesis.name!r}: {'; '.join(problems)}", "correct it with `soma genesis new`")
     return genesis
+
+
+def is_name(name: str) -> bool:
+    """Whether an encoder may have this name: an ASCII identifier of at most 32 characters, none that receipts use."""
+    return name.isascii() and name.isidentifier() and len(name) <= NAME_MOST and name not in RESERVED_NAMES
 
 
 def read(path: Path) -> Genesis:
@@ -182,6 +204,10 @@ def write(genesis: Genesis, path: Path) -> None:
 def with_time(genesis: Genesis, time: int) -> Genesis:
     """`genesis` starting at `time`, ms of UTC."""
     return evolve(genesis, time=time)
+
+
+def _is_reference(data: bytes, dimension: int) -> bool:
+    return len(data) == 2 * dimension and fixed.is_vector(fixed.vector_from_bytes(data, dimension), dimension)
 
 
 def _repeats(values: object) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from soma_core.genesis import SUPPLY_MOST
+from soma_core.genesis import NAME_MOST, OPAQUE, SUPPLY_MOST, is_name
 from soma_core.records import octets, text, uint
 
 from .accounts import take
@@ -13,8 +13,6 @@ from .execution import Execution, Handler, Refusal
 from .pools import add_to_pools
 from .state import State, Table
 
-OPAQUE: Final = "opaque"
-"""The architecture of encoders without a byte likelihood, or that nobody can run again."""
 GATE_LEAST: Final = -(1 << 16)
 GATE_GENESIS: Final = 2 << 16
 """Q16 bits: genesis weights start open, later ones on probation at 0."""
@@ -84,7 +82,7 @@ def cut_stake(run: Execution, address: bytes, amount: int) -> int:
 class RegisterEncoder:
     """Register the sender's encoder with `stake` shannons of its balance. Digests are 32 bytes, or empty if opaque."""
 
-    name: str = text(most=32)
+    name: str = text(most=NAME_MOST)
     stake: int = uint(most=SUPPLY_MOST)
     weights: bytes = octets(most=32)
     frame: bytes = octets(most=32)
@@ -95,8 +93,8 @@ def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
     least = run.parameters.encoder_stake
     if run.state.get(ENCODERS, sender) is not None:
         raise Refusal("exists", "this account has an encoder already")
-    if not action.name.isidentifier() or not action.name.isascii():
-        raise Refusal("name", f"{action.name!r} is no name: ASCII letters, digits and _ are allowed")
+    if not is_name(action.name):
+        raise Refusal("name", f"{action.name!r} is no name: ASCII letters, digits and _, and none that receipts use")
     if run.state.get(NAMES, action.name.encode()) is not None:
         raise Refusal("name", f"the name {action.name} is taken")
     if action.architecture not in (*run.genesis.architectures, OPAQUE):

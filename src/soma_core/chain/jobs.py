@@ -15,11 +15,11 @@ from attrs import evolve, frozen
 from soma_core import beacon
 from soma_core.api import Candidate
 from soma_core.crypto import digest
-from soma_core.genesis import Parameters
+from soma_core.genesis import OPAQUE, Parameters
 from soma_core.records import octets, uint
 
 from .accounts import take
-from .encoders import OPAQUE, candidates
+from .encoders import candidates
 from .events import DataWanted, JobChanged, RevealsOpen, ShardDrawn
 from .execution import BASIS, Execution, Handler, Refusal
 from .settlement import DONE, refund, settle

@@ -22,7 +22,7 @@ from .execution import Execution, Handler, Refusal
 from .lthash import EMPTY, SIZE, state_digest, updated
 from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_hash, record_digest, root
 from .state import State, Table, read_record
-from .transactions import SignedTransaction, parse
+from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
 SUBJECTS: Final = (accounts, encoders, jobs)
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
@@ -199,7 +199,7 @@ def _item(run: Execution, author: int, payload: bytes) -> None:
             system = structure(validators.System, value)
             validators.note_anchors(run, author, system)
             validators.tally(run, author, system)
-        else:
+        elif len(payload) <= MAX_TRANSACTION:
             _transact(run, parse(value))
     except DecodeError:
         return

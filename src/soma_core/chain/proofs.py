@@ -12,7 +12,7 @@ from attrs import frozen
 
 from soma_core import fixed
 from soma_core.crypto import digest, signing_digest, verify
-from soma_core.errors import VerificationError
+from soma_core.errors import DecodeError, EncoderError, VerificationError
 from soma_core.genesis import Genesis, check
 from soma_core.records import octets, pack, unpack
 
@@ -36,13 +36,14 @@ class ReceiptFile:
 
     format: str
     genesis: Genesis
-    receipt: bytes = octets(most=1 << 19)
+    receipt: bytes = octets()
     path: tuple[Step, ...]
     trail: tuple[CommitRecord, ...]
     checkpoint: Checkpoint
 
 
 FORMAT: Final = "soma-receipt/1"
+_REMEDY: Final = "do not rely on it; get the receipt again from a node you trust"
 
 
 def vector_digest(vector: bytes) -> bytes:
@@ -70,7 +71,7 @@ def check_checkpoint(genesis: Genesis, checkpoint: Checkpoint) -> int:
     )
     signed = signing_digest("soma/checkpoint", genesis.chain, record.epoch, record_digest(record))
     places = [place for place, _ in checkpoint.signatures]
-    _hold(len(set(places)) == len(places) and all(p < len(members) for p in places), "a signer is named wrongly")
+    _hold(len(set(places)) == len(places) and all(0 <= p < len(members) for p in places), "a signer is named wrongly")
     for place, signature in checkpoint.signatures:
         _hold(verify(members[place].key, signed, signature), f"the signature of {members[place].name} does not fit")
     power = sum(members[place].power for place in places)
@@ -95,26 +96,30 @@ def verify_receipt(file: ReceiptFile, trusted: Genesis) -> JobReceipt:
             f"record {later.index} does not follow record {earlier.index}",
         )
     _hold(root_from(file.receipt, file.path) == records[0].receipts, "the receipt is not in the commit it names")
-    receipt = unpack(JobReceipt, file.receipt)
-    _check_job(receipt)
+    try:
+        receipt = unpack(JobReceipt, file.receipt)
+        _check_job(receipt, genesis.parameters.dimension)
+    except (DecodeError, EncoderError) as error:
+        raise VerificationError(f"the receipt is no job's: {error.what}", _REMEDY) from error
     return receipt
 
 
-def _check_job(receipt: JobReceipt) -> None:
+def _check_job(receipt: JobReceipt, dimension: int) -> None:
     """What the receipt says of itself: the money is all there, and the vector is the weighted mean of the members'."""
     paid = sum(payment.amount for payment in receipt.payments)
     _hold(paid == receipt.pot + receipt.commission, f"payments of {paid} do not add up to what was paid in")
+    _hold(receipt.dimension == dimension, f"the receipt is in {receipt.dimension} dimensions, not {dimension}")
     if not receipt.vector:
         return
     weighted = [member for member in receipt.shard if member.weight]
     _hold(sum(member.weight for member in weighted) == fixed.ONE, "the weights do not add up to one")
-    joined = np.zeros(receipt.dimension, np.int64)
+    joined = np.zeros(dimension, np.int64)
     for member in weighted:
-        joined += member.weight * fixed.vector_from_bytes(member.vector, receipt.dimension).astype(np.int64)
+        joined += member.weight * fixed.vector_from_bytes(member.vector, dimension).astype(np.int64)
     mean = fixed.vector_bytes(fixed.quant(joined.tolist()))
     _hold(mean == receipt.vector, "the joined vector is not the members' mean")
 
 
 def _hold(holds: bool, what: str) -> None:  # noqa: FBT001  # reads as an assertion
     if not holds:
-        raise VerificationError(what, "do not rely on it; get the receipt again from a node you trust")
+        raise VerificationError(what, _REMEDY)

@@ -18,7 +18,9 @@ from .execution import Execution
 from .state import State, Table
 
 SYSTEM_SIGNATURES: Final = 64
-"""Record signatures one system item may carry."""
+"""Record signatures of one system item that are looked at."""
+SYSTEM_ANCHORS: Final = 4
+"""Anchors of one system item that are looked at: this epoch's and the next one's are all that can count."""
 
 
 @frozen(kw_only=True)
@@ -115,7 +117,7 @@ def mix_link(run: Execution, commit: Commit, link: bytes | None) -> bool:
 def note_anchors(run: Execution, author: int, system: System) -> None:
     """Keep the author's anchor of the next epoch; in epoch 0, which nobody could prepare, that of this one as well."""
     key = place_key(author)
-    for epoch, anchor in system.anchors:
+    for epoch, anchor in system.anchors[:SYSTEM_ANCHORS]:
         validator = run.state.need(VALIDATORS, key)
         if len(anchor) != 32:
             continue

@@ -5,13 +5,14 @@ components (the node, a worker, a suite, a notebook) and asked for specs by kind
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, final, overload
 
 from soma_core.errors import PluginError
 
 from ._faults import describe, open_failed, open_hangs, worker_ended
 from ._metadata import GROUP, KINDS, Plugin, scan
-from ._select import DEFAULT_PROFILE, EXCLUSIVE, REFERENCE, Selection, pick, select
+from ._select import DEFAULT_PROFILE, EXCLUSIVE, REFERENCE, Selection, complete, exclusive, pick, select
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "Plugin",
     "Plugins",
     "Selection",
+    "complete",
     "describe",
     "open_failed",
     "open_hangs",
@@ -52,6 +54,10 @@ class Plugins:
         `origin` says what named them (``--plugin``, ``SOMA_PLUGINS``, a file), for listings. Raises `PluginError`.
         """
         return select(names, self.installed, origin)
+
+    def check(self, names: Sequence[str]) -> tuple[Plugin, ...]:
+        """Exactly the plugins called `names`, after every check that needs only metadata. Raises `PluginError`."""
+        return exclusive(pick(names, self.installed))
 
     def find(self, name: str) -> Plugin:
         """The plugin called `name` or ``DISTRIBUTION:NAME``. Imports nothing. Raises `PluginError`."""
@@ -88,9 +94,12 @@ class Plugins:
     def vectors(self, plugin: Plugin) -> "Callable[[Path], Iterable[Any]] | None":
         """The ``conformance_vectors`` of the plugin's module, if any: from a file to cases (name, ok, detail)."""
         self.load(plugin)
-        found: Callable[[Path], Iterable[Any]] | None
-        found = getattr(self._load().module(plugin), "conformance_vectors", None)
+        found: Callable[[Path], Iterable[Any]] | None = getattr(self.module(plugin), "conformance_vectors", None)
         return found
+
+    def module(self, plugin: Plugin) -> ModuleType:
+        """The module of `plugin`. Imports it. Raises `PluginError`."""
+        return self._load().module(plugin)
 
     def _load(self) -> "Loader":
         if self._loader is None:

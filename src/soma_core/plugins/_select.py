@@ -51,12 +51,16 @@ def select(names: Sequence[str], installed: Sequence[Plugin], origin: str = "") 
 
     No `names` selects the default profile. Raises `PluginError` for the first fault that metadata shows.
     """
-    chosen = pick(complete(names), installed)
+    return Selection(exclusive(pick(complete(names), installed)), origin if names else "")
+
+
+def exclusive(chosen: tuple[Plugin, ...]) -> tuple[Plugin, ...]:
+    """`chosen`, if it has at most one of each kind of which a node has one."""
     for kind in EXCLUSIVE:
         several = sorted(plugin.name for plugin in chosen if plugin.kind == kind)
         if len(several) > 1:
             raise PluginError(f"{_and(several)}: a node has one {kind}", "name one")
-    return Selection(chosen, origin if names else "")
+    return chosen
 
 
 def complete(names: Sequence[str]) -> tuple[str, ...]:

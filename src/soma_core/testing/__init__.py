@@ -14,21 +14,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from .cases import Case as Case
     from .component import Component as Component
     from .component import component as component
+    from .consensus import ConsensusSuite as ConsensusSuite
+    from .encoder import EncoderSuite as EncoderSuite
     from .identity import KeyIdentity as KeyIdentity
     from .ledger import LedgerSuite as LedgerSuite
+    from .outcome import Outcome as Outcome
+    from .run import run_suite as run_suite
+    from .scoring import ScoringSuite as ScoringSuite
     from .transport import TransportSuite as TransportSuite
 
 _HOMES: Final = {
+    "Case": "cases",
     "Component": "component",
     "component": "component",
+    "ConsensusSuite": "consensus",
+    "EncoderSuite": "encoder",
     "KeyIdentity": "identity",
     "LedgerSuite": "ledger",
+    "Outcome": "outcome",
+    "run_suite": "run",
+    "ScoringSuite": "scoring",
     "TransportSuite": "transport",
 }
 
-__all__ = ["Component", "KeyIdentity", "LedgerSuite", "TransportSuite", "component"]
+__all__ = [
+    "Case",
+    "Component",
+    "ConsensusSuite",
+    "EncoderSuite",
+    "KeyIdentity",
+    "LedgerSuite",
+    "Outcome",
+    "ScoringSuite",
+    "TransportSuite",
+    "component",
+    "run_suite",
+]
 
 
 def __getattr__(name: str) -> Any:

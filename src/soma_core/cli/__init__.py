@@ -1,0 +1,60 @@
+"""The command ``soma``. One file a command, imported when it is called; listing imports none of them."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+
+class Verb(NamedTuple):
+    """A built-in command: its line in ``soma --help``, and whether it is shown there."""
+
+    help: str
+    hidden: bool = False
+
+
+VERBS: Final = {
+    "run": Verb("Run a node; without a genesis file, a development network of one."),
+    "localnet": Verb("Run a network of several processes on this machine."),
+    "demo": Verb("Start a network, embed files, print what everything cost and proved."),
+    "embed": Verb("Turn files into vectors through a running node."),
+    "verify": Verb("Check a receipt offline."),
+    "status": Verb("Say how a running node is."),
+    "balance": Verb("Show what an account holds."),
+    "send": Verb("Send SOMA to an account."),
+    "keys": Verb("Make, list and show keys."),
+    "genesis": Verb("Make, show and check genesis files."),
+    "encoder": Verb("Try an encoder on a file, or register one."),
+    "train": Verb("Train a small byte model."),
+    "plugins": Verb("List, describe and check plugins."),
+    "conformance": Verb("Hold a plugin against the published suite of its kind."),
+    "config": Verb("Show settings and where they come from."),
+    "doctor": Verb("Look for what could keep a node from running well."),
+    "signer": Verb("The process that holds the keys; a node starts it.", hidden=True),
+    "worker": Verb("The process of one encoder; a node starts it.", hidden=True),
+}
+"""Built-in commands, in the order of the help. ``soma_core.cli.<verb>:<verb>`` is the click command of each."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``soma`` with `arguments` (default: this process's). Returns the exit status; raises no Exception."""
+    from ._errors import report
+    from ._group import soma
+
+    try:
+        result = soma.main(
+            list(sys.argv[1:] if arguments is None else arguments), prog_name="soma", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+        return 1
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001  # the last frame of the program
+        return report(error)
+    return result if isinstance(result, int) and not isinstance(result, bool) else 0
+
+
+def _forget_stdout() -> None:
+    """Nobody reads any more. Point stdout elsewhere, or the interpreter complains about it on its way out."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,63 @@
+"""Running a suite without a test file, as ``soma conformance`` does."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+from attrs import field, frozen
+
+from .outcome import Outcome
+
+SUITES: Final = {
+    "consensus": "ConsensusSuite",
+    "transport": "TransportSuite",
+    "ledger": "LedgerSuite",
+    "encoder": "EncoderSuite",
+    "scoring": "ScoringSuite",
+}
+"""Kind of plugin → its suite in `soma_core.testing`."""
+
+_ARGUMENTS: Final = ("--import-mode=importlib", "-p", "no:terminal", "-p", "no:cacheprovider")
+_SETTINGS: Final = "[pytest]\ntrio_mode = true\nfilterwarnings = error\nxfail_strict = true\n"
+
+
+def run_suite(kind: str, plugin: str, config: Mapping[str, object]) -> list[Outcome]:
+    """Every test of the suite of `kind` for the component `plugin` under `config` (plain values)."""
+    suite = SUITES[kind]
+    source = (
+        f"from soma_core.testing import {suite}\n\n\n"
+        f"class Test{suite}({suite}):\n    plugin = {plugin!r}\n    config = {dict(config)!r}\n"
+    )
+    recorder = _Recorder()
+    with tempfile.TemporaryDirectory(prefix="soma-conformance-") as directory:
+        base = Path(directory)
+        (base / "pytest.ini").write_text(_SETTINGS, "utf-8")
+        (base / "test_conformance.py").write_text(source, "utf-8")
+        pytest.main(
+            [*("-c", str(base / "pytest.ini")), *("--rootdir", directory), *_ARGUMENTS, str(base)],
+            plugins=[recorder],
+        )
+    return recorder.outcomes
+
+
+@frozen
+class _Recorder:
+    """Collects reports. A failure to set up or to collect is a failure of the case."""
+
+    outcomes: list[Outcome] = field(factory=list)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid.rpartition("::")[2]
+        if report.failed:
+            self.outcomes.append(Outcome(name, "failed", report.longreprtext))
+        elif report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+            self.outcomes.append(Outcome(name, "skipped", reason))
+        elif report.when == "call":
+            self.outcomes.append(Outcome(name, "passed"))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.outcomes.append(Outcome(report.nodeid or "collection", "failed", report.longreprtext))

@@ -1,7 +1,7 @@
 """Child processes of the node: how they are started and ended, what they inherit, and how requests reach them.
 
 A child inherits three pipes and a short list of environment variables, is in a session of its own, and ends when its
-standard input does. What it writes to standard error goes to the log, a line at a time, bounded.
+standard input does.
 """
 
 import os
@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from logging import INFO, Logger
 from pathlib import Path
 from typing import Final, Generic, TypeVar, final
 
@@ -37,12 +36,9 @@ INHERITED: Final = (
     "COVERAGE_PROCESS_START",  # so that tests see which lines of a child ran
     "COVERAGE_PROCESS_CONFIG",
 )
-"""What a child may know of the node's environment: where programs and libraries are, and the language. No ``SOMA_*``."""
-LINE_MAX: Final = 2000
-"""Bytes of a child's line that reach the log; the rest of the line is dropped."""
-LINES_MAX: Final = 200
-"""Lines of a child that reach the log in `WINDOW` seconds; the rest are counted."""
-WINDOW: Final = 10.0
+"""What a child may know of the node's environment: where programs and libraries are, the language, no ``SOMA_*``."""
+LAST: Final = 1.0
+"""Seconds from the end of a child's output to its end; then it is killed."""
 GRACE: Final = 5.0
 """Seconds a child has to end after its pipe is closed."""
 
@@ -85,35 +81,101 @@ async def end(process: trio.Process, grace: float = GRACE) -> int:
         return await process.wait()
 
 
-async def log_lines(process: trio.Process, log: Logger, level: int = INFO) -> None:
-    """Copy the child's standard error to `log` until it ends, a line at a time, bounded in length and rate."""
-    assert process.stderr is not None
-    rest = bytearray()
-    cut = False  # the line at hand was logged as far as it is logged
-    until, lines, dropped = trio.current_time() + WINDOW, 0, 0
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        while data := await process.stderr.receive_some(1 << 16):
-            if trio.current_time() >= until:
-                if dropped:
-                    log.warning("%d more lines were dropped", dropped)
-                until, lines, dropped = trio.current_time() + WINDOW, 0, 0
-            *whole, last = (bytes(rest) + data).split(b"\n")
-            for line in whole:
-                if not cut:
-                    if lines < LINES_MAX:
-                        log.log(level, "%s", _printable(line))
-                    dropped += lines >= LINES_MAX
-                    lines += 1
-                cut = False
-            rest = bytearray(b"" if cut else last[: LINE_MAX + 1])
-            if len(rest) > LINE_MAX:
-                if lines < LINES_MAX:
-                    log.log(level, "%s", _printable(rest))
-                dropped += lines >= LINES_MAX
-                lines += 1
-                rest.clear()
-                cut = True
-    if rest:
-        log.log(level, "%s", _printable(rest))
-    if dropped:
-        log.warning("%d more lines were dropped", dropped)
+@asynccontextmanager
+async def beside() -> AsyncIterator[trio.Nursery]:
+    """A nursery for tasks beside the block, cancelled at its end. What the block raises leaves as it is, ungrouped."""
+    raised: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        try:
+            yield nursery
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # noqa: BLE001  # kept, and raised below
+            raised = error
+        nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
+
+
+@define(eq=False)
+class _Waiting(Generic[A]):
+    done: trio.Event = field(factory=trio.Event)
+    answers: list[A] = field(factory=list)
+
+
+@final
+class Requests(Generic[A]):
+    """Requests to one child and its answers, matched by number: any number of callers, one writer, one reader.
+
+    `receive` reads one answer and its number, or None for what was no answer and is dealt with. At most `most` requests
+    are on their way; further callers wait. The answer of a cancelled request is dropped.
+    """
+
+    def __init__(
+        self, process: trio.Process, receive: "Callable[[FrameReader], Awaitable[tuple[int, A] | None]]", most: int
+    ) -> None:
+        self._process, self._receive = process, receive
+        self._room = trio.Semaphore(most)
+        self._outbox, self._outgoing = trio.open_memory_channel[bytes](0)
+        self._waiting: dict[int, _Waiting[A]] = {}
+        self._next = 0
+        self._status: int | None = None
+
+    async def ask(self, build: Callable[[int], bytes]) -> A:
+        """The answer to the request that `build` makes of its number. Raises `ChildEndedError`."""
+        async with self._room:
+            number, waiting = self._next, _Waiting[A]()
+            self._next += 1
+            data = build(number)
+            self._waiting[number] = waiting
+            try:
+                await self.tell(data)
+                await waiting.done.wait()
+            finally:
+                del self._waiting[number]
+        if not waiting.answers:
+            raise self._ended()
+        return waiting.answers[0]
+
+    async def tell(self, data: bytes) -> None:
+        """Send what has no answer. Raises `ChildEndedError`."""
+        try:
+            await self._outbox.send(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise self._ended() from None
+
+    async def run(self) -> None:
+        """Carry requests and answers until the child ends, or says what nobody understands, which ends it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            try:
+                await self._read()
+            finally:
+                with trio.CancelScope(shield=True):
+                    with trio.move_on_after(LAST):  # a child that ends by itself has a status of its own
+                        await self._process.wait()
+                    self._process.kill()
+                    self._status = await self._process.wait()
+                self._outgoing.close()
+                for waiting in self._waiting.values():
+                    waiting.done.set()
+                nursery.cancel_scope.cancel()
+
+    async def _write(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async for data in self._outgoing:
+                await self._process.stdin.send_all(data)
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        reader = FrameReader(self._process.stdout)
+        with suppress(EOFError, trio.BrokenResourceError, trio.ClosedResourceError, DecodeError):
+            while True:
+                answer = await self._receive(reader)
+                if answer is not None and (waiting := self._waiting.get(answer[0])) is not None:
+                    waiting.answers.append(answer[1])
+                    waiting.done.set()
+
+    def _ended(self) -> ChildEndedError:
+        return ChildEndedError(0 if self._status is None else self._status)

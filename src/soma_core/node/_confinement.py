@@ -1,5 +1,6 @@
-"""What a child does to itself before it imports or reads anything that matters. Linux offers most; each step says
-whether it took.
+"""What a child does to itself before it imports or reads anything that matters.
+
+Linux offers most of it; each step says whether it took.
 """
 
 import os

@@ -72,7 +72,7 @@ class SignedSlots:
         epoch, slot = place
         if place < last.place:
             raise KeyStoreError(
-                f"{domain}: slot {slot} of epoch {epoch} comes after slot {last.slot} of epoch {last.epoch}",
+                f"{domain}: slot {slot} of epoch {epoch} is behind slot {last.slot} of epoch {last.epoch}",
                 "slots only grow; if the node was restored from a backup, let it catch up first",
             )
         if digest != last.digest:

@@ -61,10 +61,8 @@ class Sign:
     role: str = text(most=16)
     domain: str = text(most=16)
     epoch: int = uint()
-    slot: int | None = field(
-        validator=validators.optional([validators.ge(0), validators.le(UINT_MAX)]),
-    )
     body: bytes = octets(most=BODY_MAX)
+    slot: int | None = field(default=None, validator=validators.optional([validators.ge(0), validators.le(UINT_MAX)]))
 
 
 @frozen
@@ -88,8 +86,10 @@ REQUESTS: Final[Mapping[str, type[Any]]] = {"open": Open, "sign": Sign, "anchor"
 
 
 class Beacons:
-    """A validator's beacon chains. They are built one after the other in a thread of their own: a second or more each,
-    in which signing goes on."""
+    """A validator's beacon chains.
+
+    They are built one after the other in a thread of their own: up to seconds each, in which signing goes on.
+    """
 
     def __init__(self, secret: SecretKey, chain: bytes) -> None:
         self._secret, self._chain = secret, chain
@@ -113,7 +113,9 @@ class Beacons:
         if chain is None:
             raise KeyStoreError(f"no beacon chain of epoch {link.epoch} is built", "ask for its anchor first")
         if link.round > chain.rounds:
-            raise KeyStoreError(f"epoch {link.epoch} has {chain.rounds} rounds, not {link.round}", "ask for one of them")
+            raise KeyStoreError(
+                f"epoch {link.epoch} has {chain.rounds} rounds, not {link.round}", "ask for one of them"
+            )
         return chain.link(link.round)
 
     def _work(self, sink: "Sink") -> None:
@@ -167,8 +169,11 @@ class Keys:
         self._secrets = {role: store.open(role) for role in request.roles}
         self.public = {role: secret.public for role, secret in self._secrets.items()}
         validator = self._secrets.get("validator")
-        self._slots = validator and SignedSlots(keys_directory(store.data_dir) / "signed.sqlite")
-        self.beacons = validator and Beacons(validator, request.chain)
+        self._slots: SignedSlots | None = None
+        self.beacons: Beacons | None = None
+        if validator is not None:
+            self._slots = SignedSlots(keys_directory(store.data_dir) / "signed.sqlite")
+            self.beacons = Beacons(validator, request.chain)
 
     def sign(self, request: Sign) -> tuple[bytes, bool]:
         """A signature, and whether it may leave only after `commit`. Raises `KeyStoreError`."""
@@ -239,7 +244,7 @@ def answer_all(keys: Keys, requests: list[Value]) -> list[list[object]]:
                 case Link():
                     answers.append([number, True, keys.need_beacons().link(request)])
                 case _:
-                    raise KeyStoreError("the keys are open already", "start another signer")
+                    answers.append([number, False, "the keys are open already", "start another signer"])
         except KeyStoreError as error:
             answers.append([number, False, error.what, error.remedy])
     try:

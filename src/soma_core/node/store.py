@@ -12,7 +12,7 @@ from attrs import frozen
 from soma_core import chain
 from soma_core.api import Commit, Ledger, ScoringRule, control
 from soma_core.chain import CommitRecord, Tip, lthash
-from soma_core.errors import CorruptionError, GenesisError
+from soma_core.errors import CorruptionError, GenesisError, VerificationError
 from soma_core.genesis import Genesis
 from soma_core.records import octets, pack, uint, unpack
 
@@ -24,6 +24,7 @@ COMMITS: Final = b"\x82"
 RECORDS: Final = b"\x83"
 RECEIPTS: Final = b"\x84"
 SIGNATURES: Final = b"\x85"
+PROVED: Final = b"\x86"
 """Prefixes of what a node keeps beside the state, each followed by the commit's index, 8 bytes."""
 
 _HOLDERS: Final = (chain.ACCOUNTS, chain.ENCODERS, chain.JOBS)
@@ -55,6 +56,13 @@ class Signatures:
     """A quorum's signatures under one record: (place, signature)."""
 
     signatures: tuple[tuple[int, bytes], ...] = ()
+
+
+@frozen
+class Proved:
+    """The last commit whose record a quorum signed."""
+
+    index: int = uint()
 
 
 MAX_COMMIT: Final = 1 << 20
@@ -89,13 +97,18 @@ def key_of(prefix: bytes, index: int) -> bytes:
 
 @final
 class Store:
-    """The chain on a ledger. `tip` is where it stands; every other method is called in the ledger's thread."""
+    """The chain on a ledger. Methods are called in the ledger's thread; `tip` and `proved` may be read anywhere.
+
+    `tip`: where the chain stands. `proved`: the last commit whose record a quorum signed; 0 if none.
+    """
 
     def __init__(self, genesis: Genesis, rule: ScoringRule, ledger: Ledger) -> None:
         self.genesis = genesis
         self._rule = rule
         self._ledger = ledger
         self.tip = self._open()
+        known = ledger.get(PROVED)
+        self.proved = 0 if known is None else unpack(Proved, known).index
 
     def _open(self) -> Tip:
         """The stored tip, checked against the stored state; on an empty ledger, that of a founded network."""
@@ -119,18 +132,21 @@ class Store:
         self._check_supply(entries)
         return tip
 
-    def apply(self, commit: Commit) -> chain.Applied:
-        """Apply and write the next commit. Raises before anything is written, or `OSError` if nothing could be."""
+    def apply(self, commit: Commit, proved: CommitRecord | None = None) -> chain.Applied:
+        """Apply and write the next commit. Raises before anything is written, or `OSError` if nothing could be.
+
+        `proved`: the record a quorum signed for it. Raises `VerificationError` if the commit comes to another one.
+        """
         applied = chain.apply(self.genesis, self._rule, self._ledger, self.tip, commit)
+        if proved is not None and applied.record != proved:
+            raise VerificationError(
+                f"commit {commit.index} does not come to the record a quorum signed", "another peer will be asked"
+            )
         self._write(applied, {key_of(COMMITS, commit.index): pack_commit(commit)})
         self.tip = applied.tip
         if any(isinstance(event, chain.EpochBegan) for event in applied.events):
             self._recount()
         return applied
-
-    def preview(self, commit: Commit) -> chain.Applied:
-        """What applying `commit` would come to, without writing."""
-        return chain.apply(self.genesis, self._rule, self._ledger, self.tip, commit)
 
     def read(self, look: Callable[[chain.State], T]) -> T:
         """`look` at the state after the last commit."""
@@ -162,7 +178,8 @@ class Store:
 
     def keep_signatures(self, index: int, signatures: tuple[tuple[int, bytes], ...]) -> None:
         """Store a quorum's signatures: the record is a checkpoint from now on."""
-        self._ledger.write({key_of(SIGNATURES, index): pack(Signatures(signatures))})
+        self.proved = max(self.proved, index)
+        self._ledger.write({key_of(SIGNATURES, index): pack(Signatures(signatures)), PROVED: pack(Proved(self.proved))})
 
     def first_checkpoint(self, index: int) -> int | None:
         """The first commit from `index` on whose record has a quorum's signatures."""

@@ -60,14 +60,13 @@ class Validating:
     async def system(self, epoch: int, round_: int) -> bytes:
         """The system bytes of this validator's block in a round: link, anchors, record signatures."""
         rounds = self._store.genesis.parameters.beacon_rounds
-        link = await self._signing.beacon_link(epoch, round_, rounds) if 1 <= round_ <= rounds else None
-        epochs = (epoch, epoch + 1) if epoch == 0 else (epoch + 1,)
-        for number in epochs:
+        for number in (epoch, epoch + 1):
             if number not in self._anchors:
                 self._anchors[number] = await self._signing.beacon_anchor(number, rounds)
         for number in [n for n in self._anchors if n < epoch]:
             del self._anchors[number]
-        anchors = tuple((number, self._anchors[number]) for number in epochs)
+        link = await self._signing.beacon_link(epoch, round_) if 1 <= round_ <= rounds else None
+        anchors = tuple(sorted(self._anchors.items()))
         return pack(chain.System(link=link, anchors=anchors, signatures=self._checkpoints.unsent()))
 
     def _want(self, wanted: chain.DataWanted) -> None:

@@ -1,0 +1,77 @@
+"""``soma genesis``: genesis files shown and checked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._data import data_dir_option
+from ._options import json_option
+from ._print import columns, data, data_json
+
+if TYPE_CHECKING:
+    from soma_core.genesis import Genesis
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def genesis(context: click.Context) -> None:
+    """Show and check genesis files."""
+    if context.invoked_subcommand is None:
+        context.invoke(show)
+
+
+@genesis.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@json_option
+@data_dir_option
+def show(file: Path | None, as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
+    """Show a genesis FILE; without one, that of --data-dir."""
+    from soma_core.genesis import read
+
+    from ._money import soma
+
+    found = read(file or data_dir / "genesis.cbor")
+    if as_json:
+        data_json(_as_json(found))
+        return
+    rows = [
+        ("network", found.name),
+        ("chain", found.chain.hex()),
+        ("protocol", found.protocol.hex()),
+        ("supply", f"{soma(found.supply)} SOMA"),
+        ("consensus", f"{found.consensus.plugin} · {found.consensus.rule_id} version {found.consensus.rule_version}"),
+        ("scoring", f"{found.scoring.plugin} · {found.scoring.rule_id} version {found.scoring.rule_version}"),
+        ("validators", ", ".join(f"{v.name} ({v.power})" for v in found.validators)),
+        ("encoders", ", ".join(e.name for e in found.encoders) or "none"),
+        ("epoch", f"{found.parameters.epoch_ms / 1000:g} s"),
+        ("shard", f"{found.parameters.shard_size} encoders · {found.parameters.dimension} dimensions"),
+    ]
+    for line in columns(rows):
+        data(line)
+
+
+@genesis.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Check a genesis FILE: that it is well formed and that what it says fits together."""
+    from soma_core.genesis import read
+
+    data(f"{file}: a valid genesis of chain {read(file).chain.hex()}")
+
+
+def _as_json(found: "Genesis") -> Any:
+    from soma_core.records import to_value
+
+    return {"chain": found.chain.hex(), "protocol": found.protocol.hex(), **_hexed(to_value(found))}
+
+
+def _hexed(value: Any) -> Any:
+    """Bytes as hex, whatever they are nested in."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: _hexed(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_hexed(item) for item in value]
+    return value

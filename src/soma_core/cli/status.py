@@ -1,0 +1,71 @@
+"""``soma status``: how a running node is."""
+
+from pathlib import Path
+
+import click
+
+from ._data import data_dir_option
+from ._options import json_option
+from ._print import columns, data, data_json
+
+
+@click.command()
+@json_option
+@data_dir_option
+def status(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
+    """Say how the node in --data-dir is."""
+    from soma_core.api import control
+
+    from ._client import Node
+    from ._money import soma
+
+    with Node(data_dir) as node:
+        s = node.ask(control.STATUS, control.Empty())
+        supply = node.ask(control.SUPPLY, control.Empty())
+        encoders = node.ask(control.ENCODERS, control.Empty()).encoders
+    if as_json:
+        data_json(
+            {
+                "version": s.version,
+                "network": s.network,
+                "chain": s.chain.hex(),
+                "data_dir": s.data_dir,
+                "roles": list(s.roles),
+                "commit": s.index,
+                "time": s.time,
+                "epoch": s.epoch,
+                "state": s.state.hex(),
+                "account": s.account.hex(),
+                "balance": s.balance,
+                "node": s.node.hex(),
+                "addresses": list(s.addresses),
+                "peers": s.peers,
+                "validators": s.validators,
+                "running": [{"name": e.name, "plugin": e.plugin, "state": e.state} for e in s.encoders],
+                "encoders": [
+                    {"name": e.name, "address": e.address.hex(), "stake": e.stake, "gate": e.gate} for e in encoders
+                ],
+                "open_jobs": s.open_jobs,
+                "mempool": s.mempool,
+                "supply": {
+                    "genesis": supply.genesis,
+                    "emitted": supply.emitted,
+                    "total": supply.total,
+                    "drift": supply.drift,
+                },
+            }
+        )
+        return
+    rows = [
+        ("network", f"{s.network} · chain {s.chain.hex()[:12]}"),
+        ("node", f"{' and '.join(s.roles) or 'follower'} · {s.peers} peers · {s.data_dir}"),
+        ("commit", f"{s.index} · epoch {s.epoch} · state {s.state.hex()[:12]}"),
+        ("account", f"{s.account.hex()} · {soma(s.balance)} SOMA"),
+        ("runs", ", ".join(f"{e.name} ({e.plugin}, {e.state})" for e in s.encoders) or "no encoder"),
+        ("encoders", ", ".join(f"{e.name} {soma(e.stake, 0)}" for e in encoders) or "none"),
+        ("waiting", f"{s.open_jobs} jobs open · {s.mempool} transactions"),
+        ("supply", f"{soma(supply.total)} SOMA · {'exact' if supply.drift == 0 else f'DRIFT {supply.drift}'}"),
+        *(("address", f"{s.node.hex()}@{address}") for address in s.addresses),
+    ]
+    for line in columns(rows):
+        data(line)

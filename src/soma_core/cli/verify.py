@@ -1,0 +1,91 @@
+"""``soma verify``: a receipt checked offline, saying what is trusted for it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._options import json_option
+from ._print import data, data_json, talk
+
+if TYPE_CHECKING:
+    from soma_core.chain.proofs import ReceiptFile
+    from soma_core.genesis import Genesis
+
+
+@click.command()
+@click.argument("receipt", type=click.Path(path_type=Path))
+@click.option("--genesis", type=click.Path(path_type=Path), metavar="FILE", help="The genesis file to trust.")
+@click.option("--chain", metavar="ID", help="The chain id to trust, in hex.")
+@json_option
+def verify(receipt: Path, genesis: Path | None, chain: str | None, as_json: bool) -> None:  # noqa: FBT001  # a flag
+    """Check RECEIPT offline: who signed it, what it proves, and that its numbers add up."""
+    import time
+
+    from soma_core.chain.proofs import load, vector_digest, verify_receipt
+    from soma_core.errors import VerificationError
+
+    file = load(_read(receipt))
+    trusted, basis = _trusted(receipt, file, genesis, chain)
+    job = verify_receipt(file, trusted)
+    age = time.time_ns() // 1_000_000 - trusted.time
+    if age > trusted.parameters.unbonding_ms:
+        raise VerificationError(
+            f"the committee of the genesis is {age // 1000} s old, older than the unbonding time of"
+            f" {trusted.parameters.unbonding_ms // 1000} s: its keys prove nothing any more",
+            "verify receipts while they are young, or against a newer trusted basis",
+        )
+    signers = [trusted.validators[place].name for place, _ in file.checkpoint.signatures]
+    if as_json:
+        data_json(
+            {
+                "valid": True,
+                "trusts": basis,
+                "chain": trusted.chain.hex(),
+                "signers": signers,
+                "commit": file.checkpoint.record.index,
+                "job": job.job.hex(),
+                "outcome": job.outcome,
+                "winner": job.winner or None,
+                "vector_digest": vector_digest(job.vector).hex() if job.vector else None,
+            }
+        )
+        return
+    from ._receipts import lines
+
+    talk(f"trusts   {basis}")
+    talk(f"signed   by {', '.join(signers)} under commit {file.checkpoint.record.index}")
+    for line in lines(f"job {job.job.hex()[:12]}", job, str(receipt)):
+        data(line)
+    data("valid    signatures, proof, payments and joined vector hold")
+
+
+def _trusted(
+    receipt: Path, file: "ReceiptFile", genesis: Path | None, chain: str | None
+) -> "tuple[Genesis, str]":
+    """The genesis that is trusted, and in words why: named, by chain id, found beside the receipt, or its own word."""
+    from soma_core.errors import UsageError
+    from soma_core.genesis import read
+
+    if genesis is not None:
+        return read(genesis), f"the committee of {genesis}"
+    own = file.genesis
+    if chain is not None:
+        if own.chain.hex() != chain.lower():
+            raise UsageError(f"the receipt is of chain {own.chain.hex()}", "name that chain, or get the right receipt")
+        return own, f"the committee of chain {chain.lower()}, which you named"
+    beside = receipt.absolute().parent.parent / "genesis.cbor"
+    if beside.is_file():
+        return read(beside), f"the committee of {beside}"
+    return own, f"the receipt's own word for its chain {own.chain.hex()}; name it with --chain or --genesis to be sure"
+
+
+def _read(path: Path) -> bytes:
+    from soma_core.chain.proofs import MAX_FILE
+    from soma_core.errors import UsageError
+
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "name a receipt that `soma embed` kept") from error

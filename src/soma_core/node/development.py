@@ -1,0 +1,131 @@
+"""Genesis documents for networks that one person starts: a development network of one, a local network, the demo."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from attrs import evolve, frozen
+
+from soma_core import fixed
+from soma_core.api.spec import ConsensusSpec, ScoringSpec
+from soma_core.beacon import draw_seed, uniform
+from soma_core.crypto import address_of, digest
+from soma_core.genesis import SHANNONS, Allocation, Encoder, Genesis, Parameters, Rule, Validator, check
+from soma_core.model import ARCHITECTURE
+
+BALANCE: Final = 10_000 * SHANNONS
+STAKE: Final = 1_000 * SHANNONS
+REFERENCES: Final = 64
+"""Reference vectors a genesis carries, of those on the anchors."""
+
+DEVELOPMENT: Final = Parameters(
+    epoch_ms=6_000,
+    unbonding_ms=3_600_000,
+    evidence_ms=1_800_000,
+    audit_ms=600_000,
+    beacon_rounds=1 << 12,
+    emission=SHANNONS,
+    shard_size=5,
+    attest_ms=20_000,
+    draw_ms=20_000,
+    commit_ms=60_000,
+    reveal_ms=20_000,
+)
+"""Short epochs, so that a person sees them pass."""
+
+
+@frozen(kw_only=True)
+class Founder:
+    """A node that is there from the start. `validator`: its validator key, if it validates. All keys are public."""
+
+    name: str
+    account: bytes
+    node: bytes
+    validator: bytes | None = None
+
+
+@frozen(kw_only=True)
+class FoundingEncoder:
+    """An encoder that is there from the start. `account`: the public key its account is made from."""
+
+    name: str
+    account: bytes
+    weights: bytes
+    frame: bytes
+    architecture: str
+
+
+@frozen(eq=False)
+class Frame:
+    """What the network measures vectors against: length, digest of the anchor items, reference vectors."""
+
+    dimension: int
+    anchors: bytes
+    references: tuple[bytes, ...]
+
+
+def bundled_frame() -> Frame:
+    """The frame of the bundled encoders. Raises `SettingsError` if their package is not installed."""
+    from soma_core.model import network_frame
+
+    anchors, references = network_frame()
+    step = max(1, len(references) // REFERENCES)
+    chosen = tuple(fixed.vector_bytes(row) for row in references[::step][:REFERENCES])
+    return Frame(int(references.shape[1]), anchors, chosen)
+
+
+def foreign_frame(dimension: int) -> Frame:
+    """A frame for encoders that share none: references are directions drawn at random, the same everywhere."""
+    seed = draw_seed(digest("soma/frame", dimension.to_bytes(4, "big")), b"references")
+    count = 12 * dimension  # a sum of twelve uniform numbers is near enough to a normal one for a direction
+    numbers = np.array([uniform(seed, i, 1 << 16) for i in range(REFERENCES * count)], dtype=np.float64)
+    sums = numbers.reshape(REFERENCES, dimension, 12).sum(axis=2) - 12 * ((1 << 16) - 1) / 2
+    return Frame(dimension, bytes(32), tuple(fixed.vector_bytes(fixed.quantise(row)) for row in sums))
+
+
+def found_network(
+    name: str,
+    founders: Sequence[Founder],
+    encoders: Sequence[FoundingEncoder],
+    frame: Frame,
+    consensus: tuple[str, ConsensusSpec[Any, Any]],
+    scoring: tuple[str, ScoringSpec[Any]],
+) -> Genesis:
+    """A genesis that starts now. `consensus` and `scoring`: plugin name and spec."""
+    paid = {address_of(f.account) for f in founders} | {address_of(e.account) for e in encoders}
+    genesis = Genesis(
+        name=name,
+        time=time.time_ns() // 1_000_000,
+        parameters=evolve(DEVELOPMENT, dimension=frame.dimension),
+        consensus=rule_of(*consensus),
+        scoring=rule_of(*scoring),
+        architectures=(ARCHITECTURE,),
+        anchors=frame.anchors,
+        allocations=tuple(Allocation(address=address, balance=BALANCE) for address in sorted(paid)),
+        validators=tuple(
+            Validator(name=f.name, key=f.validator, node=f.node, account=address_of(f.account), power=100)
+            for f in founders
+            if f.validator is not None
+        ),
+        encoders=tuple(
+            Encoder(
+                name=e.name,
+                account=address_of(e.account),
+                stake=STAKE,
+                weights=e.weights,
+                frame=e.frame,
+                architecture=e.architecture,
+            )
+            for e in encoders
+        ),
+        references=frame.references,
+    )
+    return check(genesis)
+
+
+def rule_of(plugin: str, spec: ConsensusSpec[Any, Any] | ScoringSpec[Any]) -> Rule:
+    """A critical rule as genesis names it, with the default parameters of its plugin."""
+    params = attrs.asdict(spec.params())
+    return Rule(plugin=plugin, rule_id=spec.rule_id, rule_version=spec.rule_version, params=params)

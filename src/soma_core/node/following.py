@@ -1,0 +1,100 @@
+"""Commits between nodes: what a node serves to followers, and how a follower checks what it is served.
+
+Only records that a quorum signed are served and taken. A follower applies every commit itself and compares: it believes
+the signers about order, never about what the order comes to.
+"""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from soma_core import chain
+from soma_core.errors import VerificationError
+from soma_core.net import Entry
+from soma_core.records import pack, unpack
+
+from .events import Hub
+from .store import Store, unpack_commit
+from .threads import Thread
+
+NO_SIGNATURES: Final[tuple[tuple[int, bytes], ...]] = ()
+
+
+@final
+class Source:
+    """What a node serves: its commits up to the last checkpoint."""
+
+    def __init__(self, store: Store, thread: Thread, hub: Hub) -> None:
+        self._store = store
+        self._thread = thread
+        self._hub = hub
+
+    def head(self) -> int:
+        """The last commit that can be proved."""
+        return self._store.proved
+
+    async def entries(self, first: int, limit: int, max_bytes: int) -> Sequence[Entry]:
+        """Commits from `first` on, at most `limit` of them and `max_bytes` together, ending with a checkpoint."""
+        return await self._thread.run(self._read, first, limit, max_bytes)
+
+    async def wait(self) -> None:
+        """Return after the next change."""
+        await self._hub.changed.wait()
+
+    def _read(self, first: int, limit: int, max_bytes: int) -> list[Entry]:
+        found: list[Entry] = []
+        size = 0
+        for index in range(first, min(first + limit, self._store.proved + 1)):
+            commit, record = self._store.commit_bytes(index), self._store.record(index)
+            if commit is None or record is None:
+                break
+            size += len(commit) + 512
+            if size > max_bytes and found:
+                break
+            signatures = tuple((place.to_bytes(2, "big"), s) for place, s in self._store.signatures(index) or ())
+            found.append(Entry(index, commit, pack(record), signatures))
+        return found
+
+
+@final
+class Following:
+    """Takes commits from peers."""
+
+    def __init__(self, store: Store, thread: Thread, hub: Hub) -> None:
+        self._store = store
+        self._thread = thread
+        self._hub = hub
+
+    def next(self) -> int:
+        """The commit that is needed next."""
+        return self._store.tip.index + 1
+
+    async def apply(self, entries: Sequence[Entry]) -> None:
+        """Check and apply `entries` up to the last one that is a checkpoint; the rest will be asked for again.
+
+        Raises `VerificationError` or `DecodeError` for entries that prove nothing: nothing of them was applied.
+        """
+        proved = self._proved(entries)
+        for entry, record in proved:
+            commit = unpack_commit(entry.commit)
+            applied = await self._thread.run(self._store.apply, commit, record)
+            if entry.signatures:
+                signatures = tuple((int.from_bytes(place, "big"), s) for place, s in entry.signatures)
+                await self._thread.run(self._store.keep_signatures, entry.index, signatures)
+            self._hub.publish(applied)
+
+    def _proved(self, entries: Sequence[Entry]) -> list[tuple[Entry, chain.CommitRecord]]:
+        """Entries with their records, each of which a quorum signed itself or through a later one."""
+        records = [unpack(chain.CommitRecord, entry.record) for entry in entries]
+        previous = self._store.tip.record
+        last = -1
+        for place, (entry, record) in enumerate(zip(entries, records, strict=True)):
+            if record.previous != previous or record.index != entry.index:
+                raise VerificationError(f"record {entry.index} does not follow what this node has", "")
+            previous = chain.record_digest(record)
+            if entry.signatures:
+                signatures = tuple((int.from_bytes(number, "big"), s) for number, s in entry.signatures)
+                chain.check_checkpoint(self._store.genesis, chain.Checkpoint(record=record, signatures=signatures))
+                last = place
+        if last < 0 and entries:
+            raise VerificationError(f"no quorum signed any of records {entries[0].index} to {entries[-1].index}", "")
+        return list(zip(entries[: last + 1], records[: last + 1], strict=True))

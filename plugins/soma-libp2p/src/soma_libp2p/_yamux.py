@@ -1,0 +1,69 @@
+"""py-libp2p's yamux with the bounds it lacks.
+
+As it is, it lets a peer overrun the receive window without end, open thousands of streams, and grow its window to 16 MiB;
+it ends a writer who waits five seconds for a slow reader; and its pings, answered by the task that reads, can block both
+ends for good while both send. `install` puts the guarded classes and constants in place; a test proves each one.
+"""
+
+from typing import Any, Final
+
+import trio
+from libp2p.stream_muxer.yamux import yamux
+
+WINDOW: Final = 1 << 20
+"""Bytes that a peer may send on a stream before it must wait. Fixed, so that memory is; at 50 ms it carries 20 MB/s."""
+STREAMS: Final = 16
+"""Streams of a connection, those under negotiation included. Four are used."""
+BUFFERED: Final = 5 * WINDOW
+"""Unread bytes of all streams of a connection: four windows, and one for what foreign protocols say before they are refused."""
+FRAME: Final = 65_519
+"""Bytes of a yamux frame: the most that one Noise record holds. Without it every full frame costs two records."""
+
+
+class GuardedStream(yamux.YamuxStream):  # type: ignore[misc]  # py-libp2p is not typed
+    """Has the full window from the start, and tells when the peer's has grown."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.window_grew = trio.Event()
+        self._send_window = 0
+        super().__init__(*args, **kwargs)
+        self.target_recv_window = WINDOW
+
+    @property
+    def send_window(self) -> int:
+        """Bytes that may be written now."""
+        return self._send_window
+
+    @send_window.setter
+    def send_window(self, value: int) -> None:
+        grew = value > self._send_window
+        self._send_window = value
+        if grew:
+            self.window_grew.set()
+            self.window_grew = trio.Event()
+
+
+class GuardedYamux(yamux.Yamux):  # type: ignore[misc]
+    """Ends the connection of a peer that ignores flow control."""
+
+    async def _read_data_body(self, length: int) -> bytes:
+        """Called for every frame with data, before memory is taken for it."""
+        unread = sum(map(len, self.stream_buffers.values()))
+        if unread + length > BUFFERED or len(self.streams) > STREAMS:
+            raise trio.TooSlowError  # the one exception on which handle_incoming closes the connection
+        body: bytes = await self.secured_conn.read(length)
+        return body
+
+    async def _write_frame(self, data: bytes) -> None:
+        async with self._write_lock:
+            await self.secured_conn.write(data)
+
+    async def _measure_rtt_loop(self) -> None:
+        """No pings: heartbeats are the business of who uses the connection, and windows do not grow."""
+
+
+def install() -> None:
+    """Make py-libp2p build guarded streams within fixed windows. It names its class and its constants in one module."""
+    yamux.YamuxStream = GuardedStream
+    yamux.MAX_WINDOW_SIZE = WINDOW
+    yamux.MAX_MESSAGE_SIZE = FRAME

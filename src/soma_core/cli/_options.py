@@ -1,7 +1,7 @@
 """Options that commands share, so that they are called and explained the same everywhere."""
 
 from collections.abc import Callable
-from functools import update_wrapper
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,6 +25,7 @@ def with_options(function: "Callable[Concatenate[Options, P], R]") -> Callable[.
         "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting: encoder.jax.threads=2."
     )
     @click.option("--data-dir", type=_PATH, metavar="DIR", help="Where this node keeps its data. [SOMA_DATA_DIR]")
+    @wraps(function)  # first, so that options which stand under this decorator are kept
     def command(
         *args: Any,
         plugin: tuple[str, ...],
@@ -38,7 +39,6 @@ def with_options(function: "Callable[Concatenate[Options, P], R]") -> Callable[.
         options = Options(plugin=plugin, config=config, assignments=assignments, data_dir=data_dir)
         return function(options, *args, **kwargs)
 
-    update_wrapper(command, function)
     return command
 
 

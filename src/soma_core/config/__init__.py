@@ -4,8 +4,7 @@
 the classes of the chosen plugins and reports every problem at once. `prepare` does the whole way for a node.
 """
 
-from ._convert import plain
-from ._fields import DEFAULT, HIDDEN, Given, Row, structure
+from ._fields import DEFAULT, HIDDEN, Given, Row, plain, structure
 from ._node import FILE_NAME, NodeConfig, default_data_dir
 from ._resolve import Options, Prepared, Resolved, Settings, gather, instance, prepare
 

@@ -15,15 +15,6 @@ def convert(value: Any, kind: Any) -> Any:
     return _converter.structure(value, kind)
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON and TOML can show it."""
-    if isinstance(value, (tuple, list, frozenset)):
-        return [plain(item) for item in (sorted(value, key=str) if isinstance(value, frozenset) else value)]
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
 def with_article(kind: Any) -> str:
     """How a message names a type: ``an int``."""
     name = str(kind) if get_origin(kind) else getattr(kind, "__name__", str(kind))

@@ -11,8 +11,6 @@ import attrs
 
 from soma_core.api.spec import Bounds
 
-from ._convert import convert, with_article
-
 HIDDEN: Final = "(hidden)"
 DEFAULT: Final = "default"
 
@@ -91,6 +89,15 @@ def structure(
         return Structured(None, (f"{where}: {section}: {error}",), tuple(rows))
 
 
+def plain(value: Any) -> Any:
+    """`value` as JSON and TOML can show it."""
+    if isinstance(value, (tuple, list, frozenset)):
+        return [plain(item) for item in (sorted(value, key=str) if isinstance(value, frozenset) else value)]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
 def _did_you_mean(key: str, fields: Mapping[str, object]) -> str:
     close = get_close_matches(key, list(fields), 1)
     if close:
@@ -106,6 +113,8 @@ def _default(field: "attrs.Attribute[Any]") -> Any:
 def _converted(field: "attrs.Attribute[Any]", kind: Any, value: Any, bounds: Bounds) -> Any:
     if field.converter is not None:  # the annotation is what the author's converter makes of it
         return value
+    from ._convert import convert, with_article  # cattrs: not for who only lists
+
     try:
         converted = convert(value, kind)
         _check_bounds(converted, bounds)

@@ -9,13 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shards import answers_of, jobs, settled_of
 
-from soma_core.api import Answer, Settlement
+from soma_core.api import Answer, Candidate, Settlement
 from soma_core.api.fixed import quantise
 from soma_scoring import Params, open_rule
 from soma_scoring._judgement import judge
 
 RULE = open_rule(Params())
 SLOW = settings(deadline=None, max_examples=150)
+
+
+def answer(registered: int, loss: Any, vector: Any) -> Answer:
+    return Answer(
+        encoder=bytes(32),
+        stake=10**12,
+        registered=registered,
+        opaque=False,
+        own=True,
+        gate=131072,
+        loss=loss,
+        vector=vector,
+    )
 
 
 def settle(job: dict[str, Any]) -> Settlement:
@@ -111,7 +124,7 @@ def test_the_order_of_a_shard_decides_only_what_is_level(job: dict[str, Any], ra
 def test_without_settled_vectors_the_answers_say_the_dimension() -> None:
     rng = np.random.default_rng(5)
     rows = [quantise(rng.normal(size=n)) for n in (16, 8, 8)]
-    answers = [Answer(bytes(32), 10**12, n, False, True, 131072, 1000 * n, row) for n, row in enumerate(rows)]
+    answers = [answer(n, 1000 * n, row) for n, row in enumerate(rows)]
     found = RULE.settle(100, answers, [])
     assert found.silent == (0,)
     assert found.vector is not None
@@ -139,8 +152,8 @@ def test_without_settled_vectors_the_answers_say_the_dimension() -> None:
     ids=lambda value: f"{type(value).__name__}-{getattr(value, 'dtype', '')}{getattr(value, 'shape', '')}",
 )
 def test_whatever_stands_where_a_vector_belongs_is_silence(vector: Any) -> None:
-    good = Answer(bytes(32), 10**12, 0, False, True, 131072, 1000, np.full(8, 4096, np.int16))
-    bad = Answer(bytes(32), 10**12, 1, False, True, 131072, 10, vector)
+    good = answer(0, 1000, np.full(8, 4096, np.int16))
+    bad = answer(1, 10, vector)
     found = RULE.settle(10**9, [bad, good], [np.full(8, 4096, np.int16)])
     assert found.silent == (0,)
     assert found.winner == 1
@@ -149,8 +162,8 @@ def test_whatever_stands_where_a_vector_belongs_is_silence(vector: Any) -> None:
 
 @pytest.mark.parametrize("loss", [None, 1.5, float("nan"), "3", True, -1, 10**40])
 def test_whatever_stands_where_a_loss_belongs_is_silence(loss: Any) -> None:
-    good = Answer(bytes(32), 10**12, 0, False, True, 131072, 1000, np.full(8, 4096, np.int16))
-    bad = Answer(bytes(32), 10**12, 1, False, True, 131072, loss, np.full(8, 4096, np.int16))
+    good = answer(0, 1000, np.full(8, 4096, np.int16))
+    bad = answer(1, loss, np.full(8, 4096, np.int16))
     assert RULE.settle(10**9, [good, bad], [np.full(8, 4096, np.int16)]).silent == (1,)
 
 
@@ -158,8 +171,6 @@ def test_whatever_stands_where_a_loss_belongs_is_silence(loss: Any) -> None:
 def test_a_draw_is_without_replacement_and_never_of_no_weight(
     seed: bytes, size: int, pairs: list[tuple[int, int]]
 ) -> None:
-    from soma_core.api import Candidate
-
     candidates = [Candidate(n.to_bytes(32, "big"), stake, routing) for n, (stake, routing) in enumerate(pairs)]
     drawn = RULE.draw(size, candidates, seed)
     able = [place for place, (stake, routing) in enumerate(pairs) if stake * routing]

@@ -138,7 +138,7 @@ def test_without_settled_vectors_the_answers_say_the_dimension() -> None:
         np.zeros(8, np.int16),
         np.full(8, 4096, np.float64),
         np.full(8, 4096, np.complex128),
-        np.full(8, True),
+        np.ones(8, bool),
         np.array(["4096"] * 8),
         np.array([4096] * 8, object),
         np.array(4096),

@@ -7,6 +7,7 @@ appears whole or not at all and is never overwritten. Rules K1 to K7 of ``specs/
 
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 ROLES: Final = ("account", "validator", "node", "encoder")
-"""What a key may be for. Each role signs under domains of its own (`soma_core.node.signer.DOMAINS_OF`)."""
+"""What a key may be for. Each role signs under domains of its own (`soma_core.node.signer.DOMAINS_OF`).
+
+A node that runs several encoders has a key ``encoder-NAME`` for each: an encoder's account is its own.
+"""
 
 SCRYPT_N: Final = 1 << 15
 SCRYPT_N_MAX: Final = 1 << 20
@@ -42,6 +46,7 @@ FILE_MAX: Final = 1024
 PASSPHRASE_MAX: Final = 4096
 """Bytes of a passphrase."""
 
+_ENCODER_ROLE: Final = re.compile(r"encoder-[a-z0-9]+(-[a-z0-9]+)*")
 _SALT = 16
 _NONCE = 12
 _SEAL = 16
@@ -53,7 +58,7 @@ class KeyFile:
     """One key at rest: `key`, the public half, 32 bytes; `sealed`, the secret, whose seal covers every other field."""
 
     format: int = uint(least=1, most=1)
-    role: str = text(most=16)
+    role: str = text(most=64)
     key: bytes = octets(KEY_SIZE)
     n: int = uint(least=1 << 14, most=SCRYPT_N_MAX)
     r: int = uint(least=1, most=SCRYPT_R_MAX)
@@ -135,13 +140,14 @@ class KeyStore:
 
     def path(self, role: str) -> Path:
         """The file of the key for `role`. Raises `KeyStoreError` for a word that is no role."""
-        if role not in ROLES:
-            raise KeyStoreError(f"{role!r} is not a role", f"roles are {', '.join(ROLES)}")
+        if role not in ROLES and not _ENCODER_ROLE.fullmatch(role):
+            raise KeyStoreError(f"{role!r} is not a role", f"roles are {', '.join(ROLES)} and encoder-NAME")
         return self.directory / f"{role}.key"
 
     def list(self) -> tuple[KeyEntry, ...]:
         """The keys that are there, in the order of `ROLES`. Public keys are as the files say, not yet authenticated."""
-        found = (role for role in ROLES if self.path(role).exists())
+        named = sorted(path.stem for path in self.directory.glob("encoder-*.key") if _ENCODER_ROLE.fullmatch(path.stem))
+        found = [*(role for role in ROLES if self.path(role).exists()), *named]
         return tuple(KeyEntry(role, self._load(role).key, self.path(role)) for role in found)
 
     def create(self, role: str, secret: SecretKey | None = None) -> KeyEntry:

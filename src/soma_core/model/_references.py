@@ -1,5 +1,7 @@
 """What the bundled encoders' frame is made of: the anchors' digest and the reference vectors."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,3 +23,8 @@ def network_frame() -> tuple[bytes, NDArray[np.float64]]:
     if flat.size % dimension:
         raise DecodeError(f"{flat.size} numbers are no vectors of {dimension}", "install soma-encoders again")
     return digest("soma/anchor", anchors), flat.reshape(-1, dimension).astype(np.float64)
+
+
+def sample_files() -> tuple[Path, ...]:
+    """A text, a source file, a picture and a sound that come with the bundled encoders."""
+    return tuple(_bundle().samples())

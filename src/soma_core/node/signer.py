@@ -30,7 +30,7 @@ DOMAINS_OF: Final[Mapping[str, frozenset[str]]] = {
     "account": frozenset({"soma/tx", "soma/possession"}),
     "validator": frozenset({"soma/block", "soma/checkpoint", "soma/possession"}),
     "node": frozenset({"soma/hello", "soma/possession"}),
-    "encoder": frozenset({"soma/webhook", "soma/possession"}),
+    "encoder": frozenset({"soma/tx", "soma/webhook", "soma/possession"}),
 }
 """The domains each role's key signs under; every key may prove that it is possessed."""
 SLOTTED: Final = frozenset({"soma/block", "soma/checkpoint"})
@@ -58,7 +58,7 @@ class Open:
 class Sign:
     """The signature by the key of `role` over domain, epoch and `body`; `slot` exactly where the domain is slotted."""
 
-    role: str = text(most=16)
+    role: str = text(most=64)
     domain: str = text(most=16)
     epoch: int = uint()
     body: bytes = octets(most=BODY_MAX)
@@ -178,7 +178,7 @@ class Keys:
     def sign(self, request: Sign) -> tuple[bytes, bool]:
         """A signature, and whether it may leave only after `commit`. Raises `KeyStoreError`."""
         secret = self._secret(request.role)
-        allowed = DOMAINS_OF[request.role]
+        allowed = DOMAINS_OF[request.role.partition("-")[0]]
         if request.domain not in allowed:
             raise KeyStoreError(
                 f"the key for {request.role} does not sign under {request.domain}",

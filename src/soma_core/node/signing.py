@@ -102,7 +102,7 @@ class Signer:
         self.hardening = tuple(hardening)
         self._signings = {
             role: Signing(role, key, requests)
-            for role, key in sorted(keys.items(), key=lambda item: ROLES.index(item[0]))
+            for role, key in sorted(keys.items(), key=lambda item: (ROLES.index(item[0].partition("-")[0]), item[0]))
         }
 
     @property

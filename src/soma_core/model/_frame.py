@@ -152,7 +152,7 @@ def whiten(outputs: ArrayLike) -> tuple[Matrix, Matrix]:
     centred = x - mean
     covariance = centred.T @ centred / len(x)
     variance = float(np.trace(covariance)) / x.shape[1]
-    if variance <= 1e-12 * max(1.0, float(np.abs(mean).max()) ** 2):
+    if variance <= 1e-12 * float(np.abs(mean).max()) ** 2:  # float32 tells no smaller differences apart
         raise EncoderError("the encoder gives every anchor the same vector", "train it before you align it")
     values, vectors = np.linalg.eigh(covariance + SHRINKAGE * variance * np.eye(x.shape[1]))
     return mean, (vectors / np.sqrt(values)) @ vectors.T

@@ -107,13 +107,14 @@ def read_corpus(paths: Sequence[Path]) -> Corpus:
             place = int.from_bytes(hashlib.blake2b(data, digest_size=4).digest(), "big")
             if len(data) >= 2:
                 (held_out if place % HELD_OUT_SHARE == 0 else kept).append(data)
-        if len(kept) == 1 and not held_out:  # a single file: its end is held out
-            cut = len(kept[0]) - len(kept[0]) // HELD_OUT_SHARE
-            held_out.append(kept[0][cut:])
-            kept[0] = kept[0][:cut]
         if not kept:
-            raise UsageError(f"{path}: nothing to train on", "give files of two bytes and more")
+            raise UsageError(f"{path}: nothing to train on", "give more files, of two bytes and more")
         sources.append(tuple(kept))
+    if not held_out:  # too few files: the ends of those there are
+        cuts = [[len(file) - len(file) // HELD_OUT_SHARE for file in files] for files in sources]
+        pairs = [list(zip(files, ends, strict=True)) for files, ends in zip(sources, cuts, strict=True)]
+        held_out = [file[end:] for files in pairs for file, end in files if len(file) - end >= 2]
+        sources = [tuple(file[:end] for file, end in files) for files in pairs]
     return Corpus(sources=tuple(sources), held_out=tuple(held_out))
 
 
@@ -152,10 +153,12 @@ def train(
     draws = _Draws(corpus, config.seq, plan)
     probe = _held_out_chunks(corpus, config.seq)
 
-    def loss(p: Parameters, ids: Array) -> Array:
+    def charged(p: Parameters, ids: Array) -> Array:
         targets = jnp.concatenate([ids[:, 1:], jnp.full((ids.shape[0], 1), PAD, ids.dtype)], axis=1)
-        nats = charged_nats(p, representations(p, config, ids), targets)
-        return nats.sum() / jnp.maximum((targets < BYTES).sum(), 1)
+        return charged_nats(p, representations(p, config, ids), targets).sum()
+
+    def loss(p: Parameters, ids: Array) -> Array:
+        return charged(p, ids) / jnp.maximum((ids[:, 1:] < BYTES).sum(), 1)
 
     def step(
         p: Parameters, m: Parameters, v: Parameters, ids: Array, number: Array, rest: Array
@@ -165,7 +168,7 @@ def train(
         gradient = {k: g * jnp.minimum(1.0, plan.clip / (norm + 1e-9)) for k, g in gradient.items()}
         return (*adamw(plan, p, gradient, m, v, number, rest), value)
 
-    advance, measure = jax.jit(step), jax.jit(loss)
+    advance, measure = jax.jit(step), jax.jit(charged)
     started, running = time.monotonic(), 8.0
     for number in range(plan.steps):
         elapsed = time.monotonic() - started
@@ -178,9 +181,10 @@ def train(
         last = number + 1 == plan.steps or (plan.minutes is not None and elapsed > 60 * plan.minutes)
         if number % 50 == 49 or last:
             probed = None
-            if probe is not None and (number % 500 == 499 or last):
-                predicted = np.mean([float(measure(parameters, chunk)) for chunk in probe]) / np.log(2)
-                probed = float(((config.seq - 1) * predicted + FIRST_BYTE_BITS) / config.seq)
+            if probe and (number % 500 == 499 or last):
+                nats = sum(float(measure(parameters, ids)) for ids in probe)
+                size, rows = (sum(int(part) for part in parts) for parts in zip(*map(_extent, probe), strict=True))
+                probed = (nats / np.log(2) + FIRST_BYTE_BITS * rows) / size
             report(Progress(step=number + 1, bits=running, held_out=probed, seconds=elapsed))
         if last:
             break
@@ -239,11 +243,16 @@ class _Draws:
         return out
 
 
-def _held_out_chunks(corpus: Corpus, seq: int) -> list[NDArray[np.int32]] | None:
-    """Up to eight batches of 16 full chunks of held-out data, spread evenly."""
-    pieces = [f[i : i + seq] for f in corpus.held_out for i in range(0, len(f) - seq + 1, seq)]
+def _held_out_chunks(corpus: Corpus, seq: int) -> list[NDArray[np.int32]]:
+    """Batches of ids [16, seq], at most eight, of held-out data, spread evenly; rows without data are padding."""
+    pieces = [file[i : i + seq] for file in corpus.held_out for i in range(0, len(file), seq)]
     pieces = pieces[:: max(1, len(pieces) // 128)][:128]
-    if len(pieces) < 16:
-        return None
-    stacked = np.stack([np.frombuffer(p, np.uint8) for p in pieces]).astype(np.int32)
-    return [stacked[i : i + 16] for i in range(0, len(stacked) - 15, 16)]
+    out = np.full((-(-len(pieces) // 16), 16, seq), PAD, np.int32)
+    for row, piece in zip(out.reshape(-1, seq), pieces, strict=False):
+        row[: len(piece)] = np.frombuffer(piece, np.uint8)
+    return list(out)
+
+
+def _extent(ids: NDArray[np.int32]) -> tuple[int, int]:
+    """Bytes and chunks in a batch."""
+    return int((ids < BYTES).sum()), int((ids[:, 0] < BYTES).sum())

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from soma_core.api import control
 from soma_core.errors import SomaError, UnreachableError
@@ -46,7 +46,7 @@ class Node:
                 f"start one with `soma run --data-dir {data_dir}`, or name its --data-dir",
             ) from error
 
-    def __enter__(self) -> "Node":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

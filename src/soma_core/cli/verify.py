@@ -60,9 +60,7 @@ def verify(receipt: Path, genesis: Path | None, chain: str | None, as_json: bool
     data("valid    signatures, proof, payments and joined vector hold")
 
 
-def _trusted(
-    receipt: Path, file: "ReceiptFile", genesis: Path | None, chain: str | None
-) -> "tuple[Genesis, str]":
+def _trusted(receipt: Path, file: "ReceiptFile", genesis: Path | None, chain: str | None) -> "tuple[Genesis, str]":
     """The genesis that is trusted, and in words why: named, by chain id, found beside the receipt, or its own word."""
     from soma_core.errors import UsageError
     from soma_core.genesis import read

@@ -239,5 +239,3 @@ class _Upload:
 
     async def _store(self, whole: bytes) -> bytes:
         return await trio.to_thread.run_sync(self._blobs.put, whole)
-
-

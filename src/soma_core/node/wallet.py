@@ -83,7 +83,9 @@ class Wallet:
             sequence = account.sequence + place
             if not account.used >> place & 1 and sequence not in taken:
                 return sequence, state.need(chain.EPOCH).number
-        raise RefusedError(f"{chain.WINDOW} transactions of this account are on their way", "wait until some are ordered")
+        raise RefusedError(
+            f"{chain.WINDOW} transactions of this account are on their way", "wait until some are ordered"
+        )
 
     async def _sign(self, kind: str, action: object, sequence: int, expiry: int) -> chain.SignedTransaction:
         transaction = chain.Transaction(

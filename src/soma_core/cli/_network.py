@@ -1,0 +1,210 @@
+"""A network of several nodes on this machine, each a process of its own over real sockets on loopback.
+
+The parent makes keys and one genesis, starts the validators, tells the others where they listen, and ends what it
+started: its own children, by their process.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, final
+
+from attrs import define, frozen
+
+from soma_core.api import control
+from soma_core.errors import UnreachableError, UsageError
+from soma_core.keystore import KeyStore
+from soma_core.node.development import Founder, FoundingEncoder, bundled_frame, found_network
+from soma_core.plugins import Plugins
+
+from ._client import Node
+
+START_LIMIT: Final = 120.0
+"""Seconds until a node must answer; loading a framework on a busy machine takes a while."""
+STOP_LIMIT: Final = 10.0
+"""Seconds a node gets to end by itself."""
+POLL: Final = 0.1
+
+Told = Callable[[str], None]
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What is to run. `encoders`: bundled names, each a node with the plugin `encoder`."""
+
+    consensus: str = "consensus-solo"
+    transport: str = "transport-libp2p"
+    ledger: str = "ledger-sqlite"
+    scoring: str = "scoring-soma"
+    encoder: str = "encoder-jax"
+    encoders: Sequence[str] = ("text", "code", "image", "audio", "generalist")
+
+
+@define(eq=False)
+class _Process:
+    name: str
+    directory: Path
+    process: "subprocess.Popen[bytes] | None" = None
+
+
+@final
+class Network:
+    """The processes of one plan below `root`, which holds a directory a node. A context manager: leaving ends them."""
+
+    def __init__(self, root: Path, plan: Plan, told: Told) -> None:
+        self.root = root
+        self.validator = root / "validator"
+        self._plan = plan
+        self._told = told
+        self._nodes = [_Process(name, root / name) for name in ("validator", *plan.encoders)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Found the network if `root` has none, start every node and wait until all of them answer."""
+        if not (self.validator / "genesis.cbor").exists():
+            self._found()
+        first, *others = self._nodes
+        self._spawn(first)
+        status = self._wait(first)
+        self._told(f"validator 1 of 1 up · commit {status.index}")
+        peers = [f"{status.node.hex()}@{address}" for address in status.addresses]
+        for node in others:
+            self._settings(node, peers)
+            self._spawn(node)
+        for node in others:
+            self._wait(node)
+            self._told(f"encoder {node.name} up")
+
+    def alive(self) -> None:
+        """Raise `UnreachableError` if a node has ended."""
+        for node in self._nodes:
+            if node.process is not None and node.process.poll() is not None:
+                raise UnreachableError(
+                    f"the node {node.name} ended with status {node.process.returncode}: {_last_line(node.directory)}",
+                    f"see {node.directory / 'node.log'}",
+                )
+
+    def stop(self) -> None:
+        """End every process that was started here, gently first."""
+        running = [node.process for node in self._nodes if node.process is not None and node.process.poll() is None]
+        for process in reversed(running):
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_LIMIT
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _found(self) -> None:
+        """Keys for every node, and one genesis that names them."""
+        from soma_core.model import load_weights, read_frame
+
+        if self.root.exists() and any(self.root.iterdir()):
+            raise UsageError(f"{self.root}: not empty, and not a network", "name an empty --data-dir")
+        plugins = Plugins()
+        founders, founding = [], []
+        for node in self._nodes:
+            node.directory.mkdir(mode=0o700, parents=True)
+            validates = node.name == "validator"
+            roles = ("account", "node", "validator") if validates else ("account", "node")
+            keys = {entry.role: entry.key for entry in KeyStore(node.directory).ensure(roles)}
+            founders.append(
+                Founder(name=node.name, account=keys["account"], node=keys["node"], validator=keys.get("validator"))
+            )
+            if not validates:
+                weights = load_weights(node.name)
+                founding.append(
+                    FoundingEncoder(
+                        name=node.name,
+                        account=keys["account"],
+                        weights=weights.digest,
+                        frame=read_frame(weights.frame, weights.digest).digest(),
+                        architecture=weights.config.architecture,
+                    )
+                )
+        plan = self._plan
+        genesis = found_network(
+            f"local {self.root.name}",
+            founders,
+            founding,
+            bundled_frame(),
+            (plan.consensus, plugins.spec("consensus", plan.consensus)),
+            (plan.scoring, plugins.spec("scoring", plan.scoring)),
+        )
+        from soma_core.genesis import write
+
+        for node in self._nodes:
+            write(genesis, node.directory / "genesis.cbor")
+        self._settings(self._nodes[0], [])
+
+    def _settings(self, node: _Process, peers: Sequence[str]) -> None:
+        """The node's soma.toml."""
+        plan = self._plan
+        validates = node.name == "validator"
+        own = [plan.consensus] if validates else [plan.encoder]
+        sections: dict[str, Mapping[str, Any]] = {"node": {"peers": list(peers)}}
+        if not validates:
+            sections[plan.encoder.replace("-", ".", 1)] = {"weights": node.name, "threads": 1}
+        lines = [f"plugins = {_toml([*own, plan.transport, plan.ledger])}"]
+        for section, values in sections.items():
+            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+        (node.directory / "soma.toml").write_text("\n".join(lines) + "\n", "utf-8")
+
+    def _spawn(self, node: _Process) -> None:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("SOMA_")}
+        with (node.directory / "node.log").open("ab") as log:
+            node.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+                [sys.executable, "-m", "soma_core.cli", "run", "--data-dir", str(node.directory)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is the parent's to pass on
+            )
+
+    def _wait(self, node: _Process) -> control.Status:
+        """The node's status, once it answers and its encoders are ready."""
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline:
+            self.alive()
+            try:
+                with Node(node.directory) as asked:
+                    status = asked.ask(control.STATUS, control.Empty())
+            except UnreachableError:
+                time.sleep(POLL)
+                continue
+            if all(encoder.state == "ready" for encoder in status.encoders):
+                return status
+            time.sleep(POLL)
+        raise UnreachableError(
+            f"the node {node.name} is not up after {START_LIMIT:g} s", f"see {node.directory}/node.log"
+        )
+
+
+def _last_line(directory: Path) -> str:
+    try:
+        lines = (directory / "node.log").read_text("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return "no log"
+    return lines[-1] if lines else "its log is empty"
+
+
+def _toml(value: object) -> str:
+    """A TOML literal of text, integers and arrays of them; JSON's form of these is TOML's."""
+    import json
+
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,137 @@
+"""``soma demo``: a whole network for a minute, with real files through it, and proof of what came out."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._options import json_option
+from ._print import columns, data, data_json, talk
+
+if TYPE_CHECKING:
+    from soma_core.api.control import Supply
+
+    from ._embedding import Embedded
+    from ._network import Network
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--keep", is_flag=True, help="Leave the network up until Ctrl-C.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the network keeps its data; else a new directory below soma-demo.",
+)
+@json_option
+def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bool) -> None:  # noqa: FBT001  # flags
+    """Start one validator and five encoders, embed FILES (or four samples), and print what it cost and proves."""
+    begun = time.monotonic()
+    from soma_core.api import control
+
+    from ._client import Node
+    from ._embedding import embed_file, size_of
+    from ._network import Network, Plan
+
+    inputs = files or _samples()
+    for path in inputs:
+        size_of(path)  # a bad file is told before anything is started
+    root = (data_dir or Path("soma-demo") / time.strftime("%Y%m%d-%H%M%S")).absolute()
+    with Network(root, Plan(), lambda text: _progress(text, begun)) as network:
+        network.start()
+        kept = network.root / "receipts"
+        kept.mkdir(mode=0o700, exist_ok=True)
+        (network.root / "genesis.cbor").write_bytes((network.validator / "genesis.cbor").read_bytes())
+        with Node(network.validator) as node:
+            done = []
+            for path in inputs:
+                tell = _teller(path, begun)
+                done.append(embed_file(node, path, 0, kept, tell))
+            supply = node.ask(control.SUPPLY, control.Empty())
+            validators = node.ask(control.STATUS, control.Empty()).validators
+        if as_json:
+            _print_json(done, supply, validators, time.monotonic() - begun)
+        else:
+            _print(done, supply, root)
+        if keep:
+            _stay(network)
+
+
+def _stay(network: "Network") -> None:
+    talk(f"\nThe network stays up until Ctrl-C:  soma embed FILE --data-dir {network.validator}")
+    while True:
+        time.sleep(1)
+        network.alive()
+
+
+def _samples() -> tuple[Path, ...]:
+    """Bundled text, source, picture and sound."""
+    from soma_core.model import sample_files
+
+    return sample_files()
+
+
+def _progress(text: str, begun: float) -> None:
+    talk(f"{time.monotonic() - begun:6.1f} s  {text}")
+
+
+def _teller(path: Path, begun: float) -> Callable[[str], None]:
+    seen: list[str] = []
+
+    def tell(stage: str) -> None:
+        if stage not in seen:
+            seen.append(stage)
+            if sys.stderr.isatty():
+                click.echo(
+                    f"\r\x1b[K{time.monotonic() - begun:6.1f} s  {path.name}: {' → '.join(seen)}",
+                    err=True,
+                    nl=stage in ("settled", "refunded"),
+                )
+            elif stage in ("settled", "refunded"):
+                _progress(f"{path.name}: {' → '.join(seen)}", begun)
+
+    return tell
+
+
+def _print(done: "Sequence[Embedded]", supply: "Supply", root: Path) -> None:
+    from ._money import soma
+    from ._receipts import lines
+
+    for embedded in done:
+        data("")
+        for line in lines(embedded.path.name, embedded.receipt, f"soma verify {embedded.saved}"):
+            data(line)
+    data("")
+    rows = [
+        ("genesis", soma(supply.genesis), "balances", soma(supply.balances)),
+        ("+ emitted", soma(supply.emitted), "stakes", soma(supply.stakes)),
+        ("", "", "escrow", soma(supply.escrow)),
+        ("", "", "validators, treasury", soma(supply.validators + supply.treasury)),
+        ("= supply", soma(supply.genesis + supply.emitted), "in all", soma(supply.total)),
+    ]
+    for line in columns(rows):
+        data(line)
+    data(f"Supply {soma(supply.total)} SOMA: {'exact' if supply.drift == 0 else f'off by {supply.drift} shannons'}.")
+    talk(f"Receipts, ledgers and logs: {root}")
+
+
+def _print_json(done: "Sequence[Embedded]", supply: "Supply", validators: int, seconds: float) -> None:
+    from ._receipts import as_json
+
+    data_json(
+        {
+            "inputs": [as_json(str(e.path), e.receipt, str(e.saved)) for e in done],
+            "validators": validators,
+            "supply": {
+                "genesis": supply.genesis,
+                "emitted": supply.emitted,
+                "total": supply.total,
+                "drift": supply.drift,
+            },
+            "seconds": round(seconds, 3),
+        }
+    )

@@ -1,0 +1,34 @@
+"""``soma localnet``: a network of several processes on this machine, until Ctrl-C."""
+
+from pathlib import Path
+
+import click
+
+from ._print import talk
+
+
+@click.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("soma-localnet"),
+    show_default=True,
+    metavar="DIR",
+    help="Where the nodes keep their data; an existing network is started again.",
+)
+@click.option("--encoder", default="encoder-jax", show_default=True, metavar="NAME", help="The encoders' plugin.")
+def localnet(data_dir: Path, encoder: str) -> None:
+    """Run a validator and the five bundled encoders as processes on this machine, until Ctrl-C."""
+    import time
+
+    from ._network import Network, Plan
+
+    with Network(data_dir.absolute(), Plan(encoder=encoder), talk) as network:
+        network.start()
+        talk(f"\nA network of one validator and five encoders runs in {data_dir}.")
+        talk(f"  soma embed FILE --data-dir {network.validator}")
+        talk(f"  soma status --data-dir {network.validator}")
+        talk("Ctrl-C ends it; the same command starts it again.")
+        while True:
+            time.sleep(1)
+            network.alive()

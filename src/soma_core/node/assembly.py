@@ -1,0 +1,323 @@
+"""A node put together: every component opened in one nursery, in order, and closed in the reverse.
+
+    lock → signer → plugins → ledger → transport → network → roles → control socket
+
+The signer is a process of its own and stands before any plugin is imported. A node's roles follow from its plugins:
+with a consensus plugin whose key is in the committee it validates, otherwise it follows; with encoder plugins it encodes.
+"""
+
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final, final
+
+import trio
+from attrs import frozen
+
+from soma_core import __version__, chain
+from soma_core.api import Ledger, Member, PeerId, Transport
+from soma_core.api.control import EncoderStatus
+from soma_core.config import Options, Prepared, gather, prepare
+from soma_core.errors import DecodeError, RefusedError, SomaError, UnreachableError
+from soma_core.genesis import Genesis, read
+from soma_core.net import Address, BlobStore, Hello, Network, Refusal, Reply, follow, serve_blobs, serve_entries
+
+from . import directory as places
+from .answering import Answering
+from .checkpoints import Checkpoints
+from .components import engine_opener, open_ledger, open_transport, scoring_of
+from .control import serve_control
+from .data import Data
+from .driver import Driver, Outside
+from .events import Hub
+from .following import Following, Source
+from .hosting import HostedEncoder, answers_directory, check_registration
+from .mempool import Mempool
+from .operations import Facts, Operations
+from .signing import Signer, open_signer
+from .store import Store
+from .threads import Thread, open_thread
+from .validating import Validating
+from .wallet import Wallet
+
+SUBMIT: Final = "tx.submit"
+SUBMIT_LIMIT: Final = 10.0
+"""Seconds for a validator to take a transaction."""
+
+_log = logging.getLogger("soma.node")
+
+
+@frozen(kw_only=True)
+class Running:
+    """What a node that is up tells whoever started it."""
+
+    genesis: Genesis
+    data_dir: Path
+    roles: tuple[str, ...]
+    addresses: tuple[str, ...]
+    encoders: tuple[EncoderStatus, ...]
+
+
+def data_dir_of(options: Options) -> Path:
+    """The data directory that `options` mean. Imports no plugin."""
+    return gather(options).resolve().node.data_dir.expanduser().absolute()
+
+
+def genesis_path(options: Options) -> Path:
+    """Where the genesis of that node lies, or would."""
+    node = gather(options).resolve().node
+    return node.genesis.expanduser() if node.genesis else data_dir_of(options) / places.GENESIS
+
+
+async def run_node(options: Options, up: Callable[[Running], None]) -> None:
+    """Run a node until it is cancelled or asked to stop. `up` is called once everything answers."""
+    data_dir = data_dir_of(options)
+    genesis = read(genesis_path(options))
+    with places.locked(data_dir):
+        async with open_signer(data_dir, genesis.chain) as signer:
+            prepared = prepare(options)
+            async with _open(prepared, data_dir, genesis, signer) as node:
+                await node.run(up)
+
+
+@asynccontextmanager
+async def _open(prepared: Prepared, data_dir: Path, genesis: Genesis, signer: Signer) -> "AsyncIterator[_Node]":
+    """Storage and network, opened; the node between them."""
+    rule = scoring_of(prepared.plugins, genesis.scoring)
+    async with AsyncExitStack() as stack:
+        thread = await stack.enter_async_context(open_thread("chain"))
+        ledger = await open_ledger(prepared, data_dir, "chain", thread)
+        stack.push_async_callback(thread.run, ledger.close)
+        store = await thread.run(Store, genesis, rule, ledger)
+        transport = await stack.enter_async_context(open_transport(prepared, data_dir, signer.identity()))
+        yield _Node(prepared, data_dir, genesis, signer, store, thread, transport)
+
+
+@final
+class _Node:
+    """The parts of a node between its storage and its network, and who hears of what."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        data_dir: Path,
+        genesis: Genesis,
+        signer: Signer,
+        store: Store,
+        thread: Thread,
+        transport: Transport,
+    ) -> None:
+        self._prepared = prepared
+        self._data_dir = data_dir
+        self._genesis = genesis
+        self._signer = signer
+        self._store = store
+        self._thread = thread
+        self._transport = transport
+        self._hub = Hub()
+        self._mempool = Mempool()
+        self._checkpoints = Checkpoints(genesis, store, thread, self._hub)
+        self._blobs = BlobStore(places.make(data_dir, places.BLOBS), max_blob=genesis.parameters.max_blob)
+        self._me = self._place()
+        self._driver: Driver | None = None
+        self._network = Network(
+            transport,
+            Hello(
+                chain=genesis.chain,
+                protocol=genesis.protocol,
+                version=__version__,
+                roles=self._roles(),
+                addresses=transport.addresses,
+            ),
+            tuple(Address.parse(text) for text in prepared.resolved.node.peers),
+            random=random.Random(),  # noqa: S311  # jitter of reconnecting, nothing secret
+        )
+        self._data = Data(self._blobs, self._network)
+        self._encoders: list[EncoderStatus] = []
+
+    async def run(self, up: Callable[[Running], None]) -> None:
+        """Everything at once, until cancelled or asked to stop."""
+        wallet = self._wallet("account")
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._network.run)
+            serve_blobs(self._network, self._blobs)
+            serve_entries(self._network, Source(self._store, self._thread, self._hub))
+            self._network.serve(SUBMIT, self._take, channel="sync", max_payload=chain.MAX_TRANSACTION)
+            if self._me is None:
+                nursery.start_soon(self._follow)
+            else:
+                await self._start_validating(nursery, wallet)
+            for plugin in self._prepared.selection.of("encoder"):
+                await nursery.start(self._encode, plugin)
+            operations = Operations(
+                store=self._store,
+                thread=self._thread,
+                hub=self._hub,
+                wallet=wallet,
+                blobs=self._blobs,
+                facts=Facts(
+                    data_dir=self._data_dir,
+                    roles=self._roles(),
+                    node=self._signer.role("node").key,
+                    addresses=lambda: self._transport.addresses,
+                    peers=lambda: len(self._network.peers),
+                    waiting=lambda: len(self._mempool),
+                    encoders=lambda: tuple(self._encoders),
+                ),
+                stop=nursery.cancel_scope.cancel,
+            )
+            async with serve_control(self._data_dir, operations.connect):
+                up(
+                    Running(
+                        genesis=self._genesis,
+                        data_dir=self._data_dir,
+                        roles=self._roles(),
+                        addresses=self._transport.addresses,
+                        encoders=tuple(self._encoders),
+                    )
+                )
+                await trio.sleep_forever()
+
+    def _place(self) -> int | None:
+        """The own place in the committee, if there is a consensus plugin and the key."""
+        if not self._prepared.selection.of("consensus") or "validator" not in self._signer.roles:
+            return None
+        key = self._signer.role("validator").key
+        places_ = [place for place, v in enumerate(self._genesis.validators) if v.key == key]
+        return places_[0] if places_ else None
+
+    def _roles(self) -> tuple[str, ...]:
+        validates = ("validator",) if self._me is not None else ()
+        return (*validates, *(("encoder",) if self._prepared.selection.of("encoder") else ()))
+
+    def _wallet(self, role: str) -> Wallet:
+        return Wallet(self._signer.role(role), self._store, self._thread, self._hub, self._submit)
+
+    async def _start_validating(self, nursery: trio.Nursery, wallet: Wallet) -> None:
+        """The validator's tasks. The signature a crash may have left out is made up for first."""
+        assert self._me is not None
+        me, key = self._me, self._signer.role("validator")
+        thread = Thread("consensus")
+        records = await open_ledger(self._prepared, self._data_dir, "consensus", thread)
+        validating = Validating(self._store, self._thread, key, wallet, self._checkpoints, self._data.get)
+        self._hub.listen(validating.note)
+
+        async def applied(what: chain.Applied) -> None:
+            self._hub.publish(what)
+            await self._checkpoints.note(what, me)
+            await self._checkpoints.sign(what.record, key, me)
+
+        self._driver = Driver(
+            Outside(
+                store=self._store,
+                store_thread=self._thread,
+                records=records,
+                records_thread=thread,
+                mempool=self._mempool,
+                peers=_Committee(self._genesis, self._network),
+                signing=key,
+                me=me,
+                committee=tuple(Member(v.key, v.power) for v in self._genesis.validators),
+                open=engine_opener(self._prepared, self._genesis.consensus),
+                system=validating.system,
+                applied=applied,
+            )
+        )
+        tip = await self._thread.run(self._store.record, self._store.tip.index)
+        if tip is not None and self._store.proved < tip.index:
+            await self._checkpoints.sign(tip, key, me)
+        nursery.start_soon(self._drive, self._driver, records, thread)
+        nursery.start_soon(validating.run)
+
+    async def _drive(self, driver: Driver, records: Ledger, thread: Thread) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hear_committee, driver)
+                await driver.run()
+        finally:
+            with trio.CancelScope(shield=True):
+                await thread.run(records.close)
+            thread.end()
+
+    async def _hear_committee(self, driver: Driver) -> None:
+        places_ = {PeerId(v.node): place for place, v in enumerate(self._genesis.validators)}
+        async for peer, message in self._network.consensus_messages:
+            if (place := places_.get(peer)) is not None:
+                driver.received(place, message)
+
+    async def _follow(self) -> None:
+        following = Following(self._store, self._thread, self._hub)
+        await follow(self._network, following.next, following.apply)
+
+    async def _encode(self, plugin: object, task_status: "trio.TaskStatus[None]") -> None:
+        from soma_core.api import EncoderSpec
+        from soma_core.plugins import Plugin
+
+        from .encoding import open_worker
+
+        assert isinstance(plugin, Plugin)
+        spec = self._prepared.specs[plugin.name]
+        assert isinstance(spec, EncoderSpec)
+        wallet = self._wallet(plugin.name)
+        async with open_worker(self._prepared, plugin, self._data_dir) as worker:
+            hosted = HostedEncoder(plugin, spec, worker, self._genesis)
+            registered = await check_registration(self._store, self._thread, hosted, wallet.address)
+            answering = Answering(
+                hosted, wallet, self._store, self._thread, self._data.get, answers_directory(self._data_dir, plugin)
+            )
+            self._hub.listen(answering.note)
+            self._encoders.append(hosted.status(registered, wallet.address))
+            task_status.started()
+            await answering.run()
+
+    async def _submit(self, signed: chain.SignedTransaction) -> None:
+        """Into the own pool if this node orders, else to the validators, until one takes it."""
+        if self._driver is not None:
+            await self._pool(signed)
+            return
+        committee = {v.node for v in self._genesis.validators}
+        peers = [peer for peer in self._network.peers if peer in committee]
+        refused: SomaError = UnreachableError("no validator is connected", "see `soma status`: are there peers?")
+        for peer in peers:
+            with trio.move_on_after(SUBMIT_LIMIT):
+                try:
+                    await self._network.request(peer, "sync", SUBMIT, payload=signed.wire)
+                except SomaError as error:
+                    refused = error
+                else:
+                    return
+        raise refused
+
+    async def _take(self, _peer: PeerId, _body: object, payload: bytes) -> Reply:
+        """A peer's transaction."""
+        if self._driver is None:
+            raise Refusal("refused", "this node does not order transactions", "send it to a validator")
+        await self._pool(chain.parse_wire(payload))
+        return Reply()
+
+    async def _pool(self, signed: chain.SignedTransaction) -> None:
+        """Check a transaction as far as it can be before it is ordered, and let it wait."""
+        if signed.id in self._mempool:
+            return
+        refusal = await self._thread.run(self._store.examine, signed)
+        if refusal is not None:
+            raise RefusedError(f"the transaction would be refused: {refusal.text}", "make it again")
+        if not signed.signature_holds():
+            raise DecodeError("the transaction's signature does not fit", "sign it with the sender's key")
+        if self._mempool.add(signed):
+            assert self._driver is not None
+            self._driver.payload_ready()
+
+
+class _Committee:
+    """The committee's members as peers."""
+
+    def __init__(self, genesis: Genesis, network: Network) -> None:
+        self._peers = [PeerId(v.node) for v in genesis.validators]
+        self._network = network
+
+    def send(self, place: int, message: bytes) -> None:
+        """Lossy."""
+        self._network.consensus_send(self._peers[place], message)

@@ -1,0 +1,153 @@
+"""Opening what a node is made of: each component by its plugin's spec, with a directory, a logger and a time limit.
+
+Whatever a plugin does wrong while it opens becomes one line that names it.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import trio
+
+from soma_core.api import (
+    ConsensusSpec,
+    Engine,
+    Identity,
+    Ledger,
+    LedgerContext,
+    LedgerSpec,
+    ScoringRule,
+    ScoringSpec,
+    Setup,
+    Transport,
+    TransportContext,
+    TransportSpec,
+)
+from soma_core.config import Prepared, instance
+from soma_core.errors import ConfigError, GenesisError, SomaError
+from soma_core.genesis import Rule
+from soma_core.plugins import Plugin, Plugins, open_failed, open_hangs
+
+from . import directory as places
+from .threads import Thread
+
+T = TypeVar("T")
+
+
+def one_of(prepared: Prepared, kind: str) -> Plugin:
+    """The one chosen plugin of an exclusive kind."""
+    (plugin,) = prepared.selection.of(kind)
+    return plugin
+
+
+async def open_ledger(
+    prepared: Prepared, data_dir: Path, database: Literal["chain", "consensus"], thread: Thread
+) -> Ledger:
+    """The selected ledger, opened in `thread` for one of its two databases. Raises `PluginError`."""
+    plugin = one_of(prepared, "ledger")
+    spec = prepared.specs[plugin.name]
+    assert isinstance(spec, LedgerSpec)
+    config = prepared.resolved.of(plugin.name, spec.config)
+    context = LedgerContext(
+        plugin.name,
+        places.make(data_dir, places.COMPONENTS, f"{plugin.name}-{database}"),
+        logging.getLogger(plugin.name),
+        database,
+    )
+    ledger: Ledger | None = None
+    patience = prepared.resolved.node.open_timeout
+    with trio.move_on_after(patience):
+        try:
+            ledger = await thread.run_or_leave(spec.open, config, context)
+        except SomaError:
+            raise
+        except Exception as error:
+            raise open_failed(plugin, error) from error
+    if ledger is None:
+        raise open_hangs(plugin, patience)
+    return ledger
+
+
+@asynccontextmanager
+async def open_transport(prepared: Prepared, data_dir: Path, identity: Identity) -> AsyncIterator[Transport]:
+    """The selected transport. Raises `PluginError` if it does not open."""
+    plugin = one_of(prepared, "transport")
+    spec = prepared.specs[plugin.name]
+    assert isinstance(spec, TransportSpec)
+    config = prepared.resolved.of(plugin.name, spec.config)
+    context = TransportContext(
+        plugin.name, places.make(data_dir, places.COMPONENTS, plugin.name), logging.getLogger(plugin.name), identity
+    )
+    patience = prepared.resolved.node.open_timeout
+    manager = spec.open(config, context)
+    transport: Transport | None = None
+    with trio.move_on_after(patience):
+        try:
+            transport = await manager.__aenter__()
+        except SomaError:
+            raise
+        except Exception as error:
+            raise open_failed(plugin, error) from error
+    if transport is None:
+        raise open_hangs(plugin, patience)
+    try:
+        yield transport
+    except BaseException as error:
+        if not await manager.__aexit__(type(error), error, error.__traceback__):
+            raise
+    else:
+        await manager.__aexit__(None, None, None)
+
+
+def scoring_of(plugins: Plugins, rule: Rule) -> ScoringRule:
+    """The scoring rule that a genesis names. Raises `PluginError` or `GenesisError`."""
+    spec = plugins.spec("scoring", rule.plugin)
+    _same_rule(spec, rule)
+    opened: ScoringRule = spec.open(params_of(spec, rule))
+    return opened
+
+
+def engine_opener(prepared: Prepared, rule: Rule) -> "EngineOpener":
+    """How to make engines of the selected consensus, checked against the genesis."""
+    plugin = one_of(prepared, "consensus")
+    spec = prepared.specs[plugin.name]
+    assert isinstance(spec, ConsensusSpec)
+    _same_rule(spec, rule)
+    return EngineOpener(spec, prepared.resolved.of(plugin.name, spec.config), params_of(spec, rule))
+
+
+class EngineOpener:
+    """Makes an engine for each epoch."""
+
+    def __init__(self, spec: ConsensusSpec[Any, Any], config: Any, params: Any) -> None:
+        self._spec = spec
+        self._config = config
+        self._params = params
+
+    def __call__(self, setup: Setup) -> Engine:
+        """An engine for one epoch."""
+        engine: Engine = self._spec.open(self._config, self._params, setup)
+        return engine
+
+
+def params_of(spec: ConsensusSpec[Any, Any] | ScoringSpec[Any], rule: Rule) -> Any:
+    """A rule's parameters as its plugin's class. Raises `GenesisError` with every problem."""
+    values: Mapping[str, int] = rule.params
+    try:
+        return instance(spec.params, values, rule.plugin, "genesis")
+    except ConfigError as error:
+        raise GenesisError(
+            f"the genesis gives {rule.plugin} parameters it does not take: {'; '.join(error.problems)}",
+            "use the release of the plugin that the network runs",
+        ) from error
+
+
+def _same_rule(spec: ConsensusSpec[Any, Any] | ScoringSpec[Any], rule: Rule) -> None:
+    if (spec.rule_id, spec.rule_version) != (rule.rule_id, rule.rule_version):
+        raise GenesisError(
+            f"the network runs {rule.rule_id} version {rule.rule_version},"
+            f" {rule.plugin} here is {spec.rule_id} version {spec.rule_version}",
+            "install the release of the plugin that the network runs, or name the consensus it was founded with",
+        )

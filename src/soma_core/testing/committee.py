@@ -1,0 +1,201 @@
+"""A committee of engines on virtual time: what the node's driver does, without a disk, a clock or a net."""
+
+import heapq
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final
+
+from attrs import define, field
+
+from soma_core.api import (
+    Action,
+    Applied,
+    CancelTimer,
+    Commit,
+    Deliver,
+    Durable,
+    Engine,
+    Event,
+    Load,
+    Loaded,
+    Member,
+    Payload,
+    PayloadReady,
+    PeerUp,
+    Persist,
+    Pull,
+    Received,
+    Send,
+    SetTimer,
+    Setup,
+    Sign,
+    Signed,
+    Start,
+    Timer,
+    Verified,
+    Verify,
+)
+
+CHAIN: Final = bytes(range(32))
+BEGIN: Final = 1_700_000_000_000
+"""ms of UTC at which every run begins."""
+
+
+def setup_of(size: int, me: int | None, first: int = 1) -> Setup:
+    """A committee of `size` members of equal power, seen by the member `me`."""
+    members = tuple(Member(bytes([1 + place]) * 32, 1) for place in range(size))
+    return Setup(CHAIN, 0, members, me, first)
+
+
+@define(eq=False)
+class Seat:
+    """One member: its engine, what it has on disk, what it has delivered, and what it was told and answered.
+
+    `log` holds (event, time, actions) of every step. `barriers` counts `Persist`; `slots` are the bodies it signed.
+    `applying`: whether its chain takes what is delivered.
+    """
+
+    place: int
+    engine: Engine
+    disk: dict[bytes, bytes] = field(factory=dict)
+    commits: list[Commit] = field(factory=list)
+    applied: int = 0
+    applying: bool = True
+    waiting: list[bytes] = field(factory=list)
+    log: list[tuple[Event, int, tuple[Action, ...]]] = field(factory=list)
+    barriers: int = 0
+    slots: dict[bytes, bytes] = field(factory=dict)
+    held: list[Send | Deliver] = field(factory=list)
+    timers: dict[str, int] = field(factory=dict)
+    life: int = 0
+
+
+class Committee:
+    """Engines that speak to each other with a seeded delay of 1 to 10 ms. `open` makes the engine of a `Setup`."""
+
+    def __init__(self, open_: Callable[[Setup], Engine], size: int, seed: int = 0, first: int = 1) -> None:
+        self.now = BEGIN
+        self.first = first
+        self._open = open_
+        self._random = Random(seed)
+        self._heap: list[tuple[int, int, int, int, Event]] = []
+        self._count = 0
+        self.seats = [Seat(place, open_(setup_of(size, place, first)), applied=first - 1) for place in range(size)]
+        for seat in self.seats:
+            self.start(seat)
+
+    def start(self, seat: Seat) -> None:
+        """Give the engine what is on disk, then its peers."""
+        self._post(seat, Start({k: v for k, v in seat.disk.items() if k < b"\x80"}, seat.applied))
+        for other in self.seats:
+            if other is not seat:
+                self._post(seat, PeerUp(other.place))
+
+    def crash(self, seat: Seat) -> None:
+        """Lose everything that is not on disk, and start again: what was delivered and not applied is lost as well."""
+        seat.life += 1
+        seat.engine = self._open(setup_of(len(self.seats), seat.place, self.first))
+        seat.barriers, seat.held, seat.timers = 0, [], {}
+        self.start(seat)
+        if seat.waiting:
+            self._post(seat, PayloadReady())
+
+    def submit(self, seat: Seat, *payload: bytes) -> None:
+        """Let `seat` have something to order."""
+        seat.waiting += payload
+        self._post(seat, PayloadReady())
+
+    def run(self, milliseconds: int) -> None:
+        """Let that much time pass."""
+        end = self.now + milliseconds
+        while self._heap and self._heap[0][0] <= end:
+            at, _, place, life, event = heapq.heappop(self._heap)
+            seat = self.seats[place]
+            self.now = max(self.now, at)
+            if life != seat.life:
+                continue  # what was on its way to an engine that is gone
+            if isinstance(event, Timer):
+                if seat.timers.get(event.name) != at:
+                    continue  # replaced or cancelled
+                del seat.timers[event.name]
+            self.tell(seat, event)
+        self.now = end
+
+    def tell(self, seat: Seat, event: Event) -> None:
+        """One step of one engine, and what follows at once."""
+        actions = tuple(seat.engine.step(event, self.now))
+        seat.log.append((event, self.now, actions))
+        for action in actions:
+            self._act(seat, action)
+
+    def _act(self, seat: Seat, action: Action) -> None:  # noqa: C901  # a line an action
+        match action:
+            case Persist(barrier, batch):
+                assert barrier == seat.barriers + 1, f"barrier {barrier} follows {seat.barriers}"
+                seat.barriers = barrier
+                for key, value in batch.items():
+                    assert isinstance(key, bytes), f"a key that is not bytes: {key!r}"
+                    seat.disk.pop(key, None)
+                    if value is not None:
+                        assert isinstance(value, bytes), f"a value that is not bytes: {value!r:.60}"
+                        seat.disk[key] = value
+                self._post(seat, Durable(barrier), 1)
+                ready = [one for one in seat.held if one.after <= barrier]
+                seat.held = [one for one in seat.held if one.after > barrier]
+                for one in ready:
+                    self._release(seat, one)
+            case Send() | Deliver():
+                if action.after > seat.barriers:
+                    seat.held.append(action)
+                else:
+                    self._release(seat, action)
+            case Pull(limit, round_):
+                items, size = [], 0
+                while seat.waiting and size + len(seat.waiting[0]) <= limit:
+                    size += len(seat.waiting[0])
+                    items.append(seat.waiting.pop(0))
+                self._post(seat, Payload(tuple(items), b"system %d" % round_), self._random.randint(0, 3))
+            case Verify(identity, signatures, payload):
+                ok = all(sign(key, digest) == signature for key, digest, signature in signatures)
+                self._post(seat, Verified(identity, ok and all(payload)), self._random.randint(0, 3))
+            case Sign(slot, body):
+                assert seat.slots.setdefault(slot, body) == body, f"two bodies of the slot {slot.hex()}"
+                key = bytes([1 + seat.place]) * 32
+                self._post(seat, Signed(slot, sign(key, body)), self._random.randint(0, 3))
+            case Load(identity, start, stop, limit):
+                found = [(key, seat.disk[key]) for key in sorted(seat.disk) if start <= key < stop]
+                self._post(seat, Loaded(identity, tuple(found[:limit])))
+            case SetTimer(name, at):
+                seat.timers[name] = max(at, self.now)
+                self._post(seat, Timer(name), seat.timers[name] - self.now)
+            case CancelTimer(name):
+                seat.timers.pop(name, None)
+            case _:  # an accusation or a metric changes nothing here
+                pass
+
+    def _release(self, seat: Seat, action: Send | Deliver) -> None:
+        if isinstance(action, Deliver):
+            seat.commits.append(action.commit)
+            if seat.applying and action.commit.index == seat.applied + 1:
+                seat.applied = action.commit.index
+                self._post(seat, Applied(seat.applied), self._random.randint(0, 3))
+            return
+        for place in action.peers:
+            self._post(self.seats[place], Received(seat.place, action.message), self._random.randint(1, 10))
+
+    def _post(self, seat: Seat, event: Event, delay: int = 0) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (self.now + delay, self._count, seat.place, seat.life, event))
+
+
+def sign(key: bytes, body: bytes) -> bytes:
+    """A signature as far as `Verify` here is concerned."""
+    from hashlib import blake2b
+
+    return blake2b(body, key=key, digest_size=64).digest()
+
+
+def order_of(commits: Sequence[Commit]) -> list[bytes]:
+    """The payload in the order of `commits`, each commit once."""
+    once = {commit.index: commit for commit in commits}
+    return [payload for index in sorted(once) for _author, payload in once[index].items]

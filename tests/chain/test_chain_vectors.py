@@ -1,0 +1,89 @@
+"""The chain is what its vectors say, and the vectors are what the chain makes (``specs/README.md``)."""
+
+from typing import Any
+
+import make_vectors
+import pytest
+import replays
+from committee_world import committee_genesis
+from vectors import DIRECTORY, load
+
+from soma_core import chain, codec
+from soma_core.chain import lthash
+from soma_core.crypto import signing_digest
+from soma_core.errors import CorruptionError, DecodeError
+from soma_core.records import to_value
+
+STATE, TRANSACTIONS, JOBS, EPOCHS = (load(f"{name}.json") for name in ("state", "transactions", "jobs", "epochs"))
+RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS) for run in file["runs"]]
+
+
+def of(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+@pytest.mark.parametrize("name", make_vectors.FILES)
+def test_the_files_are_those_that_the_code_makes(name: str) -> None:
+    assert (DIRECTORY / name).read_text("utf-8") == make_vectors.rendered(name), "run `python tests/make_vectors.py`"
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run["name"])
+def test_a_run_replayed_gives_the_same_records_receipts_and_outcomes(run: dict[str, Any]) -> None:
+    again = replays.replayed(run)
+    for index, (made, wanted) in enumerate(zip(again["commits"], run["commits"], strict=True), 1):
+        assert made == wanted, f"commit {index}"
+    assert again == run
+
+
+@pytest.mark.parametrize("case", TRANSACTIONS["valid"], ids=lambda case: case["name"])
+def test_valid_transactions(case: dict[str, Any]) -> None:
+    signed = chain.parse_wire(of(case["wire"]))
+    assert signed.id.hex() == case["id"]
+    assert signed.wire == of(case["wire"])
+    assert make_vectors.notation(to_value(signed.transaction)) == case["fields"]
+    t = signed.transaction
+    assert signing_digest("soma/tx", t.chain, t.expiry, signed.unsigned).hex() == case["signed_digest"]
+    assert signed.signature_holds()
+
+
+@pytest.mark.parametrize("case", TRANSACTIONS["invalid"], ids=lambda case: case["name"])
+def test_bytes_that_are_no_transaction(case: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        chain.parse_wire(of(case["wire"]))
+
+
+def test_prices_keys_and_seals() -> None:
+    parameters = committee_genesis().parameters
+    for case in JOBS["prices"]:
+        assert chain.price(parameters, case["size"]) == (case["pot"], case["commission"])
+    for case in JOBS["keys"]:
+        assert chain.job_key(of(case["requester"]), of(case["blob"]), case["nonce"]).hex() == case["job"]
+    for case in JOBS["seals"]:
+        sealed = chain.commitment(
+            of(case["job"]), of(case["encoder"]), of(case["salt"]), case["loss"], of(case["vector"])
+        )
+        assert sealed.hex() == case["commitment"]
+
+
+def test_lanes_sums_and_money() -> None:
+    for case in STATE["entries"]:
+        lanes = lthash.entry_lanes(of(case["key"]), of(case["value"]))
+        assert lanes.astype("<u2").tobytes().hex() == case["lanes"]
+    for case in (*STATE["sums"], *STATE["states"]):
+        entries = [(of(key), of(value)) for key, value in case["entries"]]
+        assert lthash.state_digest(lthash.total(entries)).hex() == case["digest"]
+    for case in STATE["states"]:
+        entries = [(of(key), of(value)) for key, value in case["entries"]]
+        assert chain.money_in(entries) == case["money"] == case["supply"] + case["emitted"]
+
+
+@pytest.mark.parametrize("case", STATE["invalid"], ids=lambda case: case["name"])
+def test_damaged_records(case: dict[str, Any]) -> None:
+    with pytest.raises(CorruptionError, match="damaged"):
+        chain.money_in([(of(case["key"]), of(case["value"]))])
+
+
+def test_notation_is_not_ambiguous() -> None:
+    value = [None, True, 0, -1, b"", "", [], {}, {"a": [b"\0"]}, {1: "x"}]
+    assert codec.encode(value)
+    assert len({repr(make_vectors.notation(each)) for each in value}) == len(value)

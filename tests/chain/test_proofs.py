@@ -1,0 +1,177 @@
+"""Rules W: receipt trees, and receipts that prove themselves offline (``specs/17-receipts.md``)."""
+
+from typing import Any
+
+import pytest
+import replays
+from attrs import evolve
+from committee_world import Committee, committee_genesis
+from hypothesis import given
+from hypothesis import strategies as st
+from vectors import load
+
+from soma_core import chain, codec
+from soma_core.chain import proofs
+from soma_core.chain.receipts import Step, committee_digest, leaf_hash, proof, root, root_from
+from soma_core.crypto import digest
+from soma_core.errors import DecodeError, SomaError, VerificationError
+from soma_core.genesis import Genesis
+from soma_core.records import pack, unpack
+
+CASES = load("receipts.json")
+TRUSTED = unpack(Genesis, bytes.fromhex(CASES["trusted"]))
+
+
+@pytest.mark.parametrize("case", CASES["trees"], ids=lambda case: f"{len(case['leaves'])} leaves")
+def test_tree_vectors(case: dict[str, Any]) -> None:
+    leaves = [bytes.fromhex(leaf) for leaf in case["leaves"]]
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    assert root(hashes).hex() == case["root"]
+    for place, steps in enumerate(case["proofs"]):
+        path = [Step(side, bytes.fromhex(sibling)) for side, sibling in steps]
+        assert path == list(proof(hashes, place))
+        assert root_from(leaves[place], path).hex() == case["root"]
+
+
+def test_committee_vectors() -> None:
+    for case in CASES["committees"]:
+        members = [(bytes.fromhex(key), power) for key, power in case["members"]]
+        assert committee_digest(members).hex() == case["digest"]
+
+
+@pytest.mark.parametrize("case", CASES["valid"], ids=lambda case: case["name"])
+def test_files_that_prove_a_job(case: dict[str, Any]) -> None:
+    file = proofs.load(bytes.fromhex(case["file"]))
+    receipt = proofs.verify_receipt(file, TRUSTED)
+    assert receipt.job.hex() == case["job"]
+    assert receipt.outcome == "settled"
+    assert proofs.dump(file).hex() == case["file"]
+
+
+@pytest.mark.parametrize("case", CASES["invalid"], ids=lambda case: case["name"])
+def test_files_that_do_not(case: dict[str, Any]) -> None:
+    file = proofs.load(bytes.fromhex(case["file"]))
+    with pytest.raises(VerificationError) as caught:
+        proofs.verify_receipt(file, TRUSTED)
+    assert case["says"] in caught.value.what
+    assert "do not rely on it" in caught.value.remedy
+
+
+def test_a_file_with_any_bit_flipped_proves_nothing_else() -> None:
+    data = bytes.fromhex(CASES["valid"][0]["file"])
+    honest = proofs.verify_receipt(proofs.load(data), TRUSTED)
+    refused = 0
+    for place in range(0, len(data), 7):
+        altered = bytearray(data)
+        altered[place] ^= 1 << place % 8
+        try:
+            assert proofs.verify_receipt(proofs.load(bytes(altered)), TRUSTED) == honest
+        except (DecodeError, VerificationError):
+            refused += 1
+    assert refused == len(range(0, len(data), 7))
+
+
+def test_a_file_from_outside_that_is_none() -> None:
+    for data in (b"", b"\xa0", codec.encode({"format": "soma-receipt/1"})):
+        with pytest.raises(DecodeError):
+            proofs.load(data)
+    with pytest.raises(DecodeError, match="more than"):
+        proofs.load(bytes(proofs.MAX_FILE + 1))
+
+
+def test_a_trusted_genesis_that_is_none_is_said() -> None:
+    file = proofs.load(bytes.fromhex(CASES["valid"][0]["file"]))
+    with pytest.raises(SomaError, match="no validator"):
+        proofs.verify_receipt(file, evolve(TRUSTED, validators=()))
+
+
+def test_a_refund_is_proved_too() -> None:
+    world = replays.begun()
+    job = chain.job_key(replays.address(replays.USER), replays.BLOB, 0)
+    world.step(replays.request(world))
+    world.step(after=31_000)
+    receipt = proofs.verify_receipt(replays.honest_file(world, job, (0,)), world.genesis)
+    assert (receipt.outcome, receipt.vector, receipt.shard) == ("refunded", b"", ())
+
+
+def test_the_largest_receipt_there_can_be_fits_its_file() -> None:
+    member = chain.receipts.MemberReceipt(
+        encoder=bytes(32),
+        name="é" * 64,
+        answer="revealed",
+        loss=16 << 16,
+        vector=bytes(1 << 14),
+        weight=1 << 16,
+        gate=3 << 16,
+        out=True,
+        fine=1 << 62,
+        slash=1 << 62,
+    )
+    payment = chain.receipts.PaymentReceipt(to="é" * 64, amount=1 << 62, reason="é" * 64)
+    world = replays.settled_job()
+    honest = unpack(
+        chain.JobReceipt, replays.honest_file(world, chain.job_key(replays.address(6), replays.BLOB, 0), (0,)).receipt
+    )
+    largest = evolve(honest, vector=bytes(1 << 14), shard=(member,) * 31, payments=(payment,) * 40)
+    file = replays.honest_file(world, honest.job, (0,))
+    file = evolve(file, receipt=pack(largest))
+    assert proofs.load(proofs.dump(file)).receipt == pack(largest)
+
+
+@pytest.mark.parametrize("size", range(1, 34))
+def test_every_leaf_of_every_tree_is_proved_and_no_altered_byte_is(size: int) -> None:
+    leaves = [b"leaf %d" % n for n in range(size)]
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    top = root(hashes)
+    for place in range(size):
+        path = proof(hashes, place)
+        assert len(path) <= (size - 1).bit_length()
+        assert root_from(leaves[place], path) == top
+        assert all(root_from(leaf, path) != top for n, leaf in enumerate(leaves) if n != place)
+        for n, step in enumerate(path):
+            other_side = Step("left" if step.side == "right" else "right", step.sibling)
+            assert root_from(leaves[place], (*path[:n], other_side, *path[n + 1 :])) != top
+            assert root_from(leaves[place], path[:n] + path[n + 1 :]) != top
+            for byte in range(32):
+                sibling = bytearray(step.sibling)
+                sibling[byte] ^= 1 << byte % 8
+                assert root_from(leaves[place], (*path[:n], Step(step.side, bytes(sibling)), *path[n + 1 :])) != top
+    with pytest.raises(IndexError, match=f"no leaf {size}"):
+        proof(hashes, size)
+    with pytest.raises(IndexError, match="no leaf -1"):
+        proof(hashes, -1)
+
+
+def test_trees_of_all_sizes_have_different_roots_and_inner_nodes_are_no_leaves() -> None:
+    hashes = [leaf_hash(b"")] * 33
+    assert len({root(hashes[:size]) for size in range(34)}) == 34
+    assert root([]) == digest("soma/node")
+    left, right = leaf_hash(b"a"), leaf_hash(b"b")
+    assert root([leaf_hash(b"\x01" + left + right)]) != root([left, right])
+
+
+@given(st.lists(st.binary(max_size=8), min_size=1, max_size=40), st.data())
+def test_a_leaf_that_is_not_in_the_tree_has_no_proof(leaves: list[bytes], data: st.DataObject) -> None:
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    place = data.draw(st.integers(0, len(leaves) - 1))
+    other = data.draw(st.binary(max_size=8).filter(lambda leaf: leaf != leaves[place]))
+    assert root_from(other, proof(hashes, place)) != root(hashes)
+
+
+def test_power_is_what_counts_never_the_number_of_signers() -> None:
+    world = Committee(genesis=committee_genesis((4, 3, 2, 1)))
+    record = world.trace[0].record
+    enough = {
+        places
+        for n in range(16)
+        for places in [tuple(place for place in range(4) if n >> place & 1)]
+        if sum((4, 3, 2, 1)[place] for place in places) >= 7
+    }
+    for n in range(16):
+        places = tuple(place for place in range(4) if n >> place & 1)
+        checkpoint = replays.signed_by(world.genesis, record, places)
+        if places in enough:
+            assert chain.check_checkpoint(world.genesis, checkpoint) >= 7
+        else:
+            with pytest.raises(VerificationError, match="a quorum of 7 is needed"):
+                chain.check_checkpoint(world.genesis, checkpoint)

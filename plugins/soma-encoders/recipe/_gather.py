@@ -1,7 +1,11 @@
 """The recipe's data: ``WORK/{train,heldout,anchors}/KIND/…``, a file an item, made from ordinary packages and seeds."""
 
+import hashlib
+import json
+import platform
 import subprocess
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import _pictures
@@ -45,6 +49,20 @@ def gather(work: Path, seed: int, extra: Sequence[Path]) -> None:
     _gather_words(work, "code", _words.source_code(extra), np.random.default_rng([seed, 2]))
     _gather_pictures(work, packages, seed)
     _gather_sounds(work, packages, seed)
+    made = {folder: _digest_of(work / "train" / folder) for folder in ("text", "code", "image", "audio")}
+    versions = {name: version(name) for name in ("numpy", "pillow", "scikit-learn", "scipy", "soundfile")}
+    made["made with"] = {"python": platform.python_version(), **versions}
+    (work / "gathered.json").write_text(json.dumps(made, indent=2) + "\n", "utf-8")
+
+
+def _digest_of(folder: Path) -> dict[str, int | str]:
+    """Files, bytes and one BLAKE2b-256 over names and contents of all files under `folder`, in the order of names."""
+    state, count, size = hashlib.blake2b(digest_size=32), 0, 0
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        state.update(f"{path.relative_to(folder).as_posix()} {len(data)}\n".encode() + data)
+        count, size = count + 1, size + len(data)
+    return {"files": count, "bytes": size, "blake2b": state.hexdigest()}
 
 
 def _gather_words(work: Path, kind: str, sources: Iterable[tuple[str, str, bytes]], rng: np.random.Generator) -> None:

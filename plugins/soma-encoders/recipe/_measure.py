@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -68,14 +69,12 @@ def write(path: Path, recipe: dict[str, Any]) -> None:
         forms = sorted({item.name.split("-")[0] for item in items if item.kind == kind})
         entry["by_form"] = {form: contest(items, losses, kind, form) for form in forms}
         result["kinds"][kind] = entry
-    for name in vectors:
-        for other in vectors:
-            if name < other:
-                agreed = agreement(vectors[name], vectors[other])
-                result["frames"][f"{name} {other}"] = {
-                    "retrieval_times_chance": round(agreed.retrieval * agreed.items, 2),
-                    "centred_cosine": round(agreed.cosine, 4),
-                }
+    for (name, table), (other, its_table) in combinations(vectors.items(), 2):
+        agreed = agreement(table, its_table)
+        result["frames"][f"{name} {other}"] = {
+            "retrieval_times_chance": round(agreed.retrieval * agreed.items, 2),
+            "centred_cosine": round(agreed.cosine, 4),
+        }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(json.dumps(result, indent=2))

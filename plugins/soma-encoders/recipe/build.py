@@ -75,7 +75,7 @@ def pack(work: Path, recipe: dict[str, Any]) -> None:
     for name, (digest, table) in outputs.items():
         (DATA / f"{name}.frame").write_bytes(fit_frame(digest, table, np.stack(reference)).encoded())
     _samples.write(DATA / "samples", work / "packages", recipe["seed"])
-    _catalogue(recipe)
+    _catalogue(work, recipe)
 
 
 def _items(folder: Path) -> list[Item]:
@@ -86,7 +86,7 @@ def _items(folder: Path) -> list[Item]:
     ]
 
 
-def _catalogue(recipe: dict[str, Any]) -> None:
+def _catalogue(work: Path, recipe: dict[str, Any]) -> None:
     """``catalogue.json``: every file with its size and plain BLAKE2b-256, each encoder with its own digests."""
     files = sorted(p for p in DATA.rglob("*") if p.is_file() and p.name != "catalogue.json")
     encoders = {}
@@ -100,7 +100,9 @@ def _catalogue(recipe: dict[str, Any]) -> None:
         }
         for path in files
     }
-    text = json.dumps({"seed": recipe["seed"], "encoders": encoders, "files": listing}, indent=2)
+    gathered = json.loads((work / "gathered.json").read_text("utf-8"))
+    whole = {"seed": recipe["seed"], "training_data": gathered, "encoders": encoders, "files": listing}
+    text = json.dumps(whole, indent=2)
     (DATA / "catalogue.json").write_text(text + "\n", "utf-8")
 
 

@@ -5,6 +5,7 @@ from math import isqrt, sqrt
 from typing import Any
 
 import pytest
+from constants import constants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectors import load
@@ -158,6 +159,10 @@ def test_no_purpose_can_be_mistaken_for_a_place_in_a_stream() -> None:
     block = beacon.uniform(seed, 0, 1 << 256).to_bytes(32, "big")
     assert beacon.draw_seed(seed, bytes(16)) != block
     assert beacon.draw_seed(b"\x01" + bytes(31), bytes(17)) != block
+
+
+def test_constants_are_those_of_the_chapter() -> None:
+    assert constants("04-beacon.md") == {"ROUNDS_MAX": beacon.ROUNDS_MAX, "COUNTER_MAX": beacon.COUNTER_MAX}
 
 
 def test_plugins_see_the_same_functions() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from constants import constants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectors import load
@@ -240,6 +241,16 @@ def test_bytes_of_another_type_are_refused() -> None:
 @pytest.mark.parametrize("dim", [-1, 0, 8193])
 def test_no_vector_has_such_a_dimension(dim: int) -> None:
     assert not fixed.is_vector(np.full(max(dim, 0), 4096, np.int16), dim)
+
+
+def test_constants_are_those_of_the_chapter() -> None:
+    stated = constants("03-quantiser.md")
+    assert stated == {name: getattr(fixed, name) for name in stated}
+    assert {name for name in vars(fixed) if name.isupper() and not name.startswith("_")} == {
+        *stated,
+        "TABLE_DIGEST",
+        "TYPE_CHECKING",
+    }
 
 
 def test_plugins_see_the_same_functions() -> None:

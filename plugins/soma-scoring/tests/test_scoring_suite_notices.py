@@ -1,5 +1,7 @@
 """The suite that holds scoring rules to their contract notices what breaks it."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -74,3 +76,8 @@ def test_a_broken_settlement_is_noticed(changed: dict[str, Any]) -> None:
 def test_a_fingerprint_is_that_of_the_rule() -> None:
     assert fingerprint("scoring-soma") == fingerprint("scoring-soma")
     assert len(fingerprint("scoring-soma")) == 128
+
+
+def test_importing_the_plugin_imports_no_numpy() -> None:
+    code = "import sys, soma_scoring; soma_scoring.soma_scoring(); sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

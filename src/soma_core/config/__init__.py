@@ -4,7 +4,7 @@
 the classes of the chosen plugins and reports every problem at once. `prepare` does the whole way for a node.
 """
 
-from ._fields import DEFAULT, HIDDEN, Given, Row, plain, structure
+from ._fields import DEFAULT, HIDDEN, Given, Row, plain, secrets_of, structure
 from ._node import FILE_NAME, NodeConfig, default_data_dir
 from ._resolve import Options, Prepared, Resolved, Settings, gather, instance, prepare
 
@@ -24,5 +24,6 @@ __all__ = [
     "instance",
     "plain",
     "prepare",
+    "secrets_of",
     "structure",
 ]

@@ -89,6 +89,15 @@ def structure(
         return Structured(None, (f"{where}: {section}: {error}",), tuple(rows))
 
 
+def secrets_of(cls: type[Any]) -> frozenset[str]:
+    """Names of the settings of `cls` that are never shown."""
+    return frozenset(
+        field.alias or field.name
+        for field in attrs.fields(cls)
+        if field.metadata.get("soma", Bounds("", None, None, secret=False)).secret
+    )
+
+
 def plain(value: Any) -> Any:
     """`value` as JSON and TOML can show it."""
     if isinstance(value, (tuple, list, frozenset)):

@@ -4,7 +4,7 @@ One file a subject; `machine` joins them. A node needs `found`, `apply`, what th
 """
 
 from .accounts import ACCOUNTS, Account, Transfer, account_of
-from .encoders import ENCODERS, RegisterEncoder
+from .encoders import ENCODERS, Encoder, RegisterEncoder
 from .epochs import EPOCH
 from .events import (
     DataWanted,
@@ -58,6 +58,7 @@ __all__ = [
     "CommitEmbedding",
     "CommitRecord",
     "DataWanted",
+    "Encoder",
     "EpochBegan",
     "Event",
     "Job",

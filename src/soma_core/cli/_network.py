@@ -111,7 +111,7 @@ class Network:
 
     def _found(self) -> None:
         """Keys for every node, and one genesis that names them."""
-        from soma_core.model import load_weights, read_frame
+        from soma_core.model import ARCHITECTURE, load_weights, read_frame
 
         if self.root.exists() and any(self.root.iterdir()):
             raise UsageError(f"{self.root}: not empty, and not a network", "name an empty --data-dir")
@@ -133,7 +133,7 @@ class Network:
                         account=keys["account"],
                         weights=weights.digest,
                         frame=read_frame(weights.frame, weights.digest).digest(),
-                        architecture=weights.config.architecture,
+                        architecture=ARCHITECTURE,
                     )
                 )
         plan = self._plan

@@ -8,6 +8,7 @@ from ._contract import BYTES, EOS, FIRST_BYTE_BITS, MAX_CHUNKS, MAX_ITEM, MAX_LO
 from ._erf import erf
 from ._frame import Agreement, FrameMap, agreement, fit_frame, read_frame, store, unit, whiten
 from ._items import Item, read_pack, write_pack
+from ._references import network_frame, sample_files
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
 from ._transformer import LAYER_NORM_EPSILON, Reading, ReferenceTransformer, gelu, rotation
 from ._weights import Weights, bundled, load_weights, locate, weights_digest
@@ -40,12 +41,14 @@ __all__ = [
     "gelu",
     "load_weights",
     "locate",
+    "network_frame",
     "read_frame",
     "read_header",
     "read_pack",
     "read_tensors",
     "rotation",
     "rows",
+    "sample_files",
     "store",
     "unit",
     "weights_digest",

@@ -5,10 +5,13 @@ standard input does.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from logging import Logger
+from math import inf
 from pathlib import Path
 from typing import Final, Generic, TypeVar, final
 
@@ -17,6 +20,7 @@ from attrs import define, field
 
 from soma_core.errors import DecodeError
 
+from ._child_log import log_errors
 from ._frames import FrameReader
 
 A = TypeVar("A")
@@ -39,6 +43,8 @@ INHERITED: Final = (
 """What a child may know of the node's environment: where programs and libraries are, the language, no ``SOMA_*``."""
 LAST: Final = 1.0
 """Seconds from the end of a child's output to its end; then it is killed."""
+WATCH: Final = 1.0
+"""Seconds between two looks at whether a busy child makes progress, at most."""
 GRACE: Final = 5.0
 """Seconds a child has to end after its pipe is closed."""
 
@@ -70,17 +76,6 @@ async def start(module: str, variables: Mapping[str, str], directory: Path | Non
     )
 
 
-async def end(process: trio.Process, grace: float = GRACE) -> int:
-    """Close the child's pipe, wait `grace` seconds, then kill it. Its exit status. Not cancelled."""
-    with trio.CancelScope(shield=True):
-        assert process.stdin is not None
-        with trio.move_on_after(grace):
-            await process.stdin.aclose()
-            await process.wait()
-        process.kill()
-        return await process.wait()
-
-
 @asynccontextmanager
 async def beside() -> AsyncIterator[trio.Nursery]:
     """A nursery for tasks beside the block, cancelled at its end. What the block raises leaves as it is, ungrouped."""
@@ -104,78 +99,161 @@ class _Waiting(Generic[A]):
 
 
 @final
-class Requests(Generic[A]):
-    """Requests to one child and its answers, matched by number: any number of callers, one writer, one reader.
+class Child(Generic[A]):
+    """One child process: requests and answers matched by number, its log, and the end of it.
 
     `receive` reads one answer and its number, or None for what was no answer and is dealt with. At most `most` requests
-    are on their way; further callers wait. The answer of a cancelled request is dropped.
+    are with the child, further callers wait. A cancelled request is with the child until its answer comes, which is
+    dropped. A child that has requests and answers none of them for `patience` seconds is killed.
     """
 
     def __init__(
-        self, process: trio.Process, receive: "Callable[[FrameReader], Awaitable[tuple[int, A] | None]]", most: int
+        self,
+        process: trio.Process,
+        receive: Callable[[FrameReader], Awaitable[tuple[int, A] | None]],
+        *,
+        most: int,
+        log: Logger,
+        patience: float = inf,
     ) -> None:
-        self._process, self._receive = process, receive
+        self.process = process
+        self.patience = patience
+        self.overstayed = False
+        """Whether it was killed because it did not answer."""
+        self.ended = trio.Event()
+        self.answered = 0
+        """Answers so far."""
+        self._receive, self._log = receive, log
         self._room = trio.Semaphore(most)
-        self._outbox, self._outgoing = trio.open_memory_channel[bytes](0)
+        # A request and its cancellation have room for each request, so that telling never waits.
+        self._outbox, self._outgoing = trio.open_memory_channel[bytes](4 * most)
         self._waiting: dict[int, _Waiting[A]] = {}
+        self._busy = trio.Event()
+        self._progress = trio.current_time()
         self._next = 0
         self._status: int | None = None
 
-    async def ask(self, build: Callable[[int], bytes]) -> A:
-        """The answer to the request that `build` makes of its number. Raises `ChildEndedError`."""
-        async with self._room:
+    async def ask(self, build: Callable[[int], bytes], cancel: Callable[[int], bytes] | None = None) -> A:
+        """The answer to the request that `build` makes of its number. Raises `ChildEndedError`.
+
+        If the caller is cancelled, what `cancel` makes of the number is told to the child.
+        """
+        await self._room.acquire()
+        try:
             number, waiting = self._next, _Waiting[A]()
             self._next += 1
-            data = build(number)
-            self._waiting[number] = waiting
-            try:
-                await self.tell(data)
-                await waiting.done.wait()
-            finally:
-                del self._waiting[number]
+            self.tell(build(number))
+        except BaseException:
+            self._room.release()
+            raise
+        if not self._waiting:
+            self._progress = trio.current_time()
+            self._busy.set()
+        self._waiting[number] = waiting
+        try:
+            await waiting.done.wait()
+        except trio.Cancelled:
+            if cancel is not None and number in self._waiting and self._status is None:
+                self.tell(cancel(number))
+            raise
         if not waiting.answers:
-            raise self._ended()
+            raise self._gone()
         return waiting.answers[0]
 
-    async def tell(self, data: bytes) -> None:
+    def tell(self, data: bytes) -> None:
         """Send what has no answer. Raises `ChildEndedError`."""
         try:
-            await self._outbox.send(data)
+            self._outbox.send_nowait(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise self._ended() from None
+            raise self._gone() from None
 
     async def run(self) -> None:
-        """Carry requests and answers until the child ends, or says what nobody understands, which ends it."""
+        """Carry requests, answers and log lines until the child ends, says what nobody understands, or overstays."""
         async with trio.open_nursery() as nursery:
+            logged = trio.Event()
+            nursery.start_soon(self._copy_log, logged)
             nursery.start_soon(self._write)
+            nursery.start_soon(self._watch)
             try:
                 await self._read()
             finally:
                 with trio.CancelScope(shield=True):
                     with trio.move_on_after(LAST):  # a child that ends by itself has a status of its own
-                        await self._process.wait()
-                    self._process.kill()
-                    self._status = await self._process.wait()
+                        await self.process.wait()
+                    self.kill()
+                    self._status = await self.process.wait()
+                    with trio.move_on_after(LAST):  # its last words come before the error that tells of its end
+                        await logged.wait()
                 self._outgoing.close()
+                self.ended.set()
                 for waiting in self._waiting.values():
                     waiting.done.set()
+                    self._room.release()  # whoever waited for room learns of the end next
                 nursery.cancel_scope.cancel()
 
+    async def end(self, grace: float = GRACE) -> None:
+        """Close the child's pipe, wait `grace` seconds, then kill it and what it started. Not cancelled."""
+        assert self.process.stdin is not None
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(grace):
+                await self.process.stdin.aclose()
+                await self.process.wait()
+            self.kill()
+            await self.process.wait()
+
+    def kill(self) -> None:
+        """End the child and all in its process group at once."""
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    @property
+    def status(self) -> int:
+        """The exit status of a child that has ended; negative: the signal that ended it."""
+        return self._status or 0
+
     async def _write(self) -> None:
-        assert self._process.stdin is not None
+        assert self.process.stdin is not None
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             async for data in self._outgoing:
-                await self._process.stdin.send_all(data)
+                await self.process.stdin.send_all(data)
 
     async def _read(self) -> None:
-        assert self._process.stdout is not None
-        reader = FrameReader(self._process.stdout)
-        with suppress(EOFError, trio.BrokenResourceError, trio.ClosedResourceError, DecodeError):
+        assert self.process.stdout is not None
+        reader = FrameReader(self.process.stdout)
+        try:
             while True:
                 answer = await self._receive(reader)
-                if answer is not None and (waiting := self._waiting.get(answer[0])) is not None:
+                if answer is None:
+                    continue
+                waiting = self._waiting.pop(answer[0], None)
+                if waiting is not None:
                     waiting.answers.append(answer[1])
                     waiting.done.set()
+                    self.answered += 1
+                    self._progress = trio.current_time()
+                    self._room.release()
+        except DecodeError as error:
+            self._log.error("it said what is no answer and is stopped: %s", error)
+            self.kill()
+        except (EOFError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
 
-    def _ended(self) -> ChildEndedError:
-        return ChildEndedError(0 if self._status is None else self._status)
+    async def _watch(self) -> None:
+        while True:
+            if not self._waiting:
+                self._busy = trio.Event()
+                await self._busy.wait()
+            due = self._progress + self.patience
+            if self._waiting and trio.current_time() >= due:
+                self.overstayed = True
+                self.kill()
+                return
+            await trio.sleep(min(due - trio.current_time(), self.patience, WATCH))
+
+    async def _copy_log(self, logged: trio.Event) -> None:
+        await log_errors(self.process, self._log)
+        logged.set()
+
+    def _gone(self) -> ChildEndedError:
+        return ChildEndedError(self.status)

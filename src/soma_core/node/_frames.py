@@ -73,7 +73,7 @@ class FrameReader:
         return taken
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: "bytes | memoryview") -> None:
     """Write all of `data`, blocking. Raises `OSError` when nobody reads any more."""
     view = memoryview(data)
     while view:

@@ -3,7 +3,8 @@
     lock → signer → plugins → ledger → transport → network → roles → control socket
 
 The signer is a process of its own and stands before any plugin is imported. A node's roles follow from its plugins:
-with a consensus plugin whose key is in the committee it validates, otherwise it follows; with encoder plugins it encodes.
+with a consensus plugin whose key is in the committee it validates, otherwise it follows; with encoder plugins it
+encodes.
 """
 
 import logging
@@ -17,12 +18,13 @@ import trio
 from attrs import frozen
 
 from soma_core import __version__, chain
-from soma_core.api import Ledger, Member, PeerId, Transport
+from soma_core.api import EncoderSpec, Ledger, Member, PeerId, Transport
 from soma_core.api.control import EncoderStatus
 from soma_core.config import Options, Prepared, gather, prepare
 from soma_core.errors import DecodeError, RefusedError, SomaError, UnreachableError
 from soma_core.genesis import Genesis, read
 from soma_core.net import Address, BlobStore, Hello, Network, Refusal, Reply, follow, serve_blobs, serve_entries
+from soma_core.plugins import Plugin
 
 from . import directory as places
 from .answering import Answering
@@ -33,7 +35,7 @@ from .data import Data
 from .driver import Driver, Outside
 from .events import Hub
 from .following import Following, Source
-from .hosting import HostedEncoder, answers_directory, check_registration
+from .hosting import HostedEncoder, answers_directory, check_registration, open_encoder, role_of
 from .mempool import Mempool
 from .operations import Facts, Operations
 from .signing import Signer, open_signer
@@ -249,19 +251,13 @@ class _Node:
 
     async def _follow(self) -> None:
         following = Following(self._store, self._thread, self._hub)
-        await follow(self._network, following.next, following.apply)
+        await follow(self._network, following.next, following.apply, random.Random())  # noqa: S311  # jitter
 
-    async def _encode(self, plugin: object, task_status: "trio.TaskStatus[None]") -> None:
-        from soma_core.api import EncoderSpec
-        from soma_core.plugins import Plugin
-
-        from .encoding import open_worker
-
-        assert isinstance(plugin, Plugin)
+    async def _encode(self, plugin: Plugin, task_status: "trio.TaskStatus[None]") -> None:
         spec = self._prepared.specs[plugin.name]
         assert isinstance(spec, EncoderSpec)
-        wallet = self._wallet(plugin.name)
-        async with open_worker(self._prepared, plugin, self._data_dir) as worker:
+        wallet = self._wallet(role_of(plugin))
+        async with open_encoder(self._prepared, plugin, self._data_dir) as worker:
             hosted = HostedEncoder(plugin, spec, worker, self._genesis)
             registered = await check_registration(self._store, self._thread, hosted, wallet.address)
             answering = Answering(

@@ -18,8 +18,7 @@ from soma_core.plugins import Plugin, Plugins
 from . import directory as places
 from .components import one_of
 from .development import Founder, FoundingEncoder, Frame, bundled_frame, foreign_frame, found_network
-from .encoding import open_worker
-from .hosting import dimension_of, frame_of, role_of
+from .hosting import dimension_of, frame_of, open_encoder, role_of
 
 SCORING = "scoring-soma"
 
@@ -57,7 +56,7 @@ async def found_development(options: Options, data_dir: Path, path: Path) -> Non
 
 
 async def _info(prepared: Prepared, plugin: Plugin, data_dir: Path) -> EncoderInfo:
-    async with open_worker(prepared, plugin, data_dir) as worker:
+    async with open_encoder(prepared, plugin, data_dir) as worker:
         return worker.info
 
 

@@ -1,9 +1,12 @@
 """An encoder this node runs: its worker, its place in the network's frame, its account."""
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, final
 
+import attrs
 import numpy as np
 import trio
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from soma_core import chain
 from soma_core.api import EncoderInfo, EncoderSpec, Evaluation
 from soma_core.api.control import EncoderStatus
+from soma_core.config import Prepared
 from soma_core.errors import GenesisError, UsageError
 from soma_core.genesis import Genesis
 from soma_core.model import FrameMap, read_frame
@@ -18,12 +22,9 @@ from soma_core.plugins import Plugin
 
 from . import directory as places
 from .answering import Judged, judge
-from .encoding import Worker
+from .encoding import Limits, Worker, open_worker
 from .store import Store
 from .threads import Thread
-
-ROLE: Final = "encoder-"
-"""What the key role of an encoder begins with; the plugin's name follows."""
 
 
 def role_of(plugin: Plugin) -> str:
@@ -40,6 +41,25 @@ def dimension_of(info: EncoderInfo) -> int:
     """The length of the encoder's vectors in the network's frame."""
     frame = frame_of(info)
     return info.dim if frame is None else frame.dim
+
+
+@asynccontextmanager
+async def open_encoder(prepared: Prepared, plugin: Plugin, data_dir: Path) -> AsyncIterator[Worker]:
+    """The encoder of `plugin` in a process of its own, which finds the node's data directory empty but for its own.
+
+    Raises `PluginError` if it does not open.
+    """
+    spec = prepared.specs[plugin.name]
+    config = prepared.resolved.of(plugin.name, spec.config)
+    async with open_worker(
+        plugin,
+        attrs.asdict(config),
+        places.make(data_dir, places.COMPONENTS, plugin.name),
+        needs=spec.needs,
+        limits=Limits(open_seconds=prepared.resolved.node.open_timeout),
+        hidden=(data_dir,),
+    ) as worker:
+        yield worker
 
 
 @final
@@ -68,7 +88,7 @@ class HostedEncoder:
                 evaluation = Evaluation(await self.worker.encode([data]), np.zeros(1))
         return judge(evaluation, self._framed(evaluation.vectors))
 
-    def status(self, registered: "chain.encoders.Encoder | None", address: bytes) -> EncoderStatus:
+    def status(self, registered: chain.Encoder | None, address: bytes) -> EncoderStatus:
         """What ``soma status`` says of it."""
         name = registered.name if registered else self.plugin.name
         state = "ready" if registered else "not registered in this network"
@@ -80,9 +100,13 @@ class HostedEncoder:
 
 async def check_registration(
     store: Store, thread: Thread, hosted: HostedEncoder, address: bytes
-) -> "chain.encoders.Encoder | None":
+) -> chain.Encoder | None:
     """The encoder's registration, or None. Raises `UsageError` if other weights were registered."""
-    registered = await thread.run(store.read, lambda state: state.get(chain.ENCODERS, address))
+
+    def look(state: chain.State) -> chain.Encoder | None:
+        return state.get(chain.ENCODERS, address)
+
+    registered = await thread.run(store.read, look)
     if registered is None:
         logging.getLogger(hosted.plugin.name).warning("not registered in this network: it will not be drawn")
     elif registered.weights != hosted.worker.info.weights:

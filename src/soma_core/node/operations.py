@@ -157,18 +157,19 @@ class Operations:
         with trio.move_on_after(request.wait_ms / 1000):
             while True:
                 changed = self._hub.changed
-                reply = await self._job(request.job)
-                if reply.record.stage != request.seen:  # type: ignore[attr-defined]  # a JobReply
+                stage, reply = await self._job(request.job)
+                if stage != request.seen:
                     return reply
                 await changed.wait()
                 await trio.sleep(WAIT_LEAST)
-        return await self._job(request.job)
+        return (await self._job(request.job))[1]
 
-    async def _job(self, job: bytes) -> Replied:
+    async def _job(self, job: bytes) -> tuple[str, Replied]:
+        """Its stage, and what is said of it: once it is proved, the receipt."""
         file = await self._thread.run(self._store.receipt_file, job)
         if file is not None:
             stage = await self._stage(job)
-            return Replied(control.JobReply(stage=stage, answered=0, drawn=0), pack(file))
+            return stage, Replied(control.JobReply(stage=stage, answered=0, drawn=0), pack(file))
 
         def look(state: chain.State) -> control.JobReply:
             found = state.get(chain.JOBS, job)
@@ -178,7 +179,8 @@ class Operations:
             answered = sum(member.state != "drawn" for member in found.shard)
             return control.JobReply(stage=found.stage, answered=answered, drawn=len(found.shard))
 
-        return Replied(await self._thread.run(self._store.read, look))
+        found = await self._thread.run(self._store.read, look)
+        return found.stage, Replied(found)
 
     async def _stage(self, job: bytes) -> str:
         def look(state: chain.State) -> str:

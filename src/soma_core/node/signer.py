@@ -22,7 +22,7 @@ from soma_core.errors import DecodeError, KeyStoreError
 from soma_core.keystore import KeyStore, keys_directory
 from soma_core.records import UINT_MAX, octets, structure, text, uint
 
-from ._confinement import hide_memory, leave_ending_to_the_node, take_pipes
+from ._confinement import forbid_core_files, hide_memory, leave_ending_to_the_node, take_pipes
 from ._frames import Splitter, frame, write_all
 from ._slots import SignedSlot, SignedSlots
 
@@ -258,7 +258,7 @@ def answer_all(keys: Keys, requests: list[Value]) -> list[list[object]]:
 def main() -> int:
     """Serve the pipe this process was started with until it ends. The exit status: 0, or 1 after an error."""
     leave_ending_to_the_node()
-    hardening = hide_memory()
+    hardening = (*forbid_core_files(), *hide_memory())
     source, descriptor = take_pipes()
     sink, splitter = Sink(descriptor), Splitter()
     keys: Keys | None = None

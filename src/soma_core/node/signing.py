@@ -19,8 +19,7 @@ from soma_core.errors import DecodeError, KeyStoreError
 from soma_core.keystore import ROLES, KeyStore
 from soma_core.records import to_value
 
-from ._child_log import log_errors
-from ._children import ChildEndedError, Requests, beside, end, environment, start
+from ._children import Child, ChildEndedError, beside, environment, start
 from ._frames import FrameReader, frame
 from .signer import REQUESTS, Anchor, Link, Open, Sign
 
@@ -39,11 +38,11 @@ _Answer = bytes | KeyStoreError | dict[str, object]
 class Signing:
     """The right to sign in one role. The signer process checks role, domain and slot; this only asks it."""
 
-    def __init__(self, role: str, key: bytes, requests: Requests[_Answer]) -> None:
+    def __init__(self, role: str, key: bytes, child: Child[_Answer]) -> None:
         self.role = role
         self.key = key
         """The 32-byte public key."""
-        self._requests = requests
+        self._child = child
 
     async def sign(self, domain: str, epoch: int, body: bytes, slot: int | None = None) -> bytes:
         """The 64-byte signature by `key` of ``crypto.signing_digest(domain, chain, epoch, body)``.
@@ -51,9 +50,7 @@ class Signing:
         `slot` is given exactly for ``soma/block`` and ``soma/checkpoint``: (epoch, slot) signs one body, ever, and
         never goes back; the same request gives the same signature. Raises `KeyStoreError` for what may not be signed.
         """
-        return await _ask(
-            self._requests, Sign(role=self.role, domain=domain, epoch=epoch, slot=slot, body=body), "sign"
-        )
+        return await _ask(self._child, Sign(role=self.role, domain=domain, epoch=epoch, slot=slot, body=body), "sign")
 
     verify = staticmethod(crypto.verify)
 
@@ -62,11 +59,11 @@ class Signing:
 
         Takes about 1 µs a round the first time; other requests go on meanwhile. Raises `KeyStoreError`.
         """
-        return await _ask(self._requests, Anchor(epoch=epoch, rounds=rounds), "anchor")
+        return await _ask(self._child, Anchor(epoch=epoch, rounds=rounds), "anchor")
 
     async def beacon_link(self, epoch: int, round_: int) -> bytes:
         """The link of `round_`, 32 bytes; the chain's anchor was asked for before. Raises `KeyStoreError`."""
-        return await _ask(self._requests, Link(epoch=epoch, round=round_), "link")
+        return await _ask(self._child, Link(epoch=epoch, round=round_), "link")
 
     def __repr__(self) -> str:
         return f"Signing({self.role}, key={self.key.hex()[:12]}…)"
@@ -96,12 +93,12 @@ class Signer:
     """The open keys of a node. `hardening`: what the child achieved against being read, for ``soma doctor``."""
 
     def __init__(
-        self, chain: bytes, keys: Mapping[str, bytes], hardening: Sequence[str], requests: Requests[_Answer]
+        self, chain: bytes, keys: Mapping[str, bytes], hardening: Sequence[str], child: Child[_Answer]
     ) -> None:
         self.chain = chain
         self.hardening = tuple(hardening)
         self._signings = {
-            role: Signing(role, key, requests)
+            role: Signing(role, key, child)
             for role, key in sorted(keys.items(), key=lambda item: (ROLES.index(item[0].partition("-")[0]), item[0]))
         }
 
@@ -135,34 +132,33 @@ async def open_signer(data_dir: Path, chain: bytes, *, roles: Sequence[str] | No
     request = Open(directory=os.path.abspath(data_dir), chain=chain, roles=tuple(roles))  # noqa: ASYNC240, PTH100  # no I/O
     process = await start("soma_core.node.signer", environment(("SOMA_PASSPHRASE", "SOMA_PASSPHRASE_FILE")))
     async with beside() as nursery:
-        requests = Requests(process, _receive, IN_FLIGHT_MAX)
-        nursery.start_soon(log_errors, process, _log)
-        nursery.start_soon(requests.run)
+        child = Child(process, _receive, most=IN_FLIGHT_MAX, log=_log)
+        nursery.start_soon(child.run)
         try:
             with trio.move_on_after(OPEN_TIMEOUT) as waiting:
-                hello = await _answer(requests, request, "open")
+                hello = await _answer(child, request, "open")
             if waiting.cancelled_caught:
                 raise KeyStoreError(f"the signer is not open after {OPEN_TIMEOUT:g} s", "see the log above")
             match hello:
                 case {"keys": dict(keys), "hardening": list(hardening)}:
-                    yield Signer(chain, keys, hardening, requests)
+                    yield Signer(chain, keys, hardening, child)
                 case _:
                     raise KeyStoreError("the signer did not say which keys it opened", "reinstall soma-core")
         finally:
-            await end(process)
+            await child.end()
 
 
-async def _ask(requests: Requests[_Answer], request: object, name: str) -> bytes:
-    answer = await _answer(requests, request, name)
+async def _ask(child: Child[_Answer], request: object, name: str) -> bytes:
+    answer = await _answer(child, request, name)
     assert isinstance(answer, bytes)
     return answer
 
 
-async def _answer(requests: Requests[_Answer], request: object, name: str) -> _Answer:
+async def _answer(child: Child[_Answer], request: object, name: str) -> _Answer:
     assert type(request) is REQUESTS[name]
     fields = to_value(request)
     try:
-        answer = await requests.ask(lambda number: frame([number, name, fields]))
+        answer = await child.ask(lambda number: frame([number, name, fields]))
     except ChildEndedError as error:
         raise KeyStoreError(f"the signer ended with status {error.status}", "see the log above, restart") from None
     if isinstance(answer, KeyStoreError):

@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, TypeVar, cast, final
 
 import outcome
 import trio
@@ -38,13 +38,13 @@ class Thread:
         call = self._ask(lambda: work(*arguments))
         with trio.CancelScope(shield=True):
             await call.done.wait()
-        return self._result(call)
+        return cast("T", self._result(call))
 
     async def run_or_leave(self, work: Callable[..., T], *arguments: object) -> T:
         """As `run`, but a cancelled caller leaves: the thread may hang for ever in a foreign `open`."""
         call = self._ask(lambda: work(*arguments))
         await call.done.wait()
-        return self._result(call)
+        return cast("T", self._result(call))
 
     def _ask(self, work: Callable[[], Any]) -> _Call:
         call = _Call(work, trio.lowlevel.current_trio_token())

@@ -214,6 +214,8 @@ class Colour(enum.IntEnum):
 @pytest.mark.parametrize(
     "value",
     [
+        "\ud800",
+        {"\udfff": 1},
         1.0,
         {1},
         bytearray(b"x"),

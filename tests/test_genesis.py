@@ -71,7 +71,7 @@ def test_everything_wrong_is_said_at_once() -> None:
 
 
 def test_a_file_that_is_not_there_or_too_large(file: Path) -> None:
-    with pytest.raises(GenesisError, match="No such file.*--genesis"):
+    with pytest.raises(GenesisError, match=r"No such file.*--genesis"):
         genesis.read(file)
     with file.open("wb") as sparse:
         sparse.truncate(1 << 40)

@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar, get_args
 
 import attrs
 import cattrs
-from cattrs.errors import ClassValidationError, IterableValidationError
 from cattrs.gen import make_dict_structure_fn
 
 from . import codec
@@ -72,16 +71,8 @@ def structure(cls: type[T], value: object) -> T:
     """A decoded value as `cls`. Raises `DecodeError` naming the field that does not fit."""
     try:
         return _converter.structure(value, cls)
-    except DecodeError:
-        raise
-    except Exception as error:  # cattrs raises what the hooks and validators raised, grouped: any of it is bad input
-        raise DecodeError(f"not a {cls.__name__}: {_first_cause(error)}", "see specs/01-encoding.md") from error
-
-
-def _first_cause(error: BaseException) -> str:
-    while isinstance(error, (ClassValidationError, IterableValidationError)) and error.exceptions:
-        error = error.exceptions[0]
-    return str(error) or type(error).__name__
+    except Exception as error:  # cattrs raises whatever the hooks and validators raised: any of it is bad input
+        raise DecodeError(f"not a {cls.__name__}: {error}", "see specs/01-encoding.md") from error
 
 
 def _exactly(kind: type) -> Callable[[Any, Any], Any]:

@@ -1,0 +1,290 @@
+"""Rules L: the registry of encoders; rule J18: what a gate is measured against (``specs/15-encoders.md``)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import replays
+from attrs import evolve, field, frozen
+from committee_world import Committee, address, committee_genesis, spread
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledger_world import PlainRule
+
+from soma_core import chain, fixed
+from soma_core.api import Answer, Candidate, Payment, Settlement
+from soma_core.chain import encoders, settlement
+from soma_core.crypto import digest
+from soma_core.records import pack, unpack
+
+NEW = 5
+GOOD: dict[str, Any] = {
+    "name": "fresh",
+    "stake": 10**9,
+    "weights": b"\x05" * 32,
+    "frame": b"\x06" * 32,
+    "architecture": "byte-transformer-1",
+}
+
+
+@frozen
+class Watching:
+    """The plain rule, which remembers what it was given."""
+
+    plain: PlainRule = field(factory=PlainRule)
+    candidates: list[Sequence[Candidate]] = field(factory=list)
+    answers: list[Sequence[Answer]] = field(factory=list)
+    gates: list[list[bytes]] = field(factory=list)
+
+    def draw(self, size: int, candidates: Sequence[Candidate], beacon: bytes, /) -> tuple[int, ...]:
+        self.candidates.append(candidates)
+        return self.plain.draw(size, candidates, beacon)
+
+    def settle(self, pot: int, answers: Sequence[Answer], settled: Sequence[Any], /) -> Settlement:
+        self.answers.append(answers)
+        self.gates.append([fixed.vector_bytes(vector) for vector in settled])
+        return self.plain.settle(pot, answers, settled)
+
+
+def watched(**changes: Any) -> tuple[Committee, Watching]:
+    rule = Watching()
+    world = Committee(genesis=committee_genesis((1,), **changes), rule=rule)
+    world.announce()
+    return world, rule
+
+
+def register(world: Committee, number: int = NEW, **changes: Any) -> list[tuple[str, str]]:
+    return world.outcomes(world.step(world.transaction(number, "register_encoder", {**GOOD, **changes})))
+
+
+def test_an_encoder_is_registered_with_its_stake_and_drawn_from_the_next_epoch() -> None:
+    world, rule = watched()
+    before = world.balance(NEW)
+    assert register(world) == [("applied", "")]
+    assert world.balance(NEW) == before - 10**9 - world.genesis.parameters.fee
+    encoder = world.state.need(chain.ENCODERS, address(NEW))
+    assert (encoder.stake, encoder.registered, encoder.gate, encoder.since) == (10**9, 4, 0, 1)
+    replays.ask_and_draw(world)
+    assert address(NEW) not in {c.encoder for c in rule.candidates[-1]}
+    world.step(after=60_000)
+    world.announce()
+    replays.ask_and_draw(world, nonce=1)
+    candidates = rule.candidates[-1]
+    assert [c.encoder for c in candidates] == sorted(c.encoder for c in candidates)
+    assert {c.encoder: c.stake for c in candidates}[address(NEW)] == 10**9
+    assert len(candidates) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "1st"}, "name"),
+        ({"name": "a-b"}, "name"),
+        ({"name": "ß"}, "name"),
+        ({"name": "submitter"}, "name"),
+        ({"name": "treasury"}, "name"),
+        ({"name": "validators"}, "name"),
+        ({"name": "e1"}, "name"),
+        ({"name": "x" * 33}, "action"),
+        ({"architecture": "unknown"}, "architecture"),
+        ({"architecture": ""}, "architecture"),
+        ({"weights": b""}, "weights"),
+        ({"weights": bytes(31)}, "weights"),
+        ({"frame": b""}, "weights"),
+        ({"frame": bytes(33)}, "action"),
+        ({"stake": 10**9 - 1}, "stake"),
+        ({"stake": -1}, "action"),
+        ({"stake": 1 << 63}, "action"),
+        ({"stake": 10**13}, "overdraft"),
+        ({"gate": 3 << 16}, "action"),
+    ],
+    ids=str,
+)
+def test_what_is_not_registered_changes_nothing_but_costs_its_fee(changes: dict[str, Any], code: str) -> None:
+    world = replays.begun()
+    before = world.balance(NEW), dict(world.reader.data)
+    assert register(world, **changes) == [("failed", code)]
+    assert world.balance(NEW) == before[0] - world.genesis.parameters.fee
+    touched = {key[0] for key, value in world.reader.data.items() if before[1].get(key) != value}
+    assert touched <= {0x10, 0x11, 0x14, 0x15, 0x16}  # pools, accounts, and what every commit changes
+
+
+def test_an_account_has_one_encoder_and_a_name_one_holder() -> None:
+    world = replays.begun()
+    assert register(world) == [("applied", "")]
+    assert register(world, name="second") == [("failed", "exists")]
+    assert register(world, number=6) == [("failed", "name")]
+    assert register(world, number=1, name="another") == [("failed", "exists")]
+    assert register(world, number=6, name="other") == [("applied", "")]
+    assert world.state.need(chain.ENCODERS, address(6)).registered == 5
+
+
+def test_an_opaque_encoder_names_no_weights_and_says_so_in_its_answer() -> None:
+    world, rule = watched(shard_size=5)
+    assert register(world, architecture="opaque", weights=b"", frame=b"") == [("applied", "")]
+    world.step(after=60_000)
+    world.announce()
+    replays.whole_job(world)
+    assert {a.encoder: a.opaque for a in rule.answers[-1]} == {address(n): n == NEW for n in range(1, 6)}
+
+
+def test_who_has_less_than_the_least_stake_is_not_drawn() -> None:
+    start = committee_genesis((1,))
+    poor = evolve(start, encoders=(evolve(start.encoders[0], stake=10**9 + 5), *start.encoders[1:]))
+    rule = Watching()
+    world = Committee(genesis=poor, rule=rule)
+    world.announce()
+    for nonce in range(9):
+        replays.ask_and_draw(world, nonce=nonce)
+        world.step(after=60_001)
+        world.step(after=31_000)
+        world.announce()
+    least = world.genesis.parameters.encoder_stake
+    assert world.state.need(chain.ENCODERS, address(1)).stake < least  # fined for silence
+    replays.ask_and_draw(world, nonce=100)
+    assert {c.encoder for c in rule.candidates[-1]} == {address(n) for n in (2, 3, 4)}
+
+
+def test_a_network_without_encoders_refunds() -> None:
+    world = Committee(genesis=evolve(committee_genesis((1,)), encoders=()))
+    world.announce()
+    job = chain.job_key(address(replays.USER), replays.BLOB, 0)
+    world.step(replays.request(world))
+    world.step(*replays.attest(world, job, (0,)))
+    applied = world.step()
+    (done,) = (e for e in applied.events if isinstance(e, chain.Settled))
+    assert done.outcome == "refunded"
+    assert b"no encoder could be drawn" in done.receipt
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1 << 62), st.integers(0, 1 << 62))
+def test_a_cut_takes_what_there_is_and_gives_it_to_the_treasury(stake: int, amount: int) -> None:
+    world = replays.begun()
+    state = world.state
+    registered = state.need(chain.ENCODERS, address(1))
+    state.put(chain.ENCODERS, address(1), evolve(registered, stake=stake))
+    state.put(chain.POOLS, b"", evolve(state.need(chain.POOLS), treasury=0))
+    run = chain.execution.Execution(world.genesis, world.rule, state, 1, 1, 0)
+    moved = encoders.cut_stake(run, address(1), amount)
+    assert moved == min(stake, amount)
+    assert state.need(chain.ENCODERS, address(1)).stake == stake - moved
+    assert state.need(chain.POOLS).treasury == moved
+
+
+class Slashing(PlainRule):
+    """Slashes the second place for more than it has, and sets its gate."""
+
+    def settle(self, pot: int, answers: Sequence[Answer], settled: Sequence[Any], /) -> Settlement:
+        judged = super().settle(pot, answers, settled)
+        return evolve(judged, slashes={1: 10**12}, gates={1: -65536}, weakest=2, out=(1,))
+
+
+def test_slashes_and_gates_are_what_the_rule_says_as_far_as_there_is_stake() -> None:
+    world = Committee(genesis=committee_genesis((1,)), rule=Slashing())
+    world.announce()
+    job, shard = replays.ask_and_draw(world)
+    treasury = world.state.need(chain.POOLS).treasury
+    world.step(*(replays.seal(world, job, n, *replays.answer(n)) for n in shard))
+    world.step(*(replays.show(world, job, n, *replays.answer(n)) for n in shard))
+    applied = world.step()
+    receipt = _receipt(applied)
+    member = receipt.shard[1]
+    assert (member.slash, member.gate, member.out, receipt.weakest) == (10**11, -65536, True, f"e{shard[2]}")
+    assert world.state.need(chain.ENCODERS, address(shard[1])).stake == 0
+    commission = sum(p.amount for p in receipt.payments if p.to == "treasury")
+    assert world.state.need(chain.POOLS).treasury == treasury + 10**11 + commission
+
+
+def _receipt(applied: chain.Applied) -> chain.JobReceipt:
+    (event,) = (e for e in applied.events if isinstance(e, chain.Settled))
+    return unpack(chain.JobReceipt, event.receipt)
+
+
+# What gates are measured against. -------------------------------------------------------------------------------------
+
+
+def other_blob(number: int) -> bytes:
+    return digest("soma/blob", number.to_bytes(8, "big"))
+
+
+def put_settled(world: Committee, count: int, blob: bytes | None = None) -> list[bytes]:
+    """As if `count` jobs had settled; their vectors."""
+    vectors = [fixed.vector_bytes(spread(5000 + n)) for n in range(count)]
+    for n, vector in enumerate(vectors):
+        record = settlement.SettledVector(blob=blob or other_blob(n), vector=vector)
+        world.reader.data[settlement.SETTLED.key(n.to_bytes(8, "big"))] = pack(record)
+    world.reader.data[settlement.SETTLED_COUNT.key()] = pack(settlement.SettledCount(count))
+    tip = evolve(world.tip, lthash=chain.lthash.total(world.reader.data.items()))
+    world.trace.append(evolve(world.trace[-1], tip=tip))
+    return vectors
+
+
+@pytest.mark.parametrize(("count", "blob"), [(0, None), (39, None), (40, replays.BLOB), (600, replays.BLOB)], ids=str)
+def test_a_gate_is_measured_against_references_while_few_jobs_have_settled(count: int, blob: bytes | None) -> None:
+    world, rule = watched()
+    put_settled(world, count, blob)
+    replays.whole_job(world)
+    (gate,) = rule.gates
+    assert len(gate) == settlement.GATE_VECTORS
+    assert len(set(gate)) == len(gate)
+    assert set(gate) <= set(world.genesis.references)
+
+
+def test_then_against_settled_vectors_of_other_data() -> None:
+    world, rule = watched()
+    vectors = put_settled(world, 40)
+    replays.whole_job(world)
+    (gate,) = rule.gates
+    assert len(set(gate)) == settlement.GATE_VECTORS
+    assert set(gate) <= set(vectors)
+    again = watched()
+    put_settled(again[0], 40)
+    replays.whole_job(again[0], nonce=1)
+    assert again[1].gates[0] != gate  # another job, another draw
+
+
+def test_the_window_keeps_the_last_settled_vectors() -> None:
+    world = replays.begun(settled_window=40)
+    put_settled(world, 40)
+    for nonce in range(3):
+        replays.whole_job(world, nonce=nonce)
+    held = dict(world.state.scan(settlement.SETTLED))
+    assert [int.from_bytes(name, "big") for name in held] == list(range(3, 43))
+    assert [record.blob for record in held.values()][-3:] == [replays.BLOB] * 3
+    assert world.state.need(settlement.SETTLED_COUNT).count == 43
+
+
+def test_a_refund_settles_no_vector() -> None:
+    world = replays.begun()
+    replays.ask_and_draw(world)
+    world.step(after=60_001)
+    world.step()
+    assert world.state.need(settlement.SETTLED_COUNT).count == 0
+
+
+def test_members_that_point_nowhere_are_the_rules_business() -> None:
+    world, rule = watched()
+    job, shard = replays.ask_and_draw(world)
+    rubbish = np.array([-32768, 0, 0, 0, 0, 0, 0, 0], np.int16)
+    answers = {n: (n << 16, fixed.vector_bytes(rubbish) if n == shard[0] else replays.answer(n)[1]) for n in shard}
+    world.step(*(replays.seal(world, job, n, *answers[n]) for n in shard))
+    world.step(*(replays.show(world, job, n, *answers[n]) for n in shard))
+    world.step()
+    assert rule.answers[-1][0].vector is not None
+    assert rule.answers[-1][0].vector.tolist() == rubbish.tolist()
+
+
+def test_what_the_rule_pays_to_nobody_is_not_in_the_receipt() -> None:
+    class Zero(PlainRule):
+        def settle(self, pot: int, answers: Sequence[Answer], settled: Sequence[Any], /) -> Settlement:
+            judged = super().settle(pot, answers, settled)
+            return evolve(judged, payments=(*judged.payments, Payment(0, 0, "nothing")))
+
+    world = Committee(genesis=committee_genesis((1,)), rule=Zero())
+    world.announce()
+    job = replays.whole_job(world)
+    done = world.state.need(chain.DONE, job)
+    assert b"nothing" not in world.trace[done.index].receipts[done.place]

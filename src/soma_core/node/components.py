@@ -4,6 +4,7 @@ Whatever a plugin does wrong while it opens becomes one line that names it.
 """
 
 import logging
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,24 +82,21 @@ async def open_transport(prepared: Prepared, data_dir: Path, identity: Identity)
         plugin.name, places.make(data_dir, places.COMPONENTS, plugin.name), logging.getLogger(plugin.name), identity
     )
     patience = prepared.resolved.node.open_timeout
-    manager = spec.open(config, context)
-    transport: Transport | None = None
-    with trio.move_on_after(patience):
+    opened = False
+    with trio.CancelScope(deadline=trio.current_time() + patience) as opening:
         try:
-            transport = await manager.__aenter__()
+            async with spec.open(config, context) as transport:
+                opened = True
+                opening.deadline = math.inf
+                yield transport
         except SomaError:
             raise
         except Exception as error:
+            if opened:
+                raise
             raise open_failed(plugin, error) from error
-    if transport is None:
+    if not opened:
         raise open_hangs(plugin, patience)
-    try:
-        yield transport
-    except BaseException as error:
-        if not await manager.__aexit__(type(error), error, error.__traceback__):
-            raise
-    else:
-        await manager.__aexit__(None, None, None)
 
 
 def scoring_of(plugins: Plugins, rule: Rule) -> ScoringRule:

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from soma_jax import Config, open_encoder, soma_encoder
 
 from soma_core.api import EncoderContext
 from soma_core.errors import SettingsError
 from soma_core.model import ReferenceTransformer, load_weights
+from soma_jax import Config, open_encoder, soma_encoder
 
 TOLERANCE = 1e-6
 ITEMS = [b"a", b"two cats", b"x" * 256, b"two cats sat on a mat\n" * 40, bytes(range(256)) * 5, b"x" * 2000, b"\x00"]

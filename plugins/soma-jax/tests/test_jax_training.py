@@ -4,11 +4,11 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from soma_jax._training import HELD_OUT_SHARE, Plan, adamw, fresh, read_corpus, train, train_file
 
 from soma_core.cli import main
 from soma_core.errors import UsageError
 from soma_core.model import ModelConfig, ReferenceTransformer, load_weights
+from soma_jax._training import HELD_OUT_SHARE, Plan, adamw, fresh, read_corpus, train, train_file
 
 SMALL = ModelConfig(dim=16, ffn=16, layers=1, heads=2, seq=16, rope_base=10000, rope_scale=1)
 

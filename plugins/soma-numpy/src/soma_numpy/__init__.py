@@ -15,7 +15,9 @@ class Config:
     """The operator's settings."""
 
     weights: str = option("generalist", "a bundled name or the path of a .safetensors file")
-    threads: int = option(0, "threads of one computation; 0 takes all cores", min=0, max=1024)
+    threads: int = option(
+        1, "threads of one computation; 0 takes all cores, which is slow beside others", min=0, max=1024
+    )
     max_batch: int = option(64, "items the host passes at once", min=1, max=1024)
 
 
@@ -27,7 +29,7 @@ def soma_encoder() -> EncoderSpec[Config]:
 
 def open_encoder(config: Config, context: EncoderContext) -> Encoder:
     """Read the weights. Raises `SettingsError` for weights that are not there, `DecodeError` for bad ones."""
-    if config.threads:
+    if config.threads:  # BLAS spins while it waits: on a busy machine two threads are eight times slower than one
         if "numpy" in sys.modules:
             context.log.info("NumPy is already imported: its threads stay as they are")
         else:  # BLAS reads these once, on import

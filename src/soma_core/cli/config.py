@@ -1,7 +1,6 @@
 """``soma config``: settings, and where each comes from."""
 
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,14 +47,13 @@ def show(options: "Options", *, resolved: bool, as_json: bool) -> None:
 @with_options
 def path(options: "Options") -> None:
     """Print the settings file in use, or where one would be found."""
-    from soma_core.config import FILE_NAME, default_data_dir, gather
+    from soma_core.config import FILE_NAME, gather
 
     settings = gather(options)
     if settings.file is not None:
         data(str(settings.file))
         return
-    home = Path(settings.data_dir.value) if settings.data_dir else default_data_dir()
-    data(str(home.expanduser() / FILE_NAME))
+    data(str(settings.home / FILE_NAME))
     talk("There is none yet; every setting has its default. `soma config show --resolved` prints them.")
 
 

@@ -47,7 +47,7 @@ def doctor(options: "Options", *, as_json: bool, ask: str | None) -> None:
 
 
 def _examine(options: "Options") -> Iterator[Finding]:
-    from soma_core.config import default_data_dir, gather, prepare
+    from soma_core.config import gather, prepare
 
     from . import _health
 
@@ -55,10 +55,14 @@ def _examine(options: "Options") -> Iterator[Finding]:
     yield from _health.isolation()
     try:
         settings = gather(options)
+    except SomaError as error:
+        yield from _of_error("settings", error)
+        return
+    try:
         node = settings.resolve().node
     except SomaError as error:
         yield from _of_error("settings", error)
-        yield from _health.data_directory(options.data_dir or default_data_dir())
+        yield from _health.data_directory(settings.home)
         return
     yield Finding("ok", "settings", str(settings.file or "no soma.toml; defaults"))
     yield from _health.data_directory(node.data_dir)

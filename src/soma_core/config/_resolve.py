@@ -109,6 +109,11 @@ class Settings:
         """How messages call the settings file, also where there is none yet."""
         return label_of(self.file) if self.file is not None else FILE_NAME
 
+    @property
+    def home(self) -> Path:
+        """The data directory as far as ``--data-dir`` and ``SOMA_DATA_DIR`` say: where soma.toml is looked for."""
+        return Path(self.data_dir.value).expanduser() if self.data_dir else default_data_dir()
+
     def _layers(self, sections: Iterable[str]) -> list[Setting]:
         """Lowest first. ``SOMA_DATA_DIR`` counts as environment, ``--data-dir`` as ``--set``."""
         own = [Setting(NODE, "data_dir", *self.data_dir)] if self.data_dir else []

@@ -1,7 +1,6 @@
 """How a suite gets the component it tests: by its name, as an operator would, through every check."""
 
 from collections.abc import Mapping
-from functools import cache
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
@@ -25,14 +24,8 @@ class Component:
 
 def component(name: str, config: Mapping[str, object] = NOTHING) -> Component:
     """The component called `name` (``ledger-sqlite``), configured by `config`. Raises `PluginError`, `ConfigError`."""
-    plugins = _installed()
+    plugins = Plugins()
     plugin = plugins.find(name)
     spec = plugins.load(plugin)
     made = instance(spec.config, config, f"{plugin.kind}.{plugin.short}", "config")
     return Component(plugin.name, plugins.module(plugin), spec, made)
-
-
-@cache
-def _installed() -> Plugins:
-    """One look at what is installed serves every test of a process."""
-    return Plugins()

@@ -1,5 +1,6 @@
 """Running a suite without a test file, as ``soma conformance`` does."""
 
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,12 +34,14 @@ def run_suite(kind: str, plugin: str, config: Mapping[str, object]) -> list[Outc
     recorder = _Recorder()
     with tempfile.TemporaryDirectory(prefix="soma-conformance-") as directory:
         base = Path(directory)
+        module = f"test_{base.name.replace('-', '_')}"  # of its own: pytest would take up one imported before
         (base / "pytest.ini").write_text(_SETTINGS, "utf-8")
-        (base / "test_conformance.py").write_text(source, "utf-8")
+        (base / f"{module}.py").write_text(source, "utf-8")
         pytest.main(
             [*("-c", str(base / "pytest.ini")), *("--rootdir", directory), *_ARGUMENTS, str(base)],
             plugins=[recorder],
         )
+    sys.modules.pop(module, None)
     return recorder.outcomes
 
 

@@ -40,6 +40,10 @@ class Foo:
     token: str = option("", "who we are", secret=True)
 
 
+def _loud(text: str) -> str:
+    return text.upper()
+
+
 @frozen
 class Webhook:
     url: str = required(str, "where the server listens")
@@ -164,7 +168,7 @@ def test_data_dir_from_the_nearest_source(place: Place, monkeypatch: pytest.Monk
     assert gather(Options(environ={}, directory=place.path)).resolve().node.data_dir == place.path / "xdg" / "soma"
     assert default_data_dir() == place.path / "xdg" / "soma"
     place.write("[node]\ndata_dir = 'from-file'\n")
-    bare = {"directory": place.path}
+    bare: dict[str, Any] = {"directory": place.path}
     assert gather(Options(environ={}, **bare)).resolve().node.data_dir == Path("from-file")
     place.environ["SOMA_DATA_DIR"] = "from-variable"
     assert gather(Options(environ=place.environ, **bare)).resolve().node.data_dir == Path("from-variable")
@@ -322,7 +326,7 @@ def test_an_authors_own_validators_are_asked_one_by_one(place: Place) -> None:
     class Own:
         a: int = attrs.field(default=1, validator=attrs.validators.lt(10))
         b: int = attrs.field(default=1, validator=attrs.validators.gt(0))
-        c: str = attrs.field(default="x", converter=str.upper)
+        c: str = attrs.field(default="x", converter=_loud)
 
         def __attrs_post_init__(self) -> None:
             if self.a == self.b == 5:

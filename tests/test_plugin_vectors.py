@@ -13,7 +13,7 @@ VECTORS: dict[str, Any] = load("plugins.json")
 
 
 def plugin(name: str) -> Plugin:
-    return Plugin(name, f"module_{name}", f"soma-{name}", "1", "soma-core")
+    return Plugin(name, name.replace("-", "_"), f"soma-{name}", "1", "soma-core")
 
 
 @pytest.mark.parametrize("case", VECTORS["names"]["valid"], ids=lambda case: case["name"])

@@ -27,6 +27,13 @@ class Address:
             raise ValueError(f"{text!r:.200} is not an address like /ip4/127.0.0.1/tcp/4001/p2p/16Uiu2…")
         return cls(match[1], match[2], int(match[3]), match[4])
 
+    @property
+    def peer_id(self) -> str:
+        """The libp2p peer id. Raises `ValueError` if none is named."""
+        if self.p2p is None:
+            raise ValueError(f"{self} names no peer id; add /p2p/ and the id that the peer announces")
+        return self.p2p
+
     def __str__(self) -> str:
         end = f"/p2p/{self.p2p}" if self.p2p else ""
         return f"/{self.kind}/{self.host}/tcp/{self.port}{end}"

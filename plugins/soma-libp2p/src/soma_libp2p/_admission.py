@@ -6,9 +6,9 @@ from ._connection import Link
 
 
 class Admission:
-    """At `most_half_open` unproved connections the oldest of the host with most of them makes room for the newest.
+    """Above `most_half_open` unproved connections the oldest of the host with most of them goes.
 
-    A flood therefore cannot shut out an honest peer, who proves itself in a moment, and one host's flood costs that host.
+    A flood cannot shut out an honest peer, who proves itself in a moment, and one host's flood costs that host.
     """
 
     def __init__(self, most_half_open: int, most_proved: int) -> None:

@@ -1,5 +1,6 @@
 """One proved peer: four channels over one socket, each with a task that reads and a task that writes."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -8,7 +9,7 @@ import trio
 from soma_core.api import CHANNELS, MAX_MESSAGE, Channel, PeerGone, PeerId
 
 from . import Libp2pConfig
-from ._frames import HEADER, Frames, frame
+from ._frames import Frames, frame
 from ._mailbox import GONE, Mailbox
 from ._stream import Stream
 from ._wire import Wire
@@ -42,7 +43,7 @@ class Link:
         """Run `work`; its end, however it comes, is the end of the link. The first error is kept in `why`."""
         try:
             await work()
-        except* Exception as error:  # whatever bytes from outside made py-libp2p raise; cancellation goes on
+        except* Exception as error:  # noqa: BLE001  # whatever bytes from outside made py-libp2p raise; cancellation goes on
             if not self.over:
                 self.why = error
         finally:
@@ -68,8 +69,10 @@ class _Post:
 
 
 class Libp2pConnection:
-    """See `soma_core.api.Connection`. A channel holds `Libp2pConfig.inbox` messages and `inbox_kb` unread; then its
-    peer's writer waits, for as long as it takes, while the other channels go on.
+    """See `soma_core.api.Connection`.
+
+    A channel holds `Libp2pConfig.inbox` messages and `inbox_kb` unread; then its peer's writer waits, for as long as it
+    takes, while the other channels go on.
     """
 
     def __init__(self, peer: PeerId, link: Link, config: Libp2pConfig) -> None:
@@ -119,8 +122,8 @@ class Libp2pConnection:
 class Arrivals:
     """The streams that the other end opens."""
 
-    def __init__(self, link: Link, muxed: GuardedYamux, *, welcome: bool) -> None:
-        self._link, self._muxed, self._welcome = link, muxed, welcome
+    def __init__(self, link: Link, muxed: GuardedYamux, log: logging.Logger, *, welcome: bool) -> None:
+        self._link, self._muxed, self._log, self._welcome = link, muxed, log, welcome
         self._streams: dict[Channel, Stream] = {}
         self._arrived = {channel: trio.Event() for channel in CHANNELS}
         self._asking = 0
@@ -153,11 +156,8 @@ class Arrivals:
                 self._streams[channel] = stream
                 self._arrived[channel].set()
                 return
-        except Exception:  # noqa: BLE001  # whatever a peer's bytes made py-libp2p raise: this stream is of no use
-            pass
+        except Exception as error:  # noqa: BLE001  # whatever a peer's bytes made py-libp2p raise
+            self._log.debug("a stream came to nothing: %s", error)
         finally:
             self._asking -= 1
         await stream.reset()
-
-
-assert HEADER < _SMALL

@@ -7,10 +7,10 @@ Noise proves libp2p's keys, which only make addresses stable. The hello binds th
     dialler  → acceptor   signature (64) of the challenge with role 0
     acceptor → dialler    signature (64) of the challenge with role 1
 
-each as a frame. The challenge is ``soma/libp2p/1``, the role, then for the dialler and then for the acceptor: nonce, Soma
-key, SHA-256 of the libp2p peer id (206 bytes). It names both ends of this Noise connection, so that nobody in the middle
-can pass it on, both nonces, so that nobody can play it again, and the signer's role, so that nobody can send it back. The
-acceptor signs last: a stranger who proves nothing gets no signature.
+each as a frame. The challenge is ``soma/libp2p/1``, the role, then for the dialler and then for the acceptor: nonce,
+Soma key, SHA-256 of the libp2p peer id (206 bytes). It names both ends of this Noise connection, so that nobody in the
+middle can pass it on, both nonces, so that nobody can play it again, and the signer's role, so that nobody can send it
+back. The acceptor signs last: a stranger who proves nothing gets no signature.
 """
 
 import secrets

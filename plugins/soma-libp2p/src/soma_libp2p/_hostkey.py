@@ -1,6 +1,7 @@
 """The key of libp2p's own peer id. It keeps the address stable and proves nothing about who a Soma node is."""
 
 import os
+import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ NAME: Final = "host.key"
 
 
 def load_host_key(directory: Path) -> KeyPair:
-    """The secp256k1 key in `directory`, made there (mode 0600) at the first start. Raises `OSError` for a damaged file."""
+    """The secp256k1 key in `directory`, made there (0600) at the first start. Raises `OSError` for a damaged file."""
     path = directory / NAME
     with suppress(FileNotFoundError):
         return _key(path, path.read_bytes())
@@ -30,8 +31,7 @@ def load_host_key(directory: Path) -> KeyPair:
 
 def _key(path: Path, secret: bytes) -> KeyPair:
     try:
-        if len(secret) != 32:
-            raise ValueError(f"{len(secret)} bytes, not 32")
-        return create_new_key_pair(secret)
-    except ValueError as error:
+        (only,) = struct.unpack("32s", secret)
+        return create_new_key_pair(only)
+    except (struct.error, ValueError) as error:
         raise OSError(f"{path} is not a host key ({error}); remove it, and give peers the new address") from error

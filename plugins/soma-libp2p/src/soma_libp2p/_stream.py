@@ -21,8 +21,10 @@ _CHANNELS: Final[Mapping[str, Channel]] = {protocol: channel for channel, protoc
 
 
 class Stream:
-    """One task reads, one task writes. Either is cancelled only when the connection is dropped: a write or a read that
-    is cut short leaves half a frame on the wire, after which nothing can be decrypted.
+    """One task reads, one task writes.
+
+    Either is cancelled only when the connection is dropped: a write or a read that is cut short leaves half a frame on
+    the wire, after which nothing can be decrypted.
     """
 
     def __init__(self, raw: GuardedStream) -> None:

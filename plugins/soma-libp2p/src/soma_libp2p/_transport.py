@@ -1,8 +1,8 @@
 """Listening, dialling, and the life of a connection from its socket to its end.
 
 py-libp2p's layers are used (Noise, yamux, negotiation), its swarm is not: that blacklists a peer for a minute after one
-failed dial, waits 250 ms in every dial, keeps the connection of a frozen peer and uses it, lets half-open sockets lock out
-peers, and hangs when it closes a dead one. Here a dial that failed leaves no trace, and every end is the socket's end.
+failed dial, waits 250 ms in every dial, keeps the connection of a frozen peer and uses it, lets half-open sockets lock
+out peers, and hangs when it closes a dead one. Here a failed dial leaves no trace, and every end is the socket's end.
 """
 
 import logging
@@ -49,9 +49,7 @@ class Libp2pTransport:
         """A connection to `peer` at `address`, which names a libp2p peer id. Raises `PeerGone`."""
         try:
             where = Address.parse(address)
-            if where.p2p is None:
-                raise ValueError(f"{address} names no /p2p/ peer id")
-            p2p = ID.from_string(where.p2p)
+            p2p = ID.from_string(where.peer_id)
         except Exception as error:  # py-libp2p's own errors for a bad id share no base
             raise PeerGone(f"cannot dial: {error}") from error
         if getattr(self, "_nursery", None) is None or self._nursery.cancel_scope.cancel_called:
@@ -109,7 +107,7 @@ class Libp2pTransport:
             self._log.debug("refused a connection from %s: %s", host, gone)
 
     async def _dialled(
-        self, where: Address, p2p: ID, peer: PeerId, task_status: trio.TaskStatus[Connection] = trio.TASK_STATUS_IGNORED
+        self, where: Address, p2p: ID, peer: PeerId, task_status: Any = trio.TASK_STATUS_IGNORED
     ) -> None:
         try:
             with trio.fail_after(self._config.hello_timeout):
@@ -156,7 +154,7 @@ class Libp2pTransport:
         muxed = await self._upgrader.upgrade(link.wire, p2p)
         nursery.start_soon(link.until_over, muxed.start)
         await muxed.event_started.wait()
-        arrivals = Arrivals(link, muxed, welcome=False)
+        arrivals = Arrivals(link, muxed, self._log, welcome=False)
         nursery.start_soon(link.until_over, lambda: arrivals.run(self._config.hello_timeout))
         streams: dict[Channel, Stream] = {}
 
@@ -178,7 +176,7 @@ class Libp2pTransport:
     async def _welcome(self, link: Link, nursery: trio.Nursery) -> Libp2pConnection:
         muxed = await self._upgrader.upgrade(link.wire, None)
         nursery.start_soon(link.until_over, muxed.start)
-        arrivals = Arrivals(link, muxed, welcome=True)
+        arrivals = Arrivals(link, muxed, self._log, welcome=True)
         nursery.start_soon(link.until_over, lambda: arrivals.run(self._config.hello_timeout))
         ours, theirs = self._upgrader.peer_id.to_bytes(), muxed.peer_id.to_bytes()
         peer = await welcome(await arrivals.get("sync"), self._identity, ours, theirs)
@@ -201,7 +199,7 @@ async def open_transport(config: Libp2pConfig, context: TransportContext) -> Asy
 async def _listen(text: str) -> list[trio.SocketListener]:
     try:
         where = Address.parse(text)
-        return await trio.open_tcp_listeners(where.port, host=where.host)
+        return list(await trio.open_tcp_listeners(where.port, host=where.host))
     except (OSError, ValueError) as error:
         raise OSError(f"transport.libp2p.listen: cannot listen at {text}: {error}; choose another address") from error
 
@@ -219,6 +217,6 @@ def _cause(error: BaseException) -> str:
 
 
 def _quiet() -> None:
-    """Bad bytes from strangers are no news: py-libp2p reports them as errors, on stderr where nothing else is set up."""
+    """Bad bytes from strangers are no news; py-libp2p reports them as errors, and on stderr unless told otherwise."""
     if not os.environ.get("LIBP2P_DEBUG"):
         logging.getLogger("libp2p").setLevel(logging.CRITICAL)

@@ -1,8 +1,8 @@
 """py-libp2p's yamux with the bounds it lacks.
 
-As it is, it lets a peer overrun the receive window without end, open thousands of streams, and grow its window to 16 MiB;
-it ends a writer who waits five seconds for a slow reader; and its pings, answered by the task that reads, can block both
-ends for good while both send. `install` puts the guarded classes and constants in place; a test proves each one.
+As it is, it lets a peer overrun the receive window without end, open thousands of streams, and grow its window to
+16 MiB; it ends a writer who waits five seconds for a slow reader; and its pings, answered by the task that reads, can
+block both ends for good while both send. `install` puts the guarded classes and constants in place.
 """
 
 from typing import Any, Final
@@ -15,7 +15,7 @@ WINDOW: Final = 1 << 20
 STREAMS: Final = 16
 """Streams of a connection, those under negotiation included. Four are used."""
 BUFFERED: Final = 5 * WINDOW
-"""Unread bytes of all streams of a connection: four windows, and one for what foreign protocols say before they are refused."""
+"""Unread bytes of all streams of a connection: four windows, and one for streams that are about to be refused."""
 FRAME: Final = 65_519
 """Bytes of a yamux frame: the most that one Noise record holds. Without it every full frame costs two records."""
 

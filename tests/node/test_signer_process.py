@@ -174,7 +174,7 @@ async def test_what_was_signed_before_a_kill_is_known_after_it(data):
 
 
 def pid_of(signer):
-    return signer.role("validator")._requests._process.pid
+    return signer.role("validator")._child.process.pid
 
 
 def test_two_bodies_of_one_slot_in_one_read(data):
@@ -456,7 +456,7 @@ async def test_what_the_block_raises_leaves_as_it_is(data):
 
 async def test_the_child_ignores_interrupts_and_ends_with_its_pipe(data):
     async with open_signer(data, CHAIN, roles=("validator",)) as signer:
-        process = signer.role("validator")._requests._process
+        process = signer.role("validator")._child.process
         os.kill(process.pid, signal.SIGINT)
         os.kill(process.pid, signal.SIGTERM)
         assert await signer.role("validator").sign("soma/possession", 0, b"still here")

@@ -63,11 +63,13 @@ async def log_errors(process: trio.Process, log: Logger, level: int = INFO) -> N
     """Copy the child's standard error to `log` until it ends."""
     assert process.stderr is not None
     lines = Lines(trio.current_time())
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        while data := await process.stderr.receive_some(1 << 16):
-            for line in lines.feed(data, trio.current_time()):
-                log.log(level, "%s", line)
-            if lines.flooding:
-                await trio.sleep(_PAUSE)
-    for line in lines.end():
-        log.log(level, "%s", line)
+    try:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while data := await process.stderr.receive_some(1 << 16):
+                for line in lines.feed(data, trio.current_time()):
+                    log.log(level, "%s", line)
+                if lines.flooding:
+                    await trio.sleep(_PAUSE)
+    finally:
+        for line in lines.end():
+            log.log(level, "%s", line)

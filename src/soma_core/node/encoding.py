@@ -106,7 +106,7 @@ class Worker:
 
     async def ready(self) -> None:
         """Wait until a worker is open. Raises `PluginError` once that is given up."""
-        while self._child is None:
+        while self._child is None or self._child.ended.is_set():
             if self._fault is not None:
                 raise self._fault
             await self._changed.wait()

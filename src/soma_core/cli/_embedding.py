@@ -68,6 +68,7 @@ def wait_for(node: Node, job: bytes, told: Told) -> tuple[ReceiptFile, bytes]:
         if payload:
             if len(payload) > MAX_FILE:
                 raise UnreachableError("the node sent a receipt that is too long", "upgrade the older side")
+            told(reply.stage)
             return load(payload), payload
         quiet = quiet + 1 if reply.stage == stage else 0
         stage = reply.stage

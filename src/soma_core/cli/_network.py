@@ -120,7 +120,7 @@ class Network:
         for node in self._nodes:
             node.directory.mkdir(mode=0o700, parents=True)
             validates = node.name == "validator"
-            roles = ("account", "node", "validator") if validates else ("account", "node")
+            roles = ("account", "node", "validator" if validates else self._plan.encoder)
             keys = {entry.role: entry.key for entry in KeyStore(node.directory).ensure(roles)}
             founders.append(
                 Founder(name=node.name, account=keys["account"], node=keys["node"], validator=keys.get("validator"))
@@ -130,7 +130,7 @@ class Network:
                 founding.append(
                     FoundingEncoder(
                         name=node.name,
-                        account=keys["account"],
+                        account=keys[self._plan.encoder],
                         weights=weights.digest,
                         frame=read_frame(weights.frame, weights.digest).digest(),
                         architecture=ARCHITECTURE,

@@ -8,21 +8,22 @@ from numpy.typing import NDArray
 from soma_core.crypto import digest
 from soma_core.errors import DecodeError
 
+from ._items import read_pack
 from ._weights import _bundle
 
 
-def network_frame() -> tuple[bytes, NDArray[np.float64]]:
-    """The digest of the bundled anchors, 32 bytes, and their reference vectors, float64 [N, D] of int16 values.
+def network_frame() -> tuple[bytes, NDArray[np.int16]]:
+    """The digest of the bundled anchors, 32 bytes, and their reference vectors, int16 [N, D].
 
     Raises `SettingsError` if the bundled encoders are not installed.
     """
     bundle = _bundle()
     anchors = bundle.anchors().read_bytes()
-    dimension = int(bundle.catalogue()["dimension"])
+    items = len(read_pack(anchors))
     flat = np.frombuffer(bundle.references().read_bytes(), "<i2")
-    if flat.size % dimension:
-        raise DecodeError(f"{flat.size} numbers are no vectors of {dimension}", "install soma-encoders again")
-    return digest("soma/anchor", anchors), flat.reshape(-1, dimension).astype(np.float64)
+    if not items or flat.size % items:
+        raise DecodeError(f"{flat.size} numbers are no vectors for {items} anchors", "install soma-encoders again")
+    return digest("soma/anchor", anchors), flat.reshape(items, -1).astype(np.int16)
 
 
 def sample_files() -> tuple[Path, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RunningNode
+from running_node import RunningNode
 
 SOMA = 10**9
 

@@ -82,8 +82,8 @@ def write(folder: Path, packages: Path, seed: int) -> None:
     (folder / "paths.py").write_text(PATHS, "utf-8")
     temple = _pictures.unseen_photographs("upper")[1]
     out = io.BytesIO()
-    temple.crop((100, 20, 180, 80)).save(out, "PNG")
-    (folder / "temple.png").write_bytes(out.getvalue())
+    temple.crop((60, 0, 220, 100)).save(out, "JPEG", quality=85)
+    (folder / "temple.jpg").write_bytes(out.getvalue())
     recorded = dict(_sounds.recordings(packages)["heldout"])
     rng = np.random.default_rng([seed, 9])
     (folder / "glass.wav").write_bytes(_sounds.clip(rng, recorded["ambi_glass_hum"], 12_000))

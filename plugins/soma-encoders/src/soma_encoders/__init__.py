@@ -58,7 +58,7 @@ def held_out() -> Path:
 def samples() -> tuple[Path, ...]:
     """A text, a source file, a picture and a sound to try things on."""
     folder = directory() / "samples"
-    return tuple(folder / name for name in ("note.txt", "paths.py", "temple.png", "glass.wav"))
+    return tuple(folder / name for name in ("note.txt", "paths.py", "temple.jpg", "glass.wav"))
 
 
 def catalogue() -> dict[str, Any]:

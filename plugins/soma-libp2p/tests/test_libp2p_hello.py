@@ -127,6 +127,7 @@ async def test_old_words_prove_nothing(autojump_clock: MockClock) -> None:
         (frame(b"\x01" + bytes(64)) + frame(bytes(64)), f"who dials does not hold the key {bytes(32).hex()}"),
         (frame(b"\x01" + bytes(64)) + frame(bytes(63)), "a hello of 63 bytes where 64 belong"),
     ],
+    ids=["version", "short", "long", "huge", "signature of nobody", "short signature"],
 )
 async def test_bad_words_are_named(autojump_clock: MockClock, words: bytes, why: str) -> None:
     verdicts = await meet(lambda end: end.write(words), bob)

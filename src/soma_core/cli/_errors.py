@@ -1,7 +1,6 @@
 """What a person sees when something went wrong, and the exit status: lines on stderr, each ending with a next step."""
 
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,6 +23,8 @@ def report(error: BaseException) -> int:
         return INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else 1
     foreseen = [leaf for leaf in leaves if isinstance(leaf, SomaError)]
     if not foreseen or len(foreseen) < len(leaves):
+        import traceback  # only a fault of ours pays for it
+
         traceback.print_exception(error)
         if not foreseen:
             click.echo("soma: this is a fault of Soma; please report it with the lines above", err=True)

@@ -49,15 +49,19 @@ def list_(options: "Options", *, as_json: bool) -> None:
 
 
 def _list(options: "Options", *, as_json: bool) -> None:
-    from soma_core.config import gather
+    from soma_core.config import find, named
+    from soma_core.errors import ConfigError
 
-    settings, found = gather(options), Plugins()
-    chosen = {name.rpartition(":")[2] for name in complete(settings.plugins)}
+    names, origin, problems = named(options, find(options))
+    if problems:
+        raise ConfigError(problems)
+    found = Plugins()
+    chosen = {name.rpartition(":")[2] for name in complete(names)}
     if as_json:
         rows = [
             {**_about(plugin), "module": plugin.module, "selected": plugin.name in chosen} for plugin in found.installed
         ]
-        data_json({"plugins": rows, "selected_by": settings.plugins_origin or "default profile"})
+        data_json({"plugins": rows, "selected_by": origin or "default profile"})
     elif found.installed:
         cells = [
             (f"{'*' if plugin.name in chosen else ' '} {plugin.name}", f"{plugin.distribution} {plugin.version}")
@@ -66,12 +70,12 @@ def _list(options: "Options", *, as_json: bool) -> None:
         for line in columns(cells):
             data(line)
     try:
-        found.select(settings.plugins, settings.plugins_origin)
+        found.select(names, origin)
     except PluginError as error:
-        if settings.plugins:
+        if names:
             raise
         talk(line_of(error))  # nobody asked for the default profile here
-    selected = f"Selected by {settings.plugins_origin or 'the default profile'}."
+    selected = f"Selected by {origin or 'the default profile'}."
     talk(f"{selected:<57} soma plugins info NAME")
 
 

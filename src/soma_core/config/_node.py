@@ -1,21 +1,15 @@
 """The node's own section, ``[node]``."""
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from attrs import Factory, frozen
 
 from soma_core.api import option
 
+from ._sources import default_data_dir
+
 LogLevel = Literal["debug", "info", "warning", "error"]
-FILE_NAME: Final = "soma.toml"
-
-
-def default_data_dir() -> Path:
-    """Where a node keeps its data if nobody says: the place for data of applications on this system."""
-    from platformdirs import user_data_path  # 20 ms, only where the default is wanted
-
-    return user_data_path("soma")
 
 
 @frozen(kw_only=True)

@@ -1,45 +1,35 @@
 """From options to settings to instances."""
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, final
 
 import attrs
-from attrs import Factory, frozen
+from attrs import frozen
 
 from soma_core.api.spec import AnySpec
 from soma_core.errors import ConfigError
 from soma_core.plugins import KINDS, REFERENCE, Plugin, Plugins, Selection
 
 from ._fields import Given, Row, structure
-from ._node import FILE_NAME, NodeConfig, default_data_dir
+from ._node import NodeConfig
 from ._sources import (
+    FILE_NAME,
+    Options,
     Setting,
     assignment_settings,
+    default_data_dir,
     environment_settings,
     file_settings,
-    find_file,
+    find,
     label_of,
-    read_file,
+    named,
     section_names,
 )
 
 T = TypeVar("T")
 NODE = "node"
-
-
-@frozen(kw_only=True)
-class Options:
-    """What every command takes: ``--plugin``, ``--config``, ``--set``, ``--data-dir``, and the surroundings."""
-
-    plugin: tuple[str, ...] = ()
-    config: Path | None = None
-    assignments: tuple[str, ...] = ()
-    data_dir: Path | None = None
-    environ: Mapping[str, str] = Factory(lambda: dict(os.environ))
-    directory: Path = Factory(Path.cwd)
 
 
 @final
@@ -135,20 +125,15 @@ class Prepared:
 
 def gather(options: Options) -> Settings:
     """Find and parse what was given. Raises `ConfigError` for a file that cannot be read or is not TOML."""
-    environ = options.environ
-    data_dir = None
-    if options.data_dir is not None:
-        data_dir = Given(str(options.data_dir), "--data-dir")
-    elif environ.get("SOMA_DATA_DIR"):
-        data_dir = Given(environ["SOMA_DATA_DIR"], "SOMA_DATA_DIR")
-    home = Path(data_dir.value).expanduser() if data_dir else default_data_dir()
-    file = find_file(options.config, home, environ, options.directory)
-    tables = read_file(file) if file is not None else {}
-    origin = label_of(file) if file is not None else FILE_NAME
-    given, problems = file_settings(tables, origin)
+    found = find(options)
+    given, problems = file_settings(found.tables, found.label)
     assigned, more = assignment_settings(options.assignments)
-    named, source, wrong = _named(options.plugin, environ, tables.get("plugins"), origin)
-    return Settings(file, named, source, tuple(given), environ, tuple(assigned), data_dir, (*wrong, *problems, *more))
+    names, source, wrong = named(options, found)
+    data_dir = Given(*found.data_dir) if found.data_dir else None
+    problems = [*wrong, *problems, *more]
+    return Settings(
+        found.file, names, source, tuple(given), options.environ, tuple(assigned), data_dir, tuple(problems)
+    )
 
 
 def prepare(options: Options, plugins: Plugins | None = None) -> Prepared:
@@ -169,21 +154,6 @@ def instance(cls: type[T], values: Mapping[str, Any], section: str, origin: str)
         raise ConfigError(made.problems)
     assert isinstance(made.instance, cls)
     return made.instance
-
-
-def _named(
-    options: Sequence[str], environ: Mapping[str, str], table: object, origin: str
-) -> tuple[tuple[str, ...], str, list[str]]:
-    """The names of plugins from the highest source that names any, that source, and problems."""
-    if options:
-        return tuple(options), "--plugin", []
-    if names := tuple(name for part in environ.get("SOMA_PLUGINS", "").split(",") if (name := part.strip())):
-        return names, "SOMA_PLUGINS", []
-    if table is None:
-        return (), "", []
-    if not isinstance(table, list) or not all(isinstance(name, str) for name in table):
-        return (), "", [f'{origin}: plugins: {table!r:.60} is not an array of names; write plugins = ["encoder-jax"]']
-    return tuple(table), origin if table else "", []
 
 
 def _unknown_sections(layers: Iterable[Setting], known: Iterable[str]) -> list[str]:

@@ -1,15 +1,17 @@
 """Where settings come from, lowest first: ``soma.toml``, the environment, ``--set``. Held against no class yet."""
 
+import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from attrs import Factory, frozen
+
 from soma_core.errors import ConfigError
 from soma_core.plugins import KINDS
 
-from ._node import FILE_NAME
-
+FILE_NAME: Final = "soma.toml"
 MAX_FILE: Final = 1 << 20
 """Bytes of a settings file. A longer one is not a settings file."""
 
@@ -25,12 +27,69 @@ class Setting(NamedTuple):
     origin: str
 
 
-def find_file(explicit: Path | None, data_dir: Path, environ: Mapping[str, str], directory: Path) -> Path | None:
-    """The settings file: `explicit`, else ``SOMA_CONFIG``, else the one in `data_dir`, else the one in `directory`."""
-    named = explicit or (Path(environ["SOMA_CONFIG"]).expanduser() if environ.get("SOMA_CONFIG") else None)
-    if named is not None:
-        return named
-    return next((path for base in (data_dir, directory) if (path := base / FILE_NAME).is_file()), None)
+@frozen(kw_only=True)
+class Options:
+    """What every command takes: ``--plugin``, ``--config``, ``--set``, ``--data-dir``, and the surroundings."""
+
+    plugin: tuple[str, ...] = ()
+    config: Path | None = None
+    assignments: tuple[str, ...] = ()
+    data_dir: Path | None = None
+    environ: Mapping[str, str] = Factory(lambda: dict(os.environ))
+    directory: Path = Factory(Path.cwd)
+
+
+class Found(NamedTuple):
+    """The settings file, if there is one, and its tables; the data directory and who named it, if somebody did."""
+
+    file: Path | None
+    tables: Mapping[str, Any]
+    data_dir: tuple[str, str] | None
+
+    @property
+    def label(self) -> str:
+        """How messages call the settings file, also where there is none yet."""
+        return label_of(self.file) if self.file is not None else FILE_NAME
+
+
+def default_data_dir() -> Path:
+    """Where a node keeps its data if nobody says: the place for data of applications on this system."""
+    from platformdirs import user_data_path  # 20 ms, only where the default is wanted
+
+    return user_data_path("soma")
+
+
+def find(options: Options) -> Found:
+    """The settings file: that of ``--config``, of ``SOMA_CONFIG``, in the data directory, in the current directory.
+
+    Raises `ConfigError` for a file that cannot be read or is not TOML.
+    """
+    data_dir = None
+    if options.data_dir is not None:
+        data_dir = (str(options.data_dir), "--data-dir")
+    elif options.environ.get("SOMA_DATA_DIR"):
+        data_dir = (options.environ["SOMA_DATA_DIR"], "SOMA_DATA_DIR")
+    file = options.config
+    if file is None and options.environ.get("SOMA_CONFIG"):
+        file = Path(options.environ["SOMA_CONFIG"]).expanduser()
+    if file is None:
+        home = Path(data_dir[0]).expanduser() if data_dir else default_data_dir()
+        file = next((path for base in (home, options.directory) if (path := base / FILE_NAME).is_file()), None)
+    return Found(file, read_file(file) if file is not None else {}, data_dir)
+
+
+def named(options: Options, found: Found) -> tuple[tuple[str, ...], str, list[str]]:
+    """The names of plugins from the highest source that names any, that source, and problems."""
+    if options.plugin:
+        return options.plugin, "--plugin", []
+    if names := tuple(name for part in options.environ.get("SOMA_PLUGINS", "").split(",") if (name := part.strip())):
+        return names, "SOMA_PLUGINS", []
+    table, origin = found.tables.get("plugins"), found.label
+    if table is None:
+        return (), "", []
+    if not isinstance(table, list) or not all(isinstance(name, str) for name in table):
+        return (), "", [f'{origin}: plugins: {table!r:.60} is not an array of names; write plugins = ["encoder-jax"]']
+    return tuple(table), origin if table else "", []
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -342,6 +342,14 @@ def test_conformance_runs_the_suite_of_the_kind(world: Path, soma: Callable[...,
     assert {"name", "ok", "detail"} <= report_["cases"][0].keys()
 
 
+def test_conformance_of_one_of_two_with_a_name(world: Path, soma: Callable[..., SimpleNamespace]) -> None:
+    fake(world)
+    install(world, "foo-tools", {"encoder-foo": "foo_tools"}, {"foo_tools": WORKING.replace("ones", "zeros")})
+    assert soma("conformance", "encoder-foo").status == 3
+    assert soma("conformance", "soma-encoder-foo:encoder-foo").status == 0
+    assert soma("conformance", "foo-tools:encoder-foo").status == 0
+
+
 def test_conformance_finds_what_is_wrong(world: Path, soma: Callable[..., SimpleNamespace]) -> None:
     fake(world, "encoder-foo", WORKING.replace("FEATURES = frozenset()", "FEATURES = {'loss'}"))
     done = soma("conformance", "encoder-foo", "--set", "encoder.foo.kind=batch")

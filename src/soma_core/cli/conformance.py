@@ -77,7 +77,7 @@ def _run_suite(plugin: "Plugin", config: dict[str, Any]) -> "list[Outcome]":
             f"the suites need {error.name}, which is not installed",
             "python3 -m pip install pytest pytest-trio hypothesis",
         ) from error
-    return run_suite(plugin.kind, plugin.name, config)
+    return run_suite(plugin.kind, plugin.qualified, config)
 
 
 def _print(plugin: "Plugin", outcomes: "list[Outcome]", *, as_json: bool) -> None:

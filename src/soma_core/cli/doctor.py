@@ -80,7 +80,7 @@ def _examine(options: "Options") -> Iterator[Finding]:
 
 def _ask(options: "Options", plugin: "Plugin") -> Iterator[Finding]:
     """The plugin's own doctor, in a process of its own: it may import anything, hang or crash."""
-    arguments = ["--ask", plugin.name]
+    arguments = ["--ask", plugin.qualified]
     arguments += [word for name in options.plugin for word in ("--plugin", name)]
     arguments += [word for text in options.assignments for word in ("--set", text)]
     arguments += ["--config", str(options.config)] if options.config else []

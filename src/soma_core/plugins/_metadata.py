@@ -41,6 +41,11 @@ class Plugin(NamedTuple):
         return f"{self.name} ({self.distribution} {self.version})"
 
     @property
+    def qualified(self) -> str:
+        """The name that chooses it, and no other of the same name: ``soma-jax:encoder-jax``."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
     def names_a_module(self) -> bool:
         """Whether the entry point names a module, and not an object in one."""
         return _MODULE.fullmatch(self.module) is not None

@@ -76,7 +76,11 @@ def make_genesis(**changes: Any) -> Genesis:
         architectures=("byte-transformer-1",),
         anchors=bytes(32),
         allocations=tuple(Allocation(address=address_of(key(i).public), balance=10**12) for i in range(8)),
-        validators=(Validator(name="v0", key=key(100).public, node=key(101).public, account=address_of(key(0).public), power=1),),
+        validators=(
+            Validator(
+                name="v0", key=key(100).public, node=key(101).public, account=address_of(key(0).public), power=1
+            ),
+        ),
         encoders=tuple(
             Encoder(
                 name=f"e{i}",

@@ -488,7 +488,7 @@ def receipts() -> Case:
     members = [(key(100 + place).public, power) for place, power in enumerate((4, 3, 2, 1))]
     trusted, valid, invalid = replays.receipt_files()
     return {
-        "about": "Rules W: receipt trees, committees, and receipt files that prove a job or do not.",
+        "about": "Rules H: receipt trees, committees, and receipt files that prove a job or do not.",
         "trees": trees,
         "committees": [{"members": [[k.hex(), p] for k, p in members], "digest": committee_digest(members).hex()}],
         "trusted": trusted,
@@ -498,7 +498,7 @@ def receipts() -> Case:
 
 
 def epochs() -> Case:
-    return {"about": "Rules P and V: epochs, emission, the beacon and its misses.", "runs": replays.epochs()}
+    return {"about": "Rules U and V: epochs, emission, the beacon and its misses.", "runs": replays.epochs()}
 
 
 FILES: Final[Mapping[str, Callable[[], Case]]] = {

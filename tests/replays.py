@@ -301,7 +301,7 @@ def _refusals() -> tuple[Committee, str, str]:
 
 
 def epochs() -> list[Case]:
-    """Rules P and V."""
+    """Rules U and V."""
     return [as_run(*story()) for story in (_three_epochs, _long_silence, _limit, _misses)]
 
 
@@ -313,7 +313,7 @@ def _three_epochs() -> tuple[Committee, str, str]:
     for _ in range(2):
         world.announce()
         world.step(after=1_000)
-    return world, "three epochs: winners, validators, treasury", "P1 to P6"
+    return world, "three epochs: winners, validators, treasury", "U1 to U6"
 
 
 def _long_silence() -> tuple[Committee, str, str]:
@@ -322,7 +322,7 @@ def _long_silence() -> tuple[Committee, str, str]:
     world.step(after=1)
     world.step(after=600_000)
     world.step()
-    return world, "an epoch ends with the commit that reaches its time; a long silence is one epoch", "P1, P2"
+    return world, "an epoch ends with the commit that reaches its time; a long silence is one epoch", "U1, U2"
 
 
 def _limit() -> tuple[Committee, str, str]:
@@ -330,7 +330,7 @@ def _limit() -> tuple[Committee, str, str]:
     world = begun(supply_limit=start + 700_000_001, emission=10**9, epoch_ms=1_000)
     for _ in range(3):
         world.step(after=1_000)
-    return world, "emission ends at the supply limit", "P3"
+    return world, "emission ends at the supply limit", "U3"
 
 
 def _misses() -> tuple[Committee, str, str]:
@@ -432,27 +432,27 @@ def altered(world: Committee, file: ReceiptFile) -> dict[str, tuple[str, str, Re
     short = [{**shard[0], "vector": shard[0]["vector"][:-2]}, *shard[1:]]
     void = [{**m, "vector": bytes(2 * world.genesis.parameters.dimension)} for m in shard]
     return {
-        "another format": ("W9", "format", evolve(file, format="soma-receipt/2")),
-        "another network's genesis": ("W10", "of chain", evolve(file, genesis=evolve(file.genesis, name="other"))),
-        "a byte of the receipt": ("W13", "not in the commit", evolve(file, receipt=flipped(file.receipt))),
-        "a step from the other side": ("W13", "not in the commit", evolve(file, path=(other_side, *steps))),
+        "another format": ("H9", "format", evolve(file, format="soma-receipt/2")),
+        "another network's genesis": ("H10", "of chain", evolve(file, genesis=evolve(file.genesis, name="other"))),
+        "a byte of the receipt": ("H13", "not in the commit", evolve(file, receipt=flipped(file.receipt))),
+        "a step from the other side": ("H13", "not in the commit", evolve(file, path=(other_side, *steps))),
         "a sibling's byte": (
-            "W13",
+            "H13",
             "not in the commit",
             evolve(file, path=(evolve(first, sibling=flipped(first.sibling)), *steps)),
         ),
-        "a step less": ("W13", "not in the commit", evolve(file, path=file.path[:-1])),
-        "a step more": ("W13", "not in the commit", evolve(file, path=(*file.path, first))),
-        "no trail": ("W13", "not in the commit", evolve(file, trail=())),
-        "a record left out": ("W12", "does not follow", evolve(file, trail=file.trail[:1])),
-        "records in the wrong order": ("W12", "does not follow", evolve(file, trail=file.trail[::-1])),
+        "a step less": ("H13", "not in the commit", evolve(file, path=file.path[:-1])),
+        "a step more": ("H13", "not in the commit", evolve(file, path=(*file.path, first))),
+        "no trail": ("H13", "not in the commit", evolve(file, trail=())),
+        "a record left out": ("H12", "does not follow", evolve(file, trail=file.trail[:1])),
+        "records in the wrong order": ("H12", "does not follow", evolve(file, trail=file.trail[::-1])),
         "a record of the trail altered": (
-            "W12",
+            "H12",
             "does not follow",
             evolve(file, trail=(evolve(file.trail[0], receipts=bytes(32)), *file.trail[1:])),
         ),
         "an index altered": (
-            "W12",
+            "H12",
             "does not follow",
             evolve(
                 file,
@@ -462,42 +462,42 @@ def altered(world: Committee, file: ReceiptFile) -> dict[str, tuple[str, str, Re
                 ),
             ),
         ),
-        "the signed record altered": ("W11", "does not fit", check(record=evolve(record, time=record.time + 1))),
+        "the signed record altered": ("H11", "does not fit", check(record=evolve(record, time=record.time + 1))),
         "a signature altered": (
-            "W11",
+            "H11",
             "does not fit",
             check(signatures=((0, flipped(members[0][1])), members[1])),
         ),
         "a signature under another's name": (
-            "W11",
+            "H11",
             "does not fit",
             check(signatures=((0, members[0][1]), (2, members[1][1]))),
         ),
-        "a signature without length": ("W11", "does not fit", check(signatures=((0, b""), members[1]))),
-        "power 6 where 7 are a quorum": ("W11", "power 6", honest_file_of(world, file, (0, 2))),
-        "nobody signed": ("W11", "power 0", check(signatures=())),
-        "a signer twice": ("W11", "named wrongly", check(signatures=(members[0], members[0]))),
-        "a signer counted from the end": ("W11", "named wrongly", check(signatures=(members[0], (-4, members[0][1])))),
-        "a signer who is none": ("W11", "named wrongly", check(signatures=(*members, (4, members[0][1])))),
+        "a signature without length": ("H11", "does not fit", check(signatures=((0, b""), members[1]))),
+        "power 6 where 7 are a quorum": ("H11", "power 6", honest_file_of(world, file, (0, 2))),
+        "nobody signed": ("H11", "power 0", check(signatures=())),
+        "a signer twice": ("H11", "named wrongly", check(signatures=(members[0], members[0]))),
+        "a signer counted from the end": ("H11", "named wrongly", check(signatures=(members[0], (-4, members[0][1])))),
+        "a signer who is none": ("H11", "named wrongly", check(signatures=(*members, (4, members[0][1])))),
         "another committee": (
-            "W11",
+            "H11",
             "another committee",
             evolve(file, checkpoint=signed_by(world.genesis, foreign, world.places)),
         ),
-        "a quorum lies about payments": ("W14", "do not add up", lie(world, file, {"payments": paid[1:]})),
-        "a quorum lies about the pot": ("W14", "do not add up", lie(world, file, {"pot": job["pot"] + 1})),
-        "a quorum lies about the dimension": ("W14", "dimensions", lie(world, file, {"dimension": 1 << 40})),
-        "a quorum's weights are too much": ("W15", "add up to one", lie(world, file, {"shard": more})),
-        "a quorum's weights are no one's": ("W15", "add up to one", lie(world, file, {"shard": []})),
-        "a quorum's weights are others": ("W15", "not the members' mean", lie(world, file, {"shard": moved})),
+        "a quorum lies about payments": ("H14", "do not add up", lie(world, file, {"payments": paid[1:]})),
+        "a quorum lies about the pot": ("H14", "do not add up", lie(world, file, {"pot": job["pot"] + 1})),
+        "a quorum lies about the dimension": ("H14", "dimensions", lie(world, file, {"dimension": 1 << 40})),
+        "a quorum's weights are too much": ("H15", "add up to one", lie(world, file, {"shard": more})),
+        "a quorum's weights are no one's": ("H15", "add up to one", lie(world, file, {"shard": []})),
+        "a quorum's weights are others": ("H15", "not the members' mean", lie(world, file, {"shard": moved})),
         "a quorum's vector is another": (
-            "W15",
+            "H15",
             "not the members' mean",
             lie(world, file, {"vector": flipped(job["vector"], 0)}),
         ),
-        "a quorum's member has half a vector": ("W15", "no job's", lie(world, file, {"shard": short})),
-        "a quorum's members point nowhere": ("W15", "no job's", lie(world, file, {"shard": void})),
-        "a transaction's receipt": ("W14", "no job's", lie(world, file, world.trace[-3].receipts[1])),
+        "a quorum's member has half a vector": ("H15", "no job's", lie(world, file, {"shard": short})),
+        "a quorum's members point nowhere": ("H15", "no job's", lie(world, file, {"shard": void})),
+        "a transaction's receipt": ("H14", "no job's", lie(world, file, world.trace[-3].receipts[1])),
     }
 
 

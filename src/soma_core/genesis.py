@@ -1,7 +1,7 @@
 """The genesis document: everything a network starts from. Its digest is the chain id.
 
-A genesis holds no secret and no address of a peer. It is a strict record (``specs/10-genesis.md``): two files that
-differ in one byte are two networks.
+A genesis holds no secret and no address of a peer. It is a strict record: two files that differ in one byte are two
+networks. Rules G1 to G11 of ``specs/10-genesis.md``.
 """
 
 from pathlib import Path

@@ -1,7 +1,8 @@
 """Frozen attrs classes as encodings and back, strictly: the shape of every transaction, state record and message.
 
 A record is a CBOR map from field name to value; `unpack` refuses missing and unknown fields, wrong types and values
-out of bounds, and names the field. Integers are unsigned below 2^63 unless a field says otherwise.
+out of bounds, and names the field. Integers are unsigned below 2^63 unless a field says otherwise. Rules E10 to E14 of
+``specs/01-encoding.md``.
 """
 
 from collections.abc import Callable, Mapping

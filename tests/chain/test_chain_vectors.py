@@ -14,7 +14,8 @@ from soma_core.crypto import signing_digest
 from soma_core.errors import CorruptionError, DecodeError
 from soma_core.records import to_value
 
-STATE, TRANSACTIONS, JOBS, EPOCHS = (load(f"{name}.json") for name in ("state", "transactions", "jobs", "epochs"))
+STATE, TRANSACTIONS = load("state.json"), load("transactions.json")
+JOBS, EPOCHS = load("jobs.json"), load("epochs.json")
 RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS) for run in file["runs"]]
 
 

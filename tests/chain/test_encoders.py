@@ -1,4 +1,4 @@
-"""Rules L: the registry of encoders; rule J18: what a gate is measured against (``specs/15-encoders.md``)."""
+"""Rules L: the registry of encoders; rule J17: what a gate is measured against (``specs/15-encoders.md``)."""
 
 from collections.abc import Sequence
 from typing import Any

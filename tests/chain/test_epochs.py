@@ -1,4 +1,4 @@
-"""Rules P: epochs, and the money that is made at their end (``specs/18-epochs.md``)."""
+"""Rules U: epochs, and the money that is made at their end (``specs/18-epochs.md``)."""
 
 import pytest
 import replays

@@ -1,4 +1,4 @@
-"""Rules W: receipt trees, and receipts that prove themselves offline (``specs/17-receipts.md``)."""
+"""Rules H: receipt trees, and receipts that prove themselves offline (``specs/17-receipts.md``)."""
 
 from typing import Any
 

@@ -50,7 +50,7 @@ def take(state: State, address: bytes, amount: int, purpose: str) -> None:
 def admission(run: Execution, signed: SignedTransaction) -> Refusal | None:  # noqa: PLR0911  # a list of reasons
     """Why a transaction is skipped: no fee is taken and nothing changes. None if it may be tried.
 
-    The signature is not checked here (rule X4): the caller has.
+    The signature is not checked here: it is the last reason (rule X5), and dear.
     """
     t = signed.transaction
     account = account_of(run.state, t.sender)

@@ -1,4 +1,4 @@
-"""Encoders: the registry of who may be drawn, with stakes (rules N1 to N6, ``specs/15-encoders.md``)."""
+"""Encoders: the registry of who may be drawn, with stakes (rules L1 to L6, ``specs/15-encoders.md``)."""
 
 from collections.abc import Mapping
 from typing import Final

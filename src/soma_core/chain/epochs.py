@@ -1,4 +1,4 @@
-"""Epochs: what happens at their boundary, and the money that is made there (rules P1 to P6, ``specs/18-epochs.md``)."""
+"""Epochs: what happens at their boundary, and the money that is made there (rules U1 to U6, ``specs/18-epochs.md``)."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The state digest: LtHash over all entries: it costs what changed (rules T5 and T6, ``specs/11-state.md``).
+"""The state digest: LtHash over all entries: it costs what changed (rules T5 to T7, ``specs/11-state.md``).
 
 1024 lanes of 16 bits, added modulo 2^16. An entry's lanes are 32 BLAKE2b-512 digests of length-framed key and value,
 with ``person`` ``soma/lthash`` and the block number as ``salt``. Equal states have equal sums, whatever their history.

@@ -1,7 +1,8 @@
 """The chain as one pure function: a commit applied to a state gives a record, receipts, events and changes.
 
 `SUBJECTS` joins the subjects' actions and `TABLES` their records; a new subject is a new file and a line in each. A
-commit is applied in this order (rule C3): beacon, system items, transactions in order, jobs, the epoch's boundary.
+commit is applied in this order (rule C3): the beacon, items in order, jobs, the epoch's boundary. Rules C1 to C6 of
+``specs/11-state.md``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -172,7 +173,7 @@ def _conclude(
 
 
 def _check_supply(genesis: Genesis, changes: Changes, index: int) -> None:
-    """What the changed records hold may differ from what they held only by what was emitted (rule M1)."""
+    """What the changed records hold may differ from what they held only by what was emitted (rule C6)."""
     before = money_in([(key, old) for key, (old, _) in changes.items()])
     now = money_in([(key, new) for key, (_, new) in changes.items()])
     made = genesis.supply if index == 0 else _emitted(changes)

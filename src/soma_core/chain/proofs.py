@@ -1,4 +1,4 @@
-"""A receipt that proves itself offline: what a submitter keeps (rules V1 to V9, ``specs/17-receipts.md``).
+"""A receipt that proves itself offline: what a submitter keeps (rules H8 to H15, ``specs/17-receipts.md``).
 
 The file holds the receipt, its way to a commit record, the records from there to one that a quorum signed, and the
 genesis that names the committee. `verify` recomputes all of it, the joined vector included.

@@ -1,4 +1,4 @@
-"""Receipts: what a commit did, under one Merkle root (rules Q1 to Q6, ``specs/17-receipts.md``).
+"""Receipts: what a commit did, under one Merkle root (rules H1 to H7, ``specs/17-receipts.md``).
 
 The tree is RFC 6962's: a leaf is hashed under ``soma/leaf``, two nodes under ``soma/node``; the empty root is the
 digest of nothing under ``soma/node``.

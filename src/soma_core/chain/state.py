@@ -2,7 +2,8 @@
 
 A `Table` gives a subject's records a prefix, a class, and what money each of them holds. A `State` reads a ledger and
 keeps what changed in memory; the node writes all of it in one batch with the commit. Money is never counted on the
-side: the supply check adds up what the changed records themselves hold, before and after.
+side: the supply check adds up what the changed records themselves hold, before and after. Rules T1 to T4 of
+``specs/11-state.md``.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,8 @@
-"""Validators: the committee, its randomness, and its signatures under commit records (``specs/14-validators.md``).
+"""Validators: the committee, its randomness, its signatures under commit records.
 
 Each validator commits per epoch to a hash chain indexed by round (``specs/04-beacon.md``); only the leader's link is
-mixed into the beacon. A missing or wrong link mixes nothing and is a miss.
+mixed into the beacon. A missing or wrong link mixes nothing and is a miss. Rules V1 to V9 of
+``specs/14-validators.md``.
 """
 
 from typing import Final

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .cases import Case as Case
     from .component import Component as Component
-    from .component import component as component
     from .consensus import ConsensusSuite as ConsensusSuite
     from .encoder import EncoderSuite as EncoderSuite
     from .identity import KeyIdentity as KeyIdentity
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "Case": "cases",
     "Component": "component",
-    "component": "component",
     "ConsensusSuite": "consensus",
     "EncoderSuite": "encoder",
     "KeyIdentity": "identity",
@@ -50,7 +48,6 @@ __all__ = [
     "Outcome",
     "ScoringSuite",
     "TransportSuite",
-    "component",
     "run_suite",
 ]
 
@@ -63,8 +60,7 @@ def __getattr__(name: str) -> Any:
         import pytest
 
         pytest.register_assert_rewrite(home)  # so that a failed check shows its values
-    found = getattr(import_module(home), name)
-    globals()[name] = found  # over the submodule of the same name, which the import has just put here
+    found = globals()[name] = getattr(import_module(home), name)
     return found
 
 

@@ -179,6 +179,7 @@ class Child(Generic[A]):
             finally:
                 with trio.CancelScope(shield=True):
                     with trio.move_on_after(LAST):  # a child that ends by itself has a status of its own
+                        await self._close()
                         await self.process.wait()
                     self.kill()
                     self._status = await self.process.wait()
@@ -193,13 +194,17 @@ class Child(Generic[A]):
 
     async def end(self, grace: float = GRACE) -> None:
         """Close the child's pipe, wait `grace` seconds, then kill it and what it started. Not cancelled."""
-        assert self.process.stdin is not None
         with trio.CancelScope(shield=True):
             with trio.move_on_after(grace):
-                await self.process.stdin.aclose()
+                await self._close()
                 await self.process.wait()
             self.kill()
             await self.process.wait()
+
+    async def _close(self) -> None:
+        """Close the child's input: it ends when it has read the last of it."""
+        assert self.process.stdin is not None
+        await self.process.stdin.aclose()
 
     def kill(self) -> None:
         """End the child and all in its process group at once."""
@@ -252,8 +257,10 @@ class Child(Generic[A]):
             await trio.sleep(min(due - trio.current_time(), self.patience, WATCH))
 
     async def _copy_log(self, logged: trio.Event) -> None:
-        await log_errors(self.process, self._log)
-        logged.set()
+        try:
+            await log_errors(self.process, self._log)
+        finally:
+            logged.set()
 
     def _gone(self) -> ChildEndedError:
         return ChildEndedError(self.status)

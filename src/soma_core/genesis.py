@@ -175,7 +175,7 @@ def check(genesis: Genesis) -> Genesis:
         if wrong
     ]
     if problems:
-        raise GenesisError(f"genesis of {genesis.name!r}: {'; '.join(problems)}", "correct it with `soma genesis new`")
+        raise GenesisError(f"genesis of {genesis.name!r}: {'; '.join(problems)}", "found the network again with what is wrong corrected")
     return genesis
 
 

@@ -29,8 +29,6 @@ VERBS: Final = {
     "conformance": Verb("Hold a plugin against the published suite of its kind."),
     "config": Verb("Show settings and where they come from."),
     "doctor": Verb("Look for what could keep a node from running well."),
-    "signer": Verb("The process that holds the keys; a node starts it.", hidden=True),
-    "worker": Verb("The process of one encoder; a node starts it.", hidden=True),
 }
 """Built-in commands, in the order of the help. ``soma_core.cli.<verb>:<verb>`` is the click command of each."""
 

@@ -1,4 +1,4 @@
-"""``soma genesis``: genesis files shown and checked."""
+"""``soma genesis``: genesis files made, shown and checked."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._data import data_dir_option
-from ._options import json_option
+from ._options import json_option, with_options
 from ._print import columns, data, data_json
 
 if TYPE_CHECKING:
+    from soma_core.config import Options
     from soma_core.genesis import Genesis
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def genesis(context: click.Context) -> None:
-    """Show and check genesis files."""
+    """Make, show and check genesis files; alone, show that of --data-dir."""
     if context.invoked_subcommand is None:
         context.invoke(show)
 
@@ -58,6 +59,24 @@ def check(file: Path) -> None:
     from soma_core.genesis import read
 
     data(f"{file}: a valid genesis of chain {read(file).chain.hex()}")
+
+
+@genesis.command()
+@with_options
+def new(options: "Options") -> None:
+    """Found a development network in --data-dir: keys, and a genesis that names them. `soma run` then starts it."""
+    import trio
+
+    from soma_core.errors import UsageError
+    from soma_core.genesis import read
+    from soma_core.node.assembly import data_dir_of, genesis_path
+    from soma_core.node.founding import found_development
+
+    path = genesis_path(options)
+    if path.exists():
+        raise UsageError(f"{path}: there is a genesis already", "name another --data-dir; a network is founded once")
+    trio.run(found_development, options, data_dir_of(options), path)
+    data(f"{path}: chain {read(path).chain.hex()}")
 
 
 def _as_json(found: "Genesis") -> Any:

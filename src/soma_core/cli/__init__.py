@@ -6,10 +6,9 @@ from typing import Final, NamedTuple
 
 
 class Verb(NamedTuple):
-    """A built-in command: its line in ``soma --help``, and whether it is shown there."""
+    """A built-in command: its line in ``soma --help``."""
 
     help: str
-    hidden: bool = False
 
 
 VERBS: Final = {

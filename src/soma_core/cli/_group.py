@@ -21,7 +21,7 @@ class SomaGroup(click.Group):
     """Commands by name. Names of built-in commands win over those of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's
-        return [*(verb for verb, about in VERBS.items() if not about.hidden), *_plugin_commands()]
+        return [*VERBS, *_plugin_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # click's
         if cmd_name in VERBS:
@@ -36,7 +36,7 @@ class SomaGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """From the tables alone: the help imports no command."""
         with formatter.section("Commands"):
-            formatter.write_dl([(verb, about.help) for verb, about in VERBS.items() if not about.hidden])
+            formatter.write_dl([(verb, about.help) for verb, about in VERBS.items()])
         if foreign := _plugin_commands():
             with formatter.section("Commands of plugins"):
                 formatter.write_dl([(verb, f"{one.distribution} {one.version}") for verb, one in foreign.items()])

@@ -77,9 +77,7 @@ def make_genesis(**changes: Any) -> Genesis:
         anchors=bytes(32),
         allocations=tuple(Allocation(address=address_of(key(i).public), balance=10**12) for i in range(8)),
         validators=(
-            Validator(
-                name="v0", key=key(100).public, node=key(101).public, account=address_of(key(0).public), power=1
-            ),
+            Validator(name="v0", key=key(100).public, node=key(101).public, account=address_of(key(0).public), power=1),
         ),
         encoders=tuple(
             Encoder(

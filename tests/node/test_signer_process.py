@@ -1,6 +1,7 @@
 """The signer as a real process: who may sign what, one body a slot over restarts, garbage, and what it imports."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -11,13 +12,17 @@ import pytest
 import trio
 import trio.testing
 from attrs import evolve
+from constants import SPECS, constants
+from hypothesis import given
+from hypothesis import strategies as st
 
 from soma_core import crypto, keystore
 from soma_core.beacon import Chain
 from soma_core.codec import decode
 from soma_core.crypto import SecretKey, signing_digest
-from soma_core.errors import KeyStoreError
+from soma_core.errors import DecodeError, KeyStoreError
 from soma_core.keystore import KeyStore
+from soma_core.node import _answers, _child_log, _confinement, _frames, encoding, signing, worker
 from soma_core.node import signer as child
 from soma_core.node._frames import FRAME_MAX, Splitter, frame
 from soma_core.node._slots import SignedSlot, SignedSlots
@@ -123,6 +128,18 @@ def test_keys_are_opened_once(data):
     status, answers, _ = raw(data, again, sign_frame(6, "node", "soma/hello"))
     assert status == 0
     assert [a[1] for a in answers] == [True, False, False]
+
+
+async def test_several_encoders_have_keys_of_their_own(data):
+    KeyStore(data).create("encoder-one")
+    KeyStore(data).create("encoder-two")
+    async with open_signer(data, CHAIN) as signer:
+        assert signer.roles == (*keystore.ROLES, "encoder-one", "encoder-two")
+        one, two = signer.role("encoder-one"), signer.role("encoder-two")
+        assert one.key != two.key
+        assert await one.sign("soma/webhook", 0, b"x")
+        with pytest.raises(KeyStoreError, match="the key for encoder-two does not sign under soma/hello"):
+            await two.sign("soma/hello", 0, b"x")
 
 
 async def test_the_identity_is_the_node_key(data):
@@ -506,5 +523,40 @@ def test_frames_survive_every_cut():
 
 
 def test_frames_have_a_bound():
-    with pytest.raises(Exception, match="a frame of 70005 bytes"):
+    with pytest.raises(DecodeError, match="a frame of 70005 bytes, not 1 to 65536"):
         frame(bytes(70000))
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8))
+def test_no_bytes_break_the_splitter(pieces):
+    splitter = Splitter()
+    for piece in pieces:
+        try:
+            splitter.feed(piece)
+        except DecodeError:
+            break
+    assert len(splitter._rest) <= sum(map(len, pieces))
+
+
+def test_an_unfinished_frame_is_all_that_is_kept():
+    splitter = Splitter()
+    whole = frame(bytes(60_000))
+    for _ in range(20):
+        assert splitter.feed(whole + whole[:-1]) == [bytes(60_000)]
+        assert len(splitter._rest) == len(whole) - 1
+        assert splitter.feed(whole[-1:]) == [bytes(60_000)]
+        assert len(splitter._rest) == 0
+
+
+# --- the chapter ------------------------------------------------------------------------------------------------------
+
+
+def test_the_chapters_numbers_are_the_programs():
+    modules = (keystore, _frames, child, signing, worker, _answers, encoding, _confinement, _child_log)
+    for name, value in constants("05-keys-and-processes.md").items():
+        assert {getattr(module, name) for module in modules if hasattr(module, name)} == {value}, name
+    said = (SPECS / "05-keys-and-processes.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.*) \| (`soma/.*)\|$", said, re.MULTILINE)
+    domains = {role: re.findall(r"`(soma/\w+)`", row) for role, row in rows}
+    everyone = set(domains.pop("every role"))
+    assert {re.findall(r"\w+", role)[0]: {*found} | everyone for role, found in domains.items()} == child.DOMAINS_OF

@@ -124,6 +124,10 @@ def none(self, out, row): return "nothing"
 @act
 def objects(self, out, row): return out.astype(object)
 @act
+def long_double(self, out, row): return out.astype("g")
+@act
+def deep(self, out, row): return out[:, :, None, None, None, None]
+@act
 def huge(self, out, row):
     import numpy as np
     return np.zeros((1 << 15, 1 << 10), np.float32)
@@ -349,7 +353,9 @@ WRONG_VECTORS = [
     ([b"double"], "vectors are float64, not float32"),
     ([b"alist"], "it returned a list, not an array; return float32"),
     ([b"none"], "it returned a str, not an array"),
-    ([b"objects"], "it returned an array of object"),
+    ([b"objects"], "it returned 2 axes of object"),
+    ([b"long_double"], "it returned 2 axes of (longdouble|float)"),
+    ([b"deep"], "it returned 6 axes of float32"),
     ([b"huge"], r"it gave arrays of \[\(32768, 1024\)\]"),
     ([b"raises"], "encode raised ValueError: item 0 is bad; see the log above"),
     ([b"exits"], "encode raised SystemExit: 5"),

@@ -17,7 +17,7 @@ from soma_core.errors import DecodeError, EncoderError, PluginError
 from soma_core.fixed import DIMENSION_MAX
 from soma_core.plugins import Plugin
 
-from .worker import BULK_MAX
+from .worker import AXES_MAX, BULK_MAX, WIDTHS
 
 BITS_MAX: Final = 16.0
 """Bits per byte above which a loss is no loss: guessing evenly costs 8."""
@@ -40,13 +40,13 @@ def bulk_size(header: Value) -> tuple[tuple[tuple[str, tuple[int, ...]], ...], i
     size = 0
     for item in header if isinstance(header, list) else [None]:
         match item:
-            case [str(name), list(shape)] if len(shape) <= 4:
+            case [str(name), list(shape)] if len(shape) <= AXES_MAX:
                 lengths = tuple(n for n in shape if type(n) is int and n >= 0)
-                if len(lengths) != len(shape) or name not in _WIDTHS:
+                if len(lengths) != len(shape) or name not in WIDTHS:
                     # Its bytes cannot be counted: what comes next would be read as a frame.
-                    raise DecodeError(f"an array of type {name!r:.20}", f"types are {', '.join(_WIDTHS)}")
+                    raise DecodeError(f"an array of type {name!r:.20}", f"types are {', '.join(WIDTHS)}")
                 arrays.append((name, lengths))
-                size += _WIDTHS[name] * prod(lengths)
+                size += WIDTHS[name] * prod(lengths)
             case _:
                 raise DecodeError(f"{item!r:.60} announces no array", "speak the frames of specs/05")
     if size > BULK_MAX or len(arrays) > 2:
@@ -125,17 +125,6 @@ def checked_evaluation(name: str, arrays: Arrays, first: int, count: int, total:
 def joined(parts: Sequence[NDArray[np.float32]], dim: int) -> NDArray[np.float32]:
     """The vectors of consecutive batches as one array [B, dim]."""
     return np.concatenate(parts) if parts else np.zeros((0, dim), np.float32)
-
-
-_WIDTHS: Final = {
-    "|b1": 1,
-    **{f"|{letter}1": 1 for letter in "iu"},
-    **{f"<{letter}{width}": width for letter in "iu" for width in (2, 4, 8)},
-    **{f"<f{width}": width for width in (2, 4, 8)},
-    "<c8": 8,
-    "<c16": 16,
-}
-"""Types a worker may announce, and their width in bytes; all but two are then refused by name."""
 
 
 def _wrong(name: str, what: str) -> EncoderError:

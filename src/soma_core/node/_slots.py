@@ -1,7 +1,7 @@
 """The durable record that prevents double signing: for each key, domain and chain the highest slot and what it signed.
 
 A slot is (epoch, number). It signs one digest, ever; slots only grow; the same request again gets the same signature.
-The promise is on disk before the signature leaves (`SignedSlots.commit`). Rules K12 to K15 of
+The promise is on disk before the signature leaves (`SignedSlots.commit`). Rules K13 to K15 of
 ``specs/05-keys-and-processes.md``.
 """
 

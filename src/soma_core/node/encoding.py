@@ -34,7 +34,7 @@ from .worker import BULK_MAX, CONFIG_MAX, ITEMS_MAX, SIGN_MAX, Open, Run
 if TYPE_CHECKING:
     from soma_core.codec import Value
 
-IN_FLIGHT_MAX: Final = 2
+BATCHES_MAX: Final = 2
 """Batches with a worker: one it computes, one that waits. Further callers wait on this side."""
 BACKOFF_MAX: Final = 30.0
 """Seconds between two starts of a worker, at most."""
@@ -159,7 +159,7 @@ class Worker:
             child = Child(
                 process,
                 lambda reader: self._receive(child, nursery, reader),
-                most=IN_FLIGHT_MAX,
+                most=BATCHES_MAX,
                 log=self._log,
                 patience=self._limits.open_seconds,
             )

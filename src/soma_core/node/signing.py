@@ -23,7 +23,7 @@ from ._children import Child, ChildEndedError, beside, environment, start
 from ._frames import FrameReader, frame
 from .signer import REQUESTS, Anchor, Link, Open, Sign
 
-IN_FLIGHT_MAX: Final = 256
+SIGNATURES_MAX: Final = 256
 """Requests on their way to the signer; further callers wait."""
 OPEN_TIMEOUT: Final = 30.0
 """Seconds in which the keys must be open. Stretching a passphrase takes about 0.1 s; a loaded machine more."""
@@ -132,7 +132,7 @@ async def open_signer(data_dir: Path, chain: bytes, *, roles: Sequence[str] | No
     request = Open(directory=os.path.abspath(data_dir), chain=chain, roles=tuple(roles))  # noqa: ASYNC240, PTH100  # no I/O
     process = await start("soma_core.node.signer", environment(("SOMA_PASSPHRASE", "SOMA_PASSPHRASE_FILE")))
     async with beside() as nursery:
-        child = Child(process, _receive, most=IN_FLIGHT_MAX, log=_log)
+        child = Child(process, _receive, most=SIGNATURES_MAX, log=_log)
         nursery.start_soon(child.run)
         try:
             with trio.move_on_after(OPEN_TIMEOUT) as waiting:

@@ -39,6 +39,17 @@ SIGN_SECONDS: Final = 30.0
 CONFIG_MAX: Final = 32_768
 """Characters of an encoder's settings as JSON."""
 
+AXES_MAX: Final = 4
+WIDTHS: Final = {
+    "|b1": 1,
+    **{f"|{letter}1": 1 for letter in "iu"},
+    **{f"<{letter}{width}": width for letter in "iu" for width in (2, 4, 8)},
+    **{f"<f{width}": width for width in (2, 4, 8)},
+    "<c8": 8,
+    "<c16": 16,
+}
+"""Types of arrays that travel, and their width in bytes. The node then takes two of them and refuses others by name."""
+
 _LAST = 2.0  # seconds to finish and close after the pipe has ended
 
 
@@ -209,9 +220,10 @@ def _array(value: Any) -> Any:
     if not hasattr(value, "__array__"):
         raise EncoderError(f"it returned a {type(value).__name__}, not an array", "return float32 [B, dim]")
     array = np.asarray(value)
-    if array.dtype.hasobject:
-        raise EncoderError(f"it returned an array of {array.dtype}", "return float32 [B, dim]")
-    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    if array.dtype.str not in WIDTHS or array.ndim > AXES_MAX:
+        raise EncoderError(f"it returned {array.ndim} axes of {array.dtype}", "return float32 [B, dim]")
+    return np.ascontiguousarray(array)
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from ledger_world import key
 
 from soma_core import chain, codec, fixed
 from soma_core.api import Commit
-from soma_core.chain.proofs import FORMAT, Checkpoint, ReceiptFile, dump
+from soma_core.chain.proofs import FORMAT, Checkpoint, ReceiptFile, dump, vector_digest
 from soma_core.chain.receipts import Step, leaf_hash, proof, record_digest, root
 from soma_core.crypto import digest, signing_digest
 from soma_core.genesis import Genesis
@@ -399,7 +399,15 @@ def receipt_files() -> tuple[str, list[Case], list[Case]]:
     }
     return (
         pack(world.genesis).hex(),
-        [{"name": name, "job": job.hex(), "file": dump(each).hex()} for name, each in valid.items()],
+        [
+            {
+                "name": name,
+                "job": job.hex(),
+                "vector_digest": vector_digest(unpack(chain.JobReceipt, each.receipt).vector).hex(),
+                "file": dump(each).hex(),
+            }
+            for name, each in valid.items()
+        ],
         [
             {"name": name, "rule": rule, "says": says, "file": dump(each).hex()}
             for name, (rule, says, each) in altered(world, file).items()

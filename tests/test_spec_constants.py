@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import attrs
 import pytest
+import vectors
 from constants import SPECS, constants
 from vectors import DIRECTORY
 
@@ -228,3 +229,48 @@ def test_a_chapter_names_each_vector_file_and_a_test_reads_it(name: str) -> None
     assert any(f"vectors/{name}" in text(chapter) for chapter in CHAPTERS)
     tests = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("plugins/*/tests/**/*.py")]
     assert [path for path in tests if path.name != "make_vectors.py" and f'"{name}"' in path.read_text("utf-8")]
+
+
+# A vector file that nobody reads. -------------------------------------------------------------------------------------
+
+
+def _session(request: pytest.FixtureRequest, paths: list[Path], **options: Any) -> tuple[ModuleType, Any]:
+    """`tests/conftest.py`, and a session as it sees one that ran the tests of `paths`."""
+    (conftest,) = (
+        plugin
+        for plugin in request.config.pluginmanager.get_plugins()
+        if getattr(plugin, "__file__", None) == str(ROOT / "tests" / "conftest.py")
+    )
+    chosen = SimpleNamespace(**{"keyword": "", "lf": False, "failedfirst": False, "collectonly": False, **options})
+    items = [SimpleNamespace(path=path) for path in paths]
+    return conftest, SimpleNamespace(config=SimpleNamespace(option=chosen), items=items, shouldstop=False)
+
+
+@pytest.fixture
+def unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a vector file that no test names, beside the real ones."""
+    name = "nobody" + ".json"
+    for path in DIRECTORY.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        monkeypatch.setattr(vectors, "_READ", vectors._READ | {path.name})
+    (tmp_path / name).write_text("{}")
+    monkeypatch.setattr(vectors, "DIRECTORY", tmp_path)
+    return name
+
+
+def test_a_whole_run_fails_for_a_vector_that_nobody_read(request: pytest.FixtureRequest, unread: str) -> None:
+    everything = list((ROOT / "tests").rglob("test_*.py"))
+    conftest, session = _session(request, everything)
+    assert conftest.not_read(session) == [unread]
+    vectors.load(unread)
+    assert conftest.not_read(session) == []
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_part_of_the_tests_is_not_held_to_it(request: pytest.FixtureRequest) -> None:
+    everything = list((ROOT / "tests").rglob("test_*.py"))
+    conftest, session = _session(request, [path for path in everything if path.parent.name != "chain"])
+    assert conftest.not_read(session) == []
+    for options in ({"keyword": "job"}, {"lf": True}, {"collectonly": True}):
+        conftest, session = _session(request, everything, **options)
+        assert conftest.not_read(session) == []

@@ -45,6 +45,7 @@ def test_files_that_prove_a_job(case: dict[str, Any]) -> None:
     receipt = proofs.verify_receipt(file, TRUSTED)
     assert receipt.job.hex() == case["job"]
     assert receipt.outcome == "settled"
+    assert proofs.vector_digest(receipt.vector).hex() == case["vector_digest"]
     assert proofs.dump(file).hex() == case["file"]
 
 

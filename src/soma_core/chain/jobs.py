@@ -232,11 +232,8 @@ def _draw(run: Execution, key: bytes, job: Job) -> None:
 
 
 def _after_answer(run: Execution, key: bytes, job: Job) -> Job:
-    if any(m.state == "drawn" for m in job.shard):
-        return job
-    if any(m.state == "committed" for m in job.shard):
-        return _open_reveals(run, key, job)
-    return _enter(run, key, evolve(job, leaders=()), "closing", run.parameters.draw_ms)
+    # When all have answered somebody has sealed: where half of a shard is unavailable, the job is over by now.
+    return job if any(m.state == "drawn" for m in job.shard) else _open_reveals(run, key, job)
 
 
 def _open_reveals(run: Execution, key: bytes, job: Job) -> Job:

@@ -241,9 +241,11 @@ def _session(request: pytest.FixtureRequest, paths: list[Path], **options: Any) 
         for plugin in request.config.pluginmanager.get_plugins()
         if getattr(plugin, "__file__", None) == str(ROOT / "tests" / "conftest.py")
     )
-    chosen = SimpleNamespace(**{"keyword": "", "lf": False, "failedfirst": False, "collectonly": False, **options})
+    chosen = SimpleNamespace(**{"keyword": "", "lf": False, "collectonly": False, **options})
     items = [SimpleNamespace(path=path) for path in paths]
-    return conftest, SimpleNamespace(config=SimpleNamespace(option=chosen), items=items, shouldstop=False)
+    return conftest, SimpleNamespace(
+        config=SimpleNamespace(option=chosen), items=items, shouldstop=False, shouldfail=False
+    )
 
 
 @pytest.fixture

@@ -407,6 +407,14 @@ async def test_the_answer_of_a_cancelled_request_goes_to_nobody(data):
             assert crypto.verify(key.key, signing_digest("soma/tx", CHAIN, i, b"kept"), signature)
 
 
+async def test_a_capability_that_outlives_its_signer_says_so(data):
+    async with open_signer(data, CHAIN, roles=("account",)) as signer:
+        key = signer.role("account")
+    with pytest.raises(KeyStoreError, match="the signer ended with status 0"):
+        await key.sign("soma/tx", 0, b"x")
+    assert repr(key) == f"Signing(account, key={key.key.hex()[:12]}…)"
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

@@ -1,6 +1,7 @@
 """Workers as real processes: encoders that raise, lie, hang, print, flood, die, and try to get out."""
 
 import logging
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 import trio
 import trio.testing
 
-from soma_core.errors import EncoderError, PluginError
+from soma_core.errors import EncoderError, KeyStoreError, PluginError
 from soma_core.node import _answers, _confinement
 from soma_core.node._child_log import LINE_MAX, LINES_MAX, Lines
 from soma_core.node._frames import frame
-from soma_core.node.encoding import Limits, _split, offered_isolation, open_worker
+from soma_core.node.encoding import Limits, _order, _split, offered_isolation, open_worker
 from soma_core.node.worker import BULK_MAX, ITEMS_MAX
 from soma_core.plugins import Plugin
+from soma_core.records import to_value
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux confines")
 
@@ -186,6 +188,24 @@ def garbage(self, out, row):
         try: os.write(fd, b"\\xff" * 100)
         except OSError: pass
     import time
+    time.sleep(60)
+@act
+def lies(self, out, row):
+    import time
+    from soma_core.node._frames import frame
+    answer = frame([77, "skipped"])
+    for fd in range(3, 20):
+        try: os.write(fd, answer)
+        except OSError: pass
+    time.sleep(60)
+@act
+def asks(self, out, row):
+    import time
+    from soma_core.node._frames import frame
+    for n in range(1000):
+        for fd in range(3, 20):
+            try: os.write(fd, frame([n, "sign", b""]))
+            except OSError: pass
     time.sleep(60)
 @act
 def signs(self, out, row):
@@ -474,10 +494,14 @@ async def test_a_worker_that_overstays_is_stopped_also_if_nobody_waits(fake, tmp
             assert (await encode_one(worker, b"a")).tolist() == [97] * 4
 
 
-async def test_bytes_that_are_no_frames_end_the_worker_and_not_the_node(fake, tmp_path):
-    async with opened(fake, tmp_path) as worker:
-        with pytest.raises(EncoderError, match="the worker ended with status -9"):
-            await worker.encode([b"garbage"])
+async def test_what_an_encoder_writes_to_the_pipe_ends_the_worker_and_not_the_node(fake, tmp_path):
+    async def sign(body):
+        await trio.sleep_forever()
+
+    async with opened(fake, tmp_path, sign=sign) as worker:
+        for item in (b"garbage", b"lies", b"asks"):
+            with pytest.raises(EncoderError, match="the worker ended with status -9"):
+                await worker.encode([item])
         assert (await encode_one(worker, b"a")).tolist() == [97] * 4
 
 
@@ -581,6 +605,83 @@ async def test_without_a_signer_the_encoder_is_told(fake, tmp_path):
     async with opened(fake, tmp_path) as worker:
         with pytest.raises(EncoderError, match="'NoneType' object is not callable"):
             await worker.encode([b"signs"])
+
+
+async def test_a_signer_that_refuses_is_no_end(fake, tmp_path, caplog):
+    async def refuse(body):
+        raise KeyStoreError("the key for encoder is not open", "make one")
+
+    async with opened(fake, tmp_path, needs=("identity",), sign=refuse) as worker:
+        with pytest.raises(EncoderError, match="the node did not sign"):
+            await worker.encode([b"signs"])
+        assert (await encode_one(worker, b"a")).tolist() == [97] * 4
+    assert any("not signed: the key for encoder is not open" in r.getMessage() for r in caplog.records)
+
+
+# --- the child, spoken to without the node's side ---------------------------------------------------------------------
+
+
+def raw(data, directory):
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "soma_core.node.worker"],
+        input=data,
+        cwd=directory,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def opening(fake, directory):
+    order = _order(fake, {}, directory, (), Limits(), ())
+    return frame([0, "open", to_value(order)])
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 8, frame([0, "cancel"]), frame([0, "open", {}])])
+def test_a_worker_that_is_not_asked_to_open_ends(tmp_path, garbage):
+    status, out, log = raw(garbage, tmp_path)
+    assert (status, out) == (1, b"")
+    assert log.startswith("what came in was no request: ")
+    assert "Traceback" not in log
+
+
+def test_a_worker_that_is_asked_nothing_ends(tmp_path):
+    assert raw(b"", tmp_path) == (0, b"", "")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xff" * 8,
+        frame([1, "run", {"sizes": [1] * (ITEMS_MAX + 1), "seed": None}]),
+        frame([1, "run", {"sizes": [BULK_MAX, 1], "seed": None}]),
+        frame([1, "run", {"sizes": [-1], "seed": None}]),
+        frame([1, "unknown"]),
+    ],
+)
+def test_garbage_ends_a_worker_cleanly(fake, tmp_path, garbage):
+    status, _, log = raw(opening(fake, tmp_path) + garbage, tmp_path)
+    assert status in (0, 1)  # 0: the main thread was first to see the end
+    assert "what came in was no request: " in log
+    assert "Traceback" not in log
+
+
+def test_a_worker_answers_and_skips_what_was_cancelled_before_its_turn(fake, tmp_path):
+    requests = [
+        frame([7, "cancel"]),
+        frame([7, "run", {"sizes": [1], "seed": None}]) + b"a",
+        frame([8, "run", {"sizes": [1], "seed": None}]) + b"a",
+    ]
+    status, out, _ = raw(opening(fake, tmp_path) + b"".join(requests), tmp_path)
+    assert status == 0
+    skipped, answer = frame([7, "skipped"]), frame([8, "run", [["<f4", [1, 4]]]])
+    assert out[out.index(skipped) :] == skipped + answer + np.full(4, 97, "<f4").tobytes()
+
+
+def test_settings_have_a_greatest_length(fake, tmp_path):
+    with pytest.raises(PluginError, match="settings of 40012 characters; keep them below 32768"):
+        _order(fake, {"path": "x" * 40000}, tmp_path, (), Limits(), ())
 
 
 # --- what a worker can reach ------------------------------------------------------------------------------------------

@@ -161,9 +161,12 @@ class Child(Generic[A]):
         return waiting.answers[0]
 
     def tell(self, data: bytes) -> None:
-        """Send what has no answer. Raises `ChildEndedError`."""
+        """Send what has no answer. Raises `ChildEndedError`, also for a child that lets too much of it lie unread."""
         try:
             self._outbox.send_nowait(data)
+        except trio.WouldBlock:
+            self.kill()
+            raise self._gone() from None
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise self._gone() from None
 
@@ -232,12 +235,13 @@ class Child(Generic[A]):
                 if answer is None:
                     continue
                 waiting = self._waiting.pop(answer[0], None)
-                if waiting is not None:
-                    waiting.answers.append(answer[1])
-                    waiting.done.set()
-                    self.answered += 1
-                    self._progress = trio.current_time()
-                    self._room.release()
+                if waiting is None:  # those of cancelled requests are still waited for here
+                    raise DecodeError("an answer to what was not asked", "answer each request once")  # noqa: TRY301
+                waiting.answers.append(answer[1])
+                waiting.done.set()
+                self.answered += 1
+                self._progress = trio.current_time()
+                self._room.release()
         except DecodeError as error:
             self._log.error("it said what is no answer and is stopped: %s", error)
             self.kill()

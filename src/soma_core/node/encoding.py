@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 BATCHES_MAX: Final = 2
 """Batches with a worker: one it computes, one that waits. Further callers wait on this side."""
+SIGNING_MAX: Final = 4
+"""Signatures an encoder may wait for at a time; it asks for one after the other, and gives up some."""
 BACKOFF_MAX: Final = 30.0
 """Seconds between two starts of a worker, at most."""
 
@@ -80,6 +82,7 @@ class Worker:
         self._child: Child[_Answer] | None = None
         self._fault: PluginError | None = None
         self._changed = trio.Event()
+        self._to_sign = 0
 
     @property
     def info(self) -> EncoderInfo:
@@ -152,6 +155,7 @@ class Worker:
 
     async def _live(self) -> tuple[bool, PluginError]:
         """One worker from start to end: whether it answered any batch, and why it ended."""
+        self._to_sign = 0
         own = Path(self._order.directory)
         given = {"HOME": str(own), "TMPDIR": str(own)}
         process = await start("soma_core.node.worker", environment(_ALSO, _PREFIXES, **given), own)
@@ -216,7 +220,8 @@ class Worker:
                 return number, EncoderError(what, remedy)
             case [int(number), "skipped"]:
                 return number, None
-            case [int(number), "sign", bytes(body)] if len(body) <= SIGN_MAX:
+            case [int(number), "sign", bytes(body)] if len(body) <= SIGN_MAX and self._to_sign < SIGNING_MAX:
+                self._to_sign += 1
                 nursery.start_soon(self._sign, child, number, body)
                 return None
             case [int(number), "open", dict(info), list(isolation)]:
@@ -232,12 +237,11 @@ class Worker:
         try:
             if self._sign_with is not None:
                 signature = await self._sign_with(body)
-            child.tell(frame([number, "signed", signature]))
         except SomaError as error:
             self._log.warning("not signed: %s", error)
-            child.tell(frame([number, "signed", None]))
-        except ChildEndedError:
-            pass  # nobody waits for it any more
+        self._to_sign -= 1
+        with suppress(ChildEndedError):  # then nobody waits for it any more
+            child.tell(frame([number, "signed", signature]))
 
     def _tell(self) -> None:
         self._changed.set()

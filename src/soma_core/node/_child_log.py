@@ -66,7 +66,7 @@ async def log_errors(process: trio.Process, log: Logger, level: int = INFO) -> N
     try:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             while data := await process.stderr.receive_some(1 << 16):
-                for line in lines.feed(data, trio.current_time()):
+                for line in lines.feed(bytes(data), trio.current_time()):
                     log.log(level, "%s", line)
                 if lines.flooding:
                     await trio.sleep(_PAUSE)

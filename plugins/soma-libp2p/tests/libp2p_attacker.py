@@ -90,6 +90,7 @@ async def attacker(address: str, *, receive_buffer: int | None = None) -> AsyncI
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     async with stream:
         muxed = await upgrader.upgrade(Wire(stream, is_initiator=True), p2p)
+        muxed.trust()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(muxed.start)
             await muxed.event_started.wait()

@@ -306,6 +306,21 @@ async def test_peer_that_ignores_flow_control_is_cut_off(
     await talk(honest, victim)
 
 
+async def test_stranger_may_fill_very_little(tmp_path: Path, honest: Transport) -> None:
+    """Before the proof there is no window worth its name, and 128 strangers take 8 MiB."""
+    async with node(tmp_path / "v", VICTIM, Libp2pConfig(hello_timeout=30)) as victim:
+        async with attacker(victim.addresses[0]) as us:
+            stream = await us.open("blobs")  # nobody reads it before the hello
+
+            async def fill() -> None:
+                await stream.write(bytes(200_000))  # within the 256 kB that yamux gives from the start
+                await us.muxed.event_closed.wait()
+                raise ConnectionError
+
+            await ends(fill, 1)
+        await talk(honest, victim)
+
+
 async def test_slow_reader_bounds_what_an_honest_peer_may_send(victim: Libp2pTransport, honest: Transport) -> None:
     await talk(honest, victim)
     dialled = await honest.dial(victim.addresses[0], VICTIM.peer)

@@ -226,3 +226,15 @@ def test_importing_the_plugin_imports_neither_trio_nor_libp2p() -> None:
     code = "import sys, soma_libp2p; print({'trio', 'libp2p'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+async def test_mailbox_serves_several_who_wait(autojump_clock: MockClock) -> None:
+    box = Mailbox(1, 100)
+    await box.put(b"first")
+    async with trio.open_nursery() as nursery:
+        for n in range(5):
+            nursery.start_soon(box.put, b"%d" % n)
+        await trio.sleep(1)
+        with trio.fail_after(5):
+            got = [await box.take() for _ in range(6)]
+    assert sorted(got) == [b"0", b"1", b"2", b"3", b"4", b"first"]

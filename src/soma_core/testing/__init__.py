@@ -10,6 +10,7 @@ A suite is a class to inherit; ``plugin`` names the component and ``config`` set
 Needs pytest, pytest-trio and hypothesis, which the core does not require. Imported when asked for.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,7 +57,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = f"{__name__}.{_HOMES[name]}"
-    if name.endswith("Suite"):
+    if name.endswith("Suite") and home not in sys.modules:
         import pytest
 
         pytest.register_assert_rewrite(home)  # so that a failed check shows its values

@@ -14,6 +14,7 @@ back. The acceptor signs last: a stranger who proves nothing gets no signature.
 """
 
 import secrets
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
@@ -60,13 +61,19 @@ async def greet(stream: Stream, identity: Identity, expected: PeerId, ours: byte
         raise HelloError(f"who answers does not hold the key {expected.hex()}")
 
 
-async def welcome(stream: Stream, identity: Identity, ours: bytes, theirs: bytes) -> PeerId:
-    """The acceptor's part: the key that the other end has proved to hold."""
+async def welcome(
+    stream: Stream, identity: Identity, ours: bytes, theirs: bytes, *, proved: Callable[[], None] = lambda: None
+) -> PeerId:
+    """The acceptor's part: the key that the other end has proved to hold.
+
+    Calls `proved` before it answers the proof: from the answer on the dialler may send.
+    """
     us = _Side(secrets.token_bytes(_NONCE), identity.peer, ours)
     them = await _read_side(stream, theirs)
     await stream.write(frame(VERSION + us.nonce + us.key))
     if not identity.verify(them.key, _challenge(0, them, us), await _read(stream, _SIGNATURE)):
         raise HelloError(f"who dials does not hold the key {them.key.hex()}")
+    proved()
     await stream.write(frame(await identity.sign(_challenge(1, them, us))))
     return them.key
 

@@ -27,7 +27,7 @@ class Mailbox:
     async def put(self, item: bytes) -> None:
         """Wait for room, then add `item`. Raises `PeerGone` once closed. A checkpoint only if it waits."""
         while not self._closed and self._items and self._is_full(item):
-            self._not_full = trio.Event()
+            self._not_full = _unset(self._not_full)
             await self._not_full.wait()
         if self._closed:
             raise PeerGone(GONE)
@@ -69,5 +69,10 @@ class Mailbox:
         while not self._items:
             if self._closed:
                 raise PeerGone(GONE)
-            self._not_empty = trio.Event()
+            self._not_empty = _unset(self._not_empty)
             await self._not_empty.wait()
+
+
+def _unset(event: trio.Event) -> trio.Event:
+    """An event to wait for: `event` itself if others wait for it already."""
+    return trio.Event() if event.is_set() else event

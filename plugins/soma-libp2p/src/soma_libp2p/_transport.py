@@ -152,6 +152,7 @@ class Libp2pTransport:
 
     async def _greet(self, link: Link, nursery: trio.Nursery, p2p: ID, peer: PeerId) -> Libp2pConnection:
         muxed = await self._upgrader.upgrade(link.wire, p2p)
+        muxed.trust()
         nursery.start_soon(link.until_over, muxed.start)
         await muxed.event_started.wait()
         arrivals = Arrivals(link, muxed, self._log, welcome=False)
@@ -179,7 +180,7 @@ class Libp2pTransport:
         arrivals = Arrivals(link, muxed, self._log, welcome=True)
         nursery.start_soon(link.until_over, lambda: arrivals.run(self._config.hello_timeout))
         ours, theirs = self._upgrader.peer_id.to_bytes(), muxed.peer_id.to_bytes()
-        peer = await welcome(await arrivals.get("sync"), self._identity, ours, theirs)
+        peer = await welcome(await arrivals.get("sync"), self._identity, ours, theirs, proved=muxed.trust)
         streams = {channel: await arrivals.get(channel) for channel in CHANNELS}
         connection = Libp2pConnection(peer, link, self._config)
         connection.run(nursery, streams)

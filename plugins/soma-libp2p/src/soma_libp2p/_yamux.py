@@ -16,6 +16,8 @@ STREAMS: Final = 16
 """Streams of a connection, those under negotiation included. Four are used."""
 BUFFERED: Final = 5 * WINDOW
 """Unread bytes of all streams of a connection: four windows, and one for streams that are about to be refused."""
+STRANGERS_BUFFERED: Final = 1 << 16
+"""The same of a connection whose peer has not proved itself: negotiation and hello are less than one kB."""
 FRAME: Final = 65_519
 """Bytes of a yamux frame: the most that one Noise record holds. Without it every full frame costs two records."""
 
@@ -46,10 +48,16 @@ class GuardedStream(yamux.YamuxStream):  # type: ignore[misc]  # py-libp2p is no
 class GuardedYamux(yamux.Yamux):  # type: ignore[misc]
     """Ends the connection of a peer that ignores flow control."""
 
+    most_unread = STRANGERS_BUFFERED
+
+    def trust(self) -> None:
+        """The peer is one whom we called, or who has proved itself: it may fill its windows."""
+        self.most_unread = BUFFERED
+
     async def _read_data_body(self, length: int) -> bytes:
         """Called for every frame with data, before memory is taken for it."""
         unread = sum(map(len, self.stream_buffers.values()))
-        if unread + length > BUFFERED or len(self.streams) > STREAMS:
+        if unread + length > self.most_unread or len(self.streams) > STREAMS:
             raise trio.TooSlowError  # the one exception on which handle_incoming closes the connection
         body: bytes = await self.secured_conn.read(length)
         return body

@@ -81,7 +81,7 @@ class Lane:
 
     async def _wait(self, due: float | None) -> None:
         changed = self._changed
-        if due is None or due <= trio.current_time():  # the second: there, but cut off until somebody heals the network
+        if due is None or not self._fabric.reachable(self._source, self._target):  # healing the network pokes too
             await changed.wait()
         else:
             with trio.move_on_at(due):

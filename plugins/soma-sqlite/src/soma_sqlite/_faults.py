@@ -2,8 +2,6 @@
 
 import errno
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,14 +23,28 @@ _MEANING: Final = {
 }
 
 
-@contextmanager
-def clear_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors about `path` into `OSError`; misuse (wrong thread, after close) is a `RuntimeError`."""
-    try:
-        yield
-    except sqlite3.ProgrammingError as error:
-        raise RuntimeError(f"{path}: only the thread that opened a ledger uses it, until close ({error})") from error
-    except sqlite3.Error as error:
+class ClearErrors:
+    """A context in which SQLite's errors about `path` become `OSError`, and misuse `RuntimeError`.
+
+    A class with no state, because every read goes through it.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if not isinstance(error, sqlite3.Error):
+            return
+        path = self._path
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise RuntimeError(
+                f"{path}: only the thread that opened a ledger uses it, until close ({error})"
+            ) from error
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         number, what, remedy = _MEANING.get(
             code, (errno.EIO, "the disk or the database failed", "look at the system log, then start again")

@@ -10,7 +10,7 @@ from typing import Final
 
 from soma_core.api import Reader
 
-from ._faults import clear_errors
+from ._faults import ClearErrors
 from ._lock import FileLock
 
 APPLICATION_ID: Final = 0x534F4D41
@@ -34,10 +34,11 @@ class _Table:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
+        self._errors = ClearErrors(path)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, or None."""
-        with clear_errors(self._path):
+        with self._errors:
             row = self._connection.execute(_GET, (key,)).fetchone()
         return None if row is None else row[0]
 
@@ -50,7 +51,7 @@ class _Table:
 
     def _page(self, query: str, start: bytes, stop: bytes) -> list[tuple[bytes, bytes]]:
         page, size = [], 0
-        with clear_errors(self._path), closing(self._connection.execute(query, (start, stop))) as rows:
+        with self._errors, closing(self._connection.execute(query, (start, stop))) as rows:
             for row in rows:
                 page.append(row)
                 size += len(row[0]) + len(row[1])
@@ -67,11 +68,11 @@ class SqliteLedger(_Table):
         self._lock = FileLock(path.with_suffix(".lock"))
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # log and index take its mode over
-            with clear_errors(path):
+            with ClearErrors(path):
                 connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
             super().__init__(path, connection)
             try:
-                with clear_errors(path):
+                with ClearErrors(path):
                     _prepare(connection, path, cache_mb)
             except BaseException:
                 connection.close()
@@ -92,7 +93,7 @@ class SqliteLedger(_Table):
         if not puts and not deletes:
             return
         try:
-            with clear_errors(self._path):
+            with self._errors:
                 self._commit(puts, deletes)
         except OSError as error:
             self._failed = error
@@ -113,12 +114,12 @@ class SqliteLedger(_Table):
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
         """The last committed state, through a connection of its own. While it is open, the write-ahead log grows."""
-        with clear_errors(self._path):
+        with self._errors:
             connection = sqlite3.connect(
                 f"{self._path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
             )
         with closing(connection):
-            with clear_errors(self._path):
+            with self._errors:
                 connection.execute("BEGIN")
                 connection.execute("SELECT 1 FROM entries LIMIT 1").fetchone()  # only a read fixes what is seen
             yield _Table(self._path, connection)
@@ -126,7 +127,7 @@ class SqliteLedger(_Table):
     def close(self) -> None:
         """Close the file and let it be opened again."""
         try:
-            with clear_errors(self._path):
+            with self._errors:
                 self._connection.close()
         finally:
             self._lock.release()

@@ -40,7 +40,7 @@ class Splitter:
         rest += data
         start = 0
         while len(rest) - start >= PREFIX:
-            end = start + PREFIX + frame_length(rest[start : start + PREFIX])
+            end = start + PREFIX + frame_length(bytes(rest[start : start + PREFIX]))
             if len(rest) < end:
                 break
             values.append(decode(bytes(rest[start + PREFIX : end]), max_size=FRAME_MAX))

@@ -4,7 +4,7 @@
 """
 
 from ._address import Address
-from ._blobs import BlobStore, Manifest, manifest_of
+from ._blobs import KEEP_FOR, BlobStore, Manifest, manifest_of
 from ._counters import Statistics
 from ._fetch import fetch, serve_blobs
 from ._hello import NET_API, Hello
@@ -13,6 +13,7 @@ from ._requests import Handler, Refusal, Reply
 from ._sync import CommitSource, Entry, follow, serve_entries
 
 __all__ = [
+    "KEEP_FOR",
     "NET_API",
     "Address",
     "BlobStore",

@@ -5,6 +5,7 @@ table of peers) is said in a farewell.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -28,8 +29,12 @@ FAREWELL_LIMIT: Final = 1.0
 
 
 def _texts(count: int, length: int) -> Any:
-    def check(_self: object, attribute: "attrs.Attribute[tuple[str, ...]]", value: tuple[str, ...]) -> None:
-        if len(value) > count or not all(type(item) is str and len(item) <= length for item in value):
+    def check(_self: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if (
+            type(value) is not tuple
+            or len(value) > count
+            or not all(type(item) is str and len(item) <= length for item in value)
+        ):
             raise ValueError(f"{attribute.name}: at most {count} texts of at most {length} characters")
 
     return attrs.field(validator=check, default=())
@@ -77,7 +82,7 @@ def check_hello(ours: Hello, theirs: Hello) -> None:
     if theirs.protocol != ours.protocol:
         raise RefusedError(
             f"the peer runs protocol {theirs.protocol.hex()}, we run {ours.protocol.hex()}",
-            "compare `soma plugins` on both: the rule ids, rule versions and parameters of consensus and scoring differ",
+            "compare `soma plugins` on both: rule ids, versions and parameters of consensus and scoring differ",
         )
 
 
@@ -104,14 +109,19 @@ async def greet(connection: Connection, ours: Hello) -> Hello:
 
 async def say_farewell(connection: Connection, fault: Fault) -> None:
     """Tell a peer why it is refused and wait, briefly, until it hangs up; then close the connection."""
-    with trio.move_on_after(FAREWELL_LIMIT):
-        try:
+    try:
+        with trio.move_on_after(FAREWELL_LIMIT), suppress(PeerGone):
             await connection.send("sync", [encode_message(Message("error", body=records.to_value(fault)))])
-            while True:
-                await connection.receive("sync")
-        except PeerGone:
-            pass
-    await close(connection)
+            await linger(connection)
+    finally:
+        await close(connection)
+
+
+async def linger(connection: Connection) -> None:
+    """Wait, briefly, until the peer hangs up: what was said last is lost if the connection is closed too early."""
+    with trio.move_on_after(FAREWELL_LIMIT), suppress(PeerGone):
+        while True:
+            await connection.receive("sync")
 
 
 async def close(connection: Connection) -> None:

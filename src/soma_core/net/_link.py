@@ -49,8 +49,12 @@ class Link:
         services: Mapping[str, Service],
         inbox: Inbox | None,
         counters: Counters,
+        *,
+        dialled: bool,
     ) -> None:
         self.peer = connection.peer
+        self.dialled = dialled
+        """Whether this side opened it."""
         self.hello = hello
         self.since = trio.current_time()
         self.reason: str | None = None
@@ -64,8 +68,9 @@ class Link:
         self._desk = Desk(self.peer, services, self._outboxes, counters)
         self.ask = self._desk.ask
         self._over = trio.Event()
-        self._ponged = trio.Event()
         self._pings = 0
+        self._pongs = 0
+        self._ponged = trio.Event()
         self._heard = False
         self._writing: dict[Channel, float] = {}
 
@@ -106,8 +111,9 @@ class Link:
 
     async def prove(self) -> bool:
         """Whether the peer answers a heartbeat on this link. Takes as long as it works, at most."""
-        self._ping()
-        await self._ponged.wait()
+        number = self._ping()
+        while self._pongs < number and self.reason is None:
+            await self._ponged.wait()
         return self.reason is None
 
     async def _read(self, channel: Channel, nursery: trio.Nursery) -> None:
@@ -141,7 +147,9 @@ class Link:
         elif message.kind == "pong":
             if message.id > self._pings:
                 raise DecodeError(f"an answer to heartbeat {message.id}, which was never sent")
+            self._pongs = max(self._pongs, message.id)
             self._ponged.set()
+            self._ponged = trio.Event()
         elif message.id == 0:
             raise DecodeError("an error that answers nothing")
         else:
@@ -171,12 +179,13 @@ class Link:
             self._heard = False
             if silent >= MISSES:
                 self._counters.frozen += 1
-                self.end(f"not a word for {MISSES} heartbeats of {BEAT:g} s")
+                return self.end(f"not a word for {MISSES} heartbeats of {BEAT:g} s")
             for channel, since in self._writing.items():
                 if trio.current_time() - since > STALL:
                     self._counters.frozen += 1
-                    self.end(f"took nothing on channel {channel} for {STALL:g} s")
+                    return self.end(f"took nothing on channel {channel} for {STALL:g} s")
 
-    def _ping(self) -> None:
+    def _ping(self) -> int:
         self._pings += 1
         self._outboxes["sync"].offer(encode_message(Message("ping", self._pings)))
+        return self._pings

@@ -54,10 +54,10 @@ _OPERATION: Final = re.compile(r"[a-z]+(\.[a-z]+)+")
 class _Header:
     """The map before the payload."""
 
+    body: Any = attrs.field()
     kind: str = records.text(most=8)
     id: int = records.uint()
     op: str = records.text(most=32)
-    body: Any = attrs.field()
     size: int = records.uint(most=MAX_MESSAGE)
     digest: bytes = records.octets(32)
 
@@ -87,7 +87,14 @@ def encode_message(message: Message) -> bytes:
             "send it in parts, or as a blob",
         )
     header = records.pack(
-        _Header(message.kind, message.id, message.op, message.body, len(payload), digest("soma/payload", payload))
+        _Header(
+            kind=message.kind,
+            id=message.id,
+            op=message.op,
+            body=message.body,
+            size=len(payload),
+            digest=digest("soma/payload", payload),
+        )
     )
     if len(header) > MAX_HEADER:
         raise RefusedError(

@@ -5,7 +5,7 @@ The newest connection of a peer wins once it has answered a heartbeat; the older
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Final, final
 
@@ -16,20 +16,24 @@ from soma_core.errors import RefusedError, UnreachableError
 
 from ._address import Address
 from ._counters import Counters, Statistics
-from ._hello import Fault, Hello, close, greet, say_farewell
-from ._link import Link
+from ._hello import Fault, Hello, close, greet, linger, say_farewell
+from ._link import BEAT, MISSES, Link
 from ._message import MAX_PAYLOAD
 from ._queues import Inbox
 from ._requests import Handler, Reply, Service
 from ._text import short
 
 MOST_PEERS: Final = 256
-"""Connections that work at a time; a further peer is told so and refused."""
+"""Strangers connected at a time; a further one is told so and refused. Peers of the book always have room."""
 MOST_GREETED: Final = 64
-"""Connections in the handshake at a time; more wait in the transport."""
+"""Accepted connections in the handshake at a time; for a further one the oldest goes."""
 RETRY_FIRST: Final = 0.25
 RETRY_MOST: Final = 15.0
-"""Seconds between dials of one address: doubled from the first to the most, with jitter of a half."""
+"""Seconds between dials of one peer: doubled from the first to the most, with jitter of a half."""
+SHUNNED: Final = 30.0
+"""Seconds for which a peer that was dropped is neither dialled nor let in."""
+MOST_SHUNNED: Final = 1024
+"""Peers shunned at a time; beyond it the first are forgiven."""
 REQUEST_LIMIT: Final = 10.0
 """Seconds a request may take where its asker says nothing else."""
 
@@ -38,11 +42,16 @@ _log = logging.getLogger("soma.net")
 
 @final
 class Network:
-    """The peers of one node. `random` only spreads reconnecting; `allowed` (None: everybody) limits who may connect."""
+    """The peers of the node whose key is `me`.
+
+    `random` only spreads reconnecting. `allowed` (None: everybody) limits who may connect. Without `hears_consensus`,
+    what comes on channel consensus is ignored.
+    """
 
     def __init__(
         self,
         transport: Transport,
+        me: PeerId,
         hello: Hello,
         book: Sequence[Address],
         *,
@@ -51,12 +60,19 @@ class Network:
         hears_consensus: bool = True,
     ) -> None:
         self._transport = transport
+        self._me = me
         self._hello = hello
-        self._book = tuple(book)
+        self._book: dict[PeerId, list[str]] = {}
+        for entry in book:
+            if entry.peer != me:
+                self._book.setdefault(entry.peer, []).append(entry.address)
         self._random = random
         self._allowed = allowed
         self._services: dict[str, Service] = {}
         self._links: dict[PeerId, Link] = {}
+        self._candidates: dict[PeerId, Link] = {}
+        self._greeting: dict[Connection, trio.CancelScope] = {}
+        self._shunned: dict[PeerId, float] = {}
         self._counters = Counters()
         self._changed = trio.Event()
         self.consensus_messages = Inbox()
@@ -119,107 +135,177 @@ class Network:
         return True
 
     def drop(self, peer: PeerId, reason: str) -> None:
-        """End the connection to a peer that proved to be wrong; its address is dialled again later."""
-        link = self._links.get(peer)
-        if link is not None:
-            link.end(reason, breach=True)
+        """End the connection to a peer that proved to be wrong, and have nothing to do with it for `SHUNNED`."""
+        now = trio.current_time()
+        self._shunned = {who: until for who, until in self._shunned.items() if until > now and who != peer}
+        if len(self._shunned) >= MOST_SHUNNED:
+            del self._shunned[next(iter(self._shunned))]
+        self._shunned[peer] = now + SHUNNED
+        for link in (self._links.get(peer), self._candidates.get(peer)):
+            if link is not None:
+                link.end(reason, breach=True)
 
     async def run(self, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Accept and dial until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._accept, nursery)
-            for address in self._book:
-                if address.peer != self._own:
-                    nursery.start_soon(self._keep, address)
+            for peer, addresses in self._book.items():
+                nursery.start_soon(self._keep, peer, addresses)
             task_status.started()
 
-    @property
-    def _own(self) -> bytes | None:
-        return getattr(self._transport, "peer", None)
-
     async def _accept(self, nursery: trio.Nursery) -> None:
-        room = trio.Semaphore(MOST_GREETED)
         while True:
-            await room.acquire()
             connection = await self._transport.accept()
-            nursery.start_soon(self._work, connection, room.release)
+            if len(self._greeting) >= MOST_GREETED:
+                self._greeting.pop(next(iter(self._greeting))).cancel()
+            self._greeting[connection] = scope = trio.CancelScope()
+            nursery.start_soon(self._welcome, connection, scope)
 
-    async def _keep(self, address: Address) -> None:
-        """Dial an address whenever its peer is not connected."""
-        wait = RETRY_FIRST
+    async def _welcome(self, connection: Connection, scope: trio.CancelScope) -> None:
+        """Greet a connection that came, unless too many others press; then let it work."""
+        hello = None
+        try:
+            with scope:
+                hello = await self._greet(connection)
+        finally:
+            self._greeting.pop(connection, None)
+            if hello is None:
+                await close(connection)
+        if hello is not None:
+            await self._work(connection, hello, dialled=False)
+
+    async def _keep(self, peer: PeerId, addresses: Sequence[str]) -> None:
+        """Dial a peer of the book, at one address after another, whenever it is not connected."""
+        wait, turn = RETRY_FIRST, 0
         while True:
             changed = self._changed
-            if address.peer in self._links:
+            if peer in self._links:
                 wait = RETRY_FIRST
                 await changed.wait()
                 continue
-            self._counters.dials += 1
-            try:
-                connection = await self._transport.dial(address.address, address.peer)
-            except PeerGone:
-                self._counters.failed_dials += 1
+            if (shunned := self._shunned.get(peer, 0.0)) > trio.current_time():
+                await trio.sleep_until(shunned)
             else:
-                if await self._work(connection):
+                began = trio.current_time()
+                await self._dial(addresses[turn % len(addresses)], peer)
+                if trio.current_time() - began > RETRY_MOST:  # it worked for a while
                     wait = RETRY_FIRST
+            turn += 1
             await trio.sleep(wait * (0.5 + self._random.random()))
             wait = min(2 * wait, RETRY_MOST)
 
-    async def _work(self, connection: Connection, greeted: Callable[[], None] = lambda: None) -> bool:
-        """Greet a new connection and let it work until it ends. Whether it ever worked."""
-        peer = connection.peer
+    async def _dial(self, address: str, peer: PeerId) -> None:
+        """Connect to a peer and let the connection work until it ends."""
+        self._counters.dials += 1
         try:
-            try:
-                if self._allowed is not None and peer not in self._allowed:
-                    await self._refuse(connection, Fault("refused", "this node takes other peers", "ask its operator"))
-                    return False
-                if peer not in self._links and len(self._links) >= MOST_PEERS:
-                    await self._refuse(connection, Fault("busy", f"{MOST_PEERS} peers are connected", "try another"))
-                    return False
-                hello = await greet(connection, self._hello)
-            except (RefusedError, PeerGone) as error:
-                self._counters.refused += 1
-                if isinstance(error, RefusedError):
-                    _log.warning("peer %s: %s", short(peer), error)
-                await close(connection)
-                return False
+            connection = await self._transport.dial(address, peer)
+        except PeerGone as error:
+            self._counters.failed_dials += 1
+            _log.debug("peer %s: not at %s: %s", short(peer), address, error)
+            return
+        hello = None
+        try:
+            hello = await self._greet(connection)
         finally:
-            greeted()
-        link = Link(connection, hello, self._services, self._inbox, self._counters)
+            if hello is None:
+                await close(connection)
+        if hello is not None:
+            await self._work(connection, hello, dialled=True)
+
+    async def _greet(self, connection: Connection) -> Hello | None:
+        """The peer's hello; None if the two will not work together, which the peer was told where it cannot know."""
+        if (fault := self._unwelcome(connection.peer)) is not None:
+            self._counters.refused += 1
+            await say_farewell(connection, fault)
+            return None
+        try:
+            return await greet(connection, self._hello)
+        except PeerGone:
+            self._counters.refused += 1
+            _log.info("peer %s: hung up in the handshake", short(connection.peer))
+        except RefusedError as error:
+            self._counters.refused += 1
+            _log.warning("peer %s: %s", short(connection.peer), error)
+            await linger(connection)
+        return None
+
+    def _unwelcome(self, peer: PeerId) -> Fault | None:
+        """Why this peer is not let in now."""
+        if peer == self._me:
+            return Fault("refused", "this is your own node, or one that has its key", "give every node its own key")
+        if self._allowed is not None and peer not in self._allowed:
+            return Fault("refused", "this node takes other peers", "ask its operator")
+        if self._shunned.get(peer, 0.0) > trio.current_time():
+            return Fault("refused", "you broke the network's rules", "see its operator's log; come back in a minute")
+        if peer not in self._links and peer not in self._book and self._strangers() >= MOST_PEERS:
+            return Fault("busy", f"{MOST_PEERS} peers are connected", "try another")
+        return None
+
+    def _strangers(self) -> int:
+        return sum(peer not in self._book for peer in self._links)
+
+    async def _work(self, connection: Connection, hello: Hello, *, dialled: bool) -> None:
+        """Let a greeted connection work until it ends."""
+        if (fault := self._unwelcome(connection.peer)) is not None:  # others were greeted meanwhile
+            self._counters.refused += 1
+            await say_farewell(connection, fault)
+            return
+        link = Link(connection, hello, self._services, self._inbox, self._counters, dialled=dialled)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run, link)
             await self._admit(link)
-        return True
 
     async def _run(self, link: Link) -> None:
+        peer = link.peer
         try:
             await link.run()
         finally:
-            if self._links.get(link.peer) is link:
-                del self._links[link.peer]
-                self.consensus_messages.forget(link.peer)
+            if self._links.get(peer) is link:
+                del self._links[peer]
                 self._tell()
-            _log.info("peer %s: %s", short(link.peer), link.reason)
+            if peer not in self._links:
+                self.consensus_messages.forget(peer)
+            _log.info("peer %s: %s", short(peer), link.reason)
 
     async def _admit(self, link: Link) -> None:
-        """Make `link` the peer's connection, once it has proved to work where there is an older one."""
-        older = self._links.get(link.peer)
-        if older is not None and not await link.prove():
-            return
-        older = self._links.get(link.peer)
-        if link.reason is not None:
-            return
-        self._links[link.peer] = link
-        if older is not None:
+        """Make `link` the peer's one connection, at once or when it has won over the older one.
+
+        The newest wins when it has proved to work, because an older one may be that of a peer that froze and was born
+        again. But where both sides dialled each other at once, both connections work; then the lower key's dial stays,
+        on both sides.
+        """
+        peer = link.peer
+        if (rival := self._candidates.get(peer)) is not None:
+            rival.end("a newer connection of the same peer took its place")
+        self._candidates[peer] = link
+        try:
+            while (older := self._links.get(peer)) is not None:
+                if not await _proves(link, MISSES * BEAT):
+                    link.end("did not answer a heartbeat")
+                    return
+                if older.dialled != link.dialled and older.dialled == (self._me < peer) and await _proves(older, BEAT):
+                    link.end("both sides dialled; the other connection stays")
+                    return
+                if self._links.get(peer) in {older, None}:
+                    break
+            if link.reason is not None:
+                return
+            self._links[peer] = link
+        finally:
+            if self._candidates.get(peer) is link:
+                del self._candidates[peer]
+        if older is not None and older.reason is None:
             self._counters.replaced += 1
             older.end("a newer connection of the same peer took its place")
         self._tell()
-
-    async def _refuse(self, connection: Connection, fault: Fault) -> None:
-        self._counters.refused += 1
-        await say_farewell(connection, fault)
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, trio.Event()
         changed.set()
 
 
+async def _proves(link: Link, limit: float) -> bool:
+    """Whether `link` answers a heartbeat in time."""
+    with trio.move_on_after(limit):
+        return await link.prove()
+    return False

@@ -44,7 +44,7 @@ class Reply:
 
 
 @final
-class Refusal(RefusedError):
+class Refusal(RefusedError):  # noqa: N818  # what a peer says, as `Reply` is; its parent has the suffix
     """A peer, or a handler for a peer, said no. `code` is at most 16 characters, for programs.
 
     Codes of the core: ``absent``, ``busy``, ``fault``, ``late``, ``malformed``, ``refused``, ``unknown``.
@@ -181,7 +181,7 @@ class Desk:
             fault = Fault.of("malformed", error)
         except SomaError as error:
             fault = Fault.of("refused", error)
-        except Exception:  # a fault of ours that a peer can trigger must not stop the node
+        except Exception:  # noqa: BLE001  # a fault of ours that a peer can trigger must not stop the node
             _log.exception("answering %s of peer %s failed", request.op, short(self._peer))
             fault = Fault("fault", f"{request.op} failed on this node", "its operator finds the cause in its log")
         return encode_message(Message("error", request.id, body=records.to_value(fault)))

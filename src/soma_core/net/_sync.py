@@ -1,16 +1,17 @@
 """Commits between peers: served up to the last checkpoint, asked for in order, from whoever is furthest.
 
 What an entry proves is not this file's business: `apply` of the asker decides, and a peer whose entries prove nothing
-is not asked again for a while.
+is not asked again for a while. Rules N49 to N54 of ``specs/50-network.md``.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, final
 
 import trio
-from attrs import frozen
+from attrs import define, frozen
 
 from soma_core import records
 from soma_core.api import PeerId
@@ -27,12 +28,15 @@ LIMIT: Final = 256
 WAIT_MOST: Final = 20_000
 """Milliseconds a peer may be asked to wait for something new."""
 WAIT: Final = 5_000
+"""Milliseconds we ask for."""
 BANISHED: Final = 30.0
 """Seconds a peer is not asked after its entries proved nothing."""
 PAUSE: Final = 0.5
 """Seconds until the next try when nobody answered, with jitter of a half."""
 SLACK: Final = 5.0
 """Seconds an answer may take beyond the wait it was asked for."""
+FRAMING: Final = 16
+"""Bytes of an answer's payload around its entries, at most."""
 
 _log = logging.getLogger("soma.sync")
 
@@ -66,6 +70,13 @@ class AskEntries:
     wait_ms: int = records.uint(most=WAIT_MOST)
 
 
+@frozen
+class Head:
+    """The body of an answer: the last entry the peer has."""
+
+    head: int = records.uint()
+
+
 class CommitSource(Protocol):
     """What a node has to serve."""
 
@@ -74,7 +85,7 @@ class CommitSource(Protocol):
         ...
 
     async def entries(self, first: int, limit: int, max_bytes: int) -> Sequence[Entry]:
-        """Entries from `first` on."""
+        """Entries from `first` on: at least one, if there is one."""
         ...
 
     async def wait(self) -> None:
@@ -90,10 +101,21 @@ def serve_entries(network: Network, source: CommitSource) -> None:
         with trio.move_on_after(asked.wait_ms / 1000):
             while source.head() < asked.first:
                 await source.wait()
+        head = source.head()  # before the entries are read: who says it has more than it gives is taken for a liar
         found = await source.entries(asked.first, asked.limit, MAX_PAYLOAD // 2)
-        return Reply({"head": source.head()}, records.pack(Entries(tuple(found))))
+        return Reply(records.to_value(Head(head)), records.pack(Entries(tuple(_fitting(found)))))
 
     network.serve(ENTRIES, entries, channel="sync")
+
+
+def _fitting(entries: Iterable[Entry]) -> Iterable[Entry]:
+    """As many as one message carries."""
+    room = MAX_PAYLOAD - FRAMING
+    for entry in entries:
+        room -= len(records.pack(entry))
+        if room < 0:
+            return
+        yield entry
 
 
 async def follow(
@@ -102,38 +124,93 @@ async def follow(
     apply: Callable[[Sequence[Entry]], Awaitable[None]],
     random: Random,
 ) -> None:
-    """Ask for commits from ``following()`` on and hand them to `apply`, for ever; one batch in memory at a time."""
-    banished: dict[PeerId, float] = {}
-    turn = 0
+    """Ask for commits from ``following()`` on and hand them to `apply`, for ever; one batch in memory at a time.
+
+    `apply` raises `VerificationError` or `DecodeError` for entries that prove nothing; whatever else it raises goes on.
+    """
+    guides = _Guides()
     while True:
-        now = trio.current_time()
-        peers = [peer for peer in network.peers if banished.get(peer, now) <= now]
-        if not peers:
-            changed = network.changed
+        first = following()
+        changed = network.changed
+        peer = guides.choose(network.peers, first)
+        if peer is None:
             with trio.move_on_after(PAUSE):
                 await changed.wait()
             continue
-        peer = peers[turn % len(peers)]
         try:
-            entries = await _ask(network, peer, following())
-            await apply(entries)
-        except (VerificationError, DecodeError) as error:
-            _log.warning("peer %s: its commits prove nothing: %s", short(peer), error)
-            banished[peer] = trio.current_time() + BANISHED
-            turn += 1
+            head, entries = await _ask(network, peer, first, WAIT if guides.knows(peer) else 0)
+        except DecodeError as error:
+            guides.banish(peer, error)
+            continue
         except SomaError as error:
             _log.info("peer %s: no commits: %s", short(peer), error)
-            turn += 1
+            guides.note(peer, 0)
             await trio.sleep(PAUSE * (0.5 + random.random()))
-        else:
-            turn += not entries  # who had nothing new need not be the furthest
-        banished = {peer: until for peer, until in banished.items() if until > trio.current_time()}
+            continue
+        guides.note(peer, head)
+        if entries:
+            try:
+                await apply(entries)
+                if following() <= first:
+                    raise VerificationError("nothing of them could be applied")  # noqa: TRY301  # one handler
+            except (VerificationError, DecodeError) as error:
+                guides.banish(peer, error)
 
 
-async def _ask(network: Network, peer: PeerId, first: int) -> Sequence[Entry]:
-    body = records.to_value(AskEntries(first, LIMIT, WAIT))
-    reply = await network.request(peer, "sync", ENTRIES, body, timeout=WAIT / 1000 + SLACK)
+@define(eq=False)
+class _Guide:
+    """What is known of a peer: the last entry it said it has, and when it was asked (a count)."""
+
+    head: float = math.inf
+    asked: int = 0
+
+
+@final
+class _Guides:
+    """Whom to ask: who has not been asked yet or has most of what is needed; where nobody has any, each in turn."""
+
+    def __init__(self) -> None:
+        self._known: dict[PeerId, _Guide] = {}
+        self._banished: dict[PeerId, float] = {}
+        self._asked = 0
+
+    def choose(self, peers: Sequence[PeerId], first: int) -> PeerId | None:
+        """Whom of `peers` to ask for entry `first`."""
+        now = trio.current_time()
+        self._banished = {peer: until for peer, until in self._banished.items() if until > now}
+        self._known = {peer: self._known.get(peer) or _Guide() for peer in peers if peer not in self._banished}
+        if not self._known:
+            return None
+
+        def order(peer: PeerId) -> tuple[float, int]:
+            guide = self._known[peer]
+            return (-guide.head if guide.head >= first else 0, guide.asked)
+
+        return min(self._known, key=order)
+
+    def knows(self, peer: PeerId) -> bool:
+        """Whether the peer has been asked before."""
+        return self._known[peer].asked > 0
+
+    def note(self, peer: PeerId, head: int) -> None:
+        """The peer was asked, and has entries up to `head`."""
+        self._asked += 1
+        self._known[peer].head, self._known[peer].asked = head, self._asked
+
+    def banish(self, peer: PeerId, error: SomaError) -> None:
+        """Do not ask this peer for a while."""
+        _log.warning("peer %s: its commits prove nothing: %s", short(peer), error)
+        self._banished[peer] = trio.current_time() + BANISHED
+
+
+async def _ask(network: Network, peer: PeerId, first: int, wait: int) -> tuple[int, Sequence[Entry]]:
+    """Head and entries of a peer. Raises `DecodeError` for entries that were not asked for, or are not there."""
+    body = records.to_value(AskEntries(first, LIMIT, wait))
+    reply = await network.request(peer, "sync", ENTRIES, body, timeout=wait / 1000 + SLACK)
+    head = records.structure(Head, reply.body).head
     found = records.unpack(Entries, reply.payload).entries
-    if [entry.index for entry in found] != list(range(first, first + len(found))):
+    if len(found) > LIMIT or [entry.index for entry in found] != list(range(first, first + len(found))):
         raise DecodeError(f"entries from {first} on were asked for, others came")
-    return found
+    if bool(found) != (head >= first):
+        raise DecodeError(f"{len(found)} entries from {first} on came from a peer that has {head}")
+    return head, found

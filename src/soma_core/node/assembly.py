@@ -23,7 +23,18 @@ from soma_core.api.control import EncoderStatus
 from soma_core.config import Options, Prepared, gather, prepare
 from soma_core.errors import DecodeError, RefusedError, SomaError, UnreachableError
 from soma_core.genesis import Genesis, read
-from soma_core.net import Address, BlobStore, Hello, Network, Refusal, Reply, follow, serve_blobs, serve_entries
+from soma_core.net import (
+    KEEP_FOR,
+    Address,
+    BlobStore,
+    Hello,
+    Network,
+    Refusal,
+    Reply,
+    follow,
+    serve_blobs,
+    serve_entries,
+)
 from soma_core.plugins import Plugin
 
 from . import directory as places
@@ -121,11 +132,17 @@ class _Node:
         self._hub = Hub()
         self._mempool = Mempool()
         self._checkpoints = Checkpoints(genesis, store, thread, self._hub)
-        self._blobs = BlobStore(places.make(data_dir, places.BLOBS), max_blob=genesis.parameters.max_blob)
+        p = genesis.parameters
+        self._blobs = BlobStore(
+            places.make(data_dir, places.BLOBS),
+            max_blob=p.max_blob,
+            keep_for=max(KEEP_FOR, (p.attest_ms + p.draw_ms + p.commit_ms + p.reveal_ms) / 1000),
+        )
         self._me = self._place()
         self._driver: Driver | None = None
         self._network = Network(
             transport,
+            signer.identity().peer,
             Hello(
                 chain=genesis.chain,
                 protocol=genesis.protocol,
@@ -135,6 +152,7 @@ class _Node:
             ),
             tuple(Address.parse(text) for text in prepared.resolved.node.peers),
             random=random.Random(),  # noqa: S311  # jitter of reconnecting, nothing secret
+            hears_consensus=self._me is not None,
         )
         self._data = Data(self._blobs, self._network)
         self._encoders: list[EncoderStatus] = []
@@ -143,10 +161,10 @@ class _Node:
         """Everything at once, until cancelled or asked to stop."""
         wallet = self._wallet("account")
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._network.run)
             serve_blobs(self._network, self._blobs)
             serve_entries(self._network, Source(self._store, self._thread, self._hub))
             self._network.serve(SUBMIT, self._take, channel="sync", max_payload=chain.MAX_TRANSACTION)
+            await nursery.start(self._network.run)
             if self._me is None:
                 nursery.start_soon(self._follow)
             else:

@@ -27,6 +27,9 @@ OPAQUE: Final = "opaque"
 RESERVED_NAMES: Final = frozenset({"submitter", "treasury", "validators"})
 """Names that receipts give to who is no encoder."""
 MAX_FILE: Final = 1 << 20
+"""Bytes of a genesis file."""
+IDLE_ROUND_MS: Final = 500
+"""Milliseconds of a round with nothing to order: an epoch has at least `epoch_ms` / this many rounds."""
 
 
 @frozen(kw_only=True)
@@ -37,7 +40,7 @@ class Parameters:
     unbonding_ms: int = uint(default=28 * 86_400_000, most=TIME_MOST)
     evidence_ms: int = uint(default=14 * 86_400_000, most=TIME_MOST)
     audit_ms: int = uint(default=2 * 86_400_000, most=TIME_MOST)
-    beacon_rounds: int = uint(default=1 << 18, least=1, most=1 << 22)
+    beacon_rounds: int = uint(default=1 << 22, least=1, most=1 << 22)
 
     emission: int = uint(default=1_370 * SHANNONS, most=SUPPLY_MOST)
     supply_limit: int = uint(default=10_000_000 * SHANNONS, most=SUPPLY_MOST)
@@ -146,6 +149,7 @@ def check(genesis: Genesis) -> Genesis:
             (not p.unbonding_ms > p.evidence_ms > p.audit_ms, "unbonding_ms > evidence_ms > audit_ms must hold"),
             (p.emission_embed + p.emission_validators + p.emission_treasury > 10_000, "emission shares exceed 10000"),
             (genesis.supply > p.supply_limit, f"supply {genesis.supply} exceeds supply_limit {p.supply_limit}"),
+            (p.beacon_rounds < p.epoch_ms // IDLE_ROUND_MS, "beacon_rounds are fewer than the rounds of an idle epoch"),
             (not genesis.validators, "there is no validator"),
             (_repeats(v.key for v in genesis.validators), "two validators share a key"),
             (_repeats(v.node for v in genesis.validators), "two validators share a node"),
@@ -175,7 +179,10 @@ def check(genesis: Genesis) -> Genesis:
         if wrong
     ]
     if problems:
-        raise GenesisError(f"genesis of {genesis.name!r}: {'; '.join(problems)}", "found the network again with what is wrong corrected")
+        raise GenesisError(
+            f"genesis of {genesis.name!r}: {'; '.join(problems)}",
+            "found the network again with what is wrong corrected",
+        )
     return genesis
 
 

@@ -100,6 +100,7 @@ def test_the_largest_receipt_there_can_be_fits_its_file() -> None:
         encoder=bytes(32),
         name="é" * 64,
         answer="revealed",
+        opaque=False,
         loss=16 << 16,
         vector=bytes(1 << 14),
         weight=1 << 16,

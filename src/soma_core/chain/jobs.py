@@ -96,7 +96,7 @@ def _request(run: Execution, sender: bytes, action: RequestEmbedding) -> None:
         raise Refusal("exists", "this job was asked for before; choose another nonce to pay again")
     if action.size > p.max_blob:
         raise Refusal("size", f"{action.size} bytes exceed the network's {p.max_blob}")
-    if sum(1 for _ in run.state.scan(JOBS)) >= p.open_jobs:
+    if run.state.count(JOBS) >= p.open_jobs:
         raise Refusal("full", f"{p.open_jobs} jobs are open; ask again later")
     pot, commission = price(p, action.size)
     take(run.state, sender, pot + commission, "the embedding")

@@ -52,12 +52,14 @@ class TransactionReceipt:
 class MemberReceipt:
     """A member of a shard. `loss`: bits per byte, Q16. `weight`: Q16 of the joined vector. `gate`: after the job, Q16.
 
-    `answer`: ``revealed``, ``silent`` or ``unavailable``. `out`: disqualified as an outlier. `fine`, `slash`: shannons.
+    `answer`: ``revealed``, ``silent`` or ``unavailable``. `opaque`: it gives no loss. `out`: disqualified as an outlier.
+    `fine`, `slash`: shannons.
     """
 
     encoder: bytes = octets(32)
     name: str = text()
     answer: str = text()
+    opaque: bool
     loss: int = uint()
     vector: bytes = octets(most=1 << 14)
     weight: int = uint(most=1 << 16)

@@ -88,6 +88,7 @@ def settle(run: Execution, key: bytes, job: Job) -> None:
             encoder=member.encoder,
             name=names[place],
             answer="silent" if place in judged.silent and member.state != "unavailable" else member.state,
+            opaque=member.opaque,
             loss=member.loss,
             vector=member.vector,
             weight=judged.weights.get(place, 0),

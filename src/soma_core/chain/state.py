@@ -91,6 +91,15 @@ class State:
         for key in sorted(found):
             yield key[1:], read_record(table, found[key])
 
+    def count(self, table: Table[R]) -> int:
+        """How many records the table has. Reads no record."""
+        low, high = table.key(), bytes([table.prefix + 1])
+        names = {key for key, _ in self._view.scan(low, high)}
+        for key, value in self._now.items():
+            if low <= key < high:
+                (names.discard if value is None else names.add)(key)
+        return len(names)
+
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """All changes made inside, or none if an exception leaves the block. Attempts do not nest."""

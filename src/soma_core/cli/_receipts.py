@@ -31,7 +31,7 @@ def as_json(path: str, receipt: JobReceipt, saved: str) -> Mapping[str, Any]:
         "shard": [
             {
                 "encoder": member.name,
-                "loss_bits_per_byte": member.loss / Q16 if member.answer == "revealed" else None,
+                "loss_bits_per_byte": loss_of(member),
                 "weight": member.weight / Q16,
                 "disqualified": is_out(member),
                 "answer": member.answer,
@@ -43,6 +43,11 @@ def as_json(path: str, receipt: JobReceipt, saved: str) -> Mapping[str, Any]:
         "payments": [{"to": p.to, "amount": p.amount, "reason": p.reason} for p in receipt.payments],
         "receipt": saved,
     }
+
+
+def loss_of(member: MemberReceipt) -> float | None:
+    """Bits per byte, or None of a member that showed nothing or gives no loss."""
+    return None if member.opaque or member.answer != "revealed" else member.loss / Q16
 
 
 def is_out(member: MemberReceipt) -> bool:
@@ -58,7 +63,7 @@ def lines(path: str, receipt: JobReceipt, saved: str) -> list[str]:
         return [head, f"  refunded: {receipt.why}", f"receipt  {saved}"]
     rows = [("", "bits/byte", "weight", "")]
     for member in sorted(receipt.shard, key=lambda m: (m.answer != "revealed", m.loss)):
-        loss = f"{member.loss / Q16:9.3f}" if member.answer == "revealed" else "        –"
+        loss = "        –" if (bits := loss_of(member)) is None else f"{bits:9.3f}"
         notes = [
             note
             for note, holds in (

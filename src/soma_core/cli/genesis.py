@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._data import data_dir_option
+from ._default import DefaultGroup
 from ._options import json_option, with_options
 from ._print import columns, data, data_json
 
@@ -14,12 +15,9 @@ if TYPE_CHECKING:
     from soma_core.genesis import Genesis
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def genesis(context: click.Context) -> None:
+@click.group(cls=DefaultGroup, default="show")
+def genesis() -> None:
     """Make, show and check genesis files; alone, show that of --data-dir."""
-    if context.invoked_subcommand is None:
-        context.invoke(show)
 
 
 @genesis.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._data import data_dir_option
+from ._default import DefaultGroup
 from ._options import json_option
 from ._print import columns, data, data_json, talk
 
@@ -15,14 +16,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-class _ListsByItself(click.Group):
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_ListsByItself)
+@click.group(cls=DefaultGroup, default="list")
 def keys() -> None:
     """Make, list and show keys; without a command, list. Roles: account, validator, node, encoder."""
 

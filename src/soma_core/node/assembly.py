@@ -275,7 +275,8 @@ class _Node:
         spec = self._prepared.specs[plugin.name]
         assert isinstance(spec, EncoderSpec)
         wallet = self._wallet(role_of(plugin))
-        async with open_encoder(self._prepared, plugin, self._data_dir) as worker:
+        signing = self._signer.role(role_of(plugin))
+        async with open_encoder(self._prepared, plugin, self._data_dir, signing) as worker:
             hosted = HostedEncoder(plugin, spec, worker, self._genesis)
             registered = await check_registration(self._store, self._thread, hosted, wallet.address)
             answering = Answering(

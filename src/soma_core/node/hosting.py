@@ -23,6 +23,7 @@ from soma_core.plugins import Plugin
 from . import directory as places
 from .answering import Judged, judge
 from .encoding import Limits, Worker, open_worker
+from .signing import Signing
 from .store import Store
 from .threads import Thread
 
@@ -44,11 +45,18 @@ def dimension_of(info: EncoderInfo) -> int:
 
 
 @asynccontextmanager
-async def open_encoder(prepared: Prepared, plugin: Plugin, data_dir: Path) -> AsyncIterator[Worker]:
+async def open_encoder(
+    prepared: Prepared, plugin: Plugin, data_dir: Path, signing: Signing | None = None
+) -> AsyncIterator[Worker]:
     """The encoder of `plugin` in a process of its own, which finds the node's data directory empty but for its own.
 
-    Raises `PluginError` if it does not open.
+    `signing`: its key, for an encoder that needs an identity. Raises `PluginError` if it does not open.
     """
+
+    async def sign(body: bytes) -> bytes:
+        assert signing is not None
+        return await signing.sign("soma/webhook", 0, body)
+
     spec = prepared.specs[plugin.name]
     config = prepared.resolved.of(plugin.name, spec.config)
     async with open_worker(
@@ -58,6 +66,7 @@ async def open_encoder(prepared: Prepared, plugin: Plugin, data_dir: Path) -> As
         needs=spec.needs,
         limits=Limits(open_seconds=prepared.resolved.node.open_timeout),
         hidden=(data_dir,),
+        sign=sign if signing is not None and "identity" in spec.needs else None,
     ) as worker:
         yield worker
 

@@ -83,7 +83,7 @@ class Operations:
 
     async def _status(self, _request: control.Empty, _payload: bytes) -> Replied:
         def look(state: chain.State) -> tuple[int, int, int]:
-            jobs = sum(1 for _ in state.scan(chain.JOBS))
+            jobs = state.count(chain.JOBS)
             return chain.account_of(state, self._wallet.address).balance, jobs, len(chain.committee(state))
 
         balance, jobs, validators = await self._thread.run(self._store.read, look)

@@ -13,7 +13,7 @@ from soma_core.api import control
 from soma_core.cli._client import Node
 from soma_core.errors import UnreachableError
 
-PLUGINS = ("--plugin", "consensus-solo", "--plugin", "encoder-numpy")
+PLUGINS = ("consensus-solo", "encoder-numpy")
 UP_LIMIT = 60.0
 
 
@@ -22,6 +22,7 @@ class RunningNode:
     """A node in a process of its own, and the command line beside it."""
 
     directory: Path
+    plugins: tuple[str, ...] = PLUGINS
     log: Path = field(init=False)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -41,9 +42,10 @@ class RunningNode:
         return done.stdout if expect == 0 else done.stderr
 
     def start(self) -> None:
+        chosen = [word for name in self.plugins for word in ("--plugin", name)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "soma_core.cli", "run", *PLUGINS, "--data-dir", str(self.directory)],
+                [sys.executable, "-m", "soma_core.cli", "run", *chosen, "--data-dir", str(self.directory)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

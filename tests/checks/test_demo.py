@@ -1,0 +1,79 @@
+"""`soma demo --json`, whole: five encoders as processes, four kinds of data, receipts that verify. ``nox -s demo``."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def soma(*arguments: str | Path, directory: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "soma_core.cli", *map(str, arguments)],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("demo")
+    done = soma("demo", "--json", directory=directory)
+    assert done.returncode == 0, done.stderr
+    return directory, json.loads(done.stdout)
+
+
+def test_the_object_has_the_promised_form(demo: tuple[Path, dict[str, Any]]) -> None:
+    _, found = demo
+    assert set(found) == {"inputs", "validators", "supply", "seconds"}
+    assert found["validators"] == 1
+    assert found["supply"]["drift"] == 0
+    assert found["supply"]["total"] == found["supply"]["genesis"] + found["supply"]["emitted"]
+    assert 0 < found["seconds"] < 300
+    assert len(found["inputs"]) == 4
+    for entry in found["inputs"]:
+        assert entry["dim"] == 128
+        assert len(bytes.fromhex(entry["vector_digest"])) == 32
+        assert {m["encoder"] for m in entry["shard"]} == {"text", "code", "image", "audio", "generalist"}
+        assert sum(m["weight"] for m in entry["shard"]) == 1
+        assert all(m["weight"] == 0 for m in entry["shard"] if m["disqualified"])
+        assert all(type(p["amount"]) is int for p in entry["payments"])
+
+
+def test_the_specialist_wins_its_kind(demo: tuple[Path, dict[str, Any]]) -> None:
+    _, found = demo
+    assert [entry["winner"] for entry in found["inputs"]] == ["text", "code", "image", "audio"]
+    for entry in found["inputs"]:
+        losses = {m["encoder"]: m["loss_bits_per_byte"] for m in entry["shard"]}
+        assert min(losses, key=losses.__getitem__) == entry["winner"]
+        won = [p for p in entry["payments"] if p["reason"] == "won"]
+        assert [p["to"] for p in won] == [entry["winner"]]
+
+
+def test_every_receipt_verifies_offline_and_none_that_was_altered(demo: tuple[Path, dict[str, Any]]) -> None:
+    directory, found = demo
+    for entry in found["inputs"]:
+        receipt = Path(entry["receipt"])
+        verified = soma("verify", receipt, "--json", directory=directory)
+        assert verified.returncode == 0, verified.stderr
+        assert json.loads(verified.stdout)["vector_digest"] == entry["vector_digest"]
+        whole = receipt.read_bytes()
+        for place in (len(whole) // 3, len(whole) // 2, len(whole) - 1):
+            altered = directory / "altered.receipt"
+            altered.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            refused = soma("verify", altered, directory=directory)
+            assert refused.returncode == 1, (place, refused.stdout)
+            assert ";" in refused.stderr
+
+
+def test_its_processes_are_gone(demo: tuple[Path, dict[str, Any]]) -> None:
+    directory, found = demo
+    root = Path(found["inputs"][0]["receipt"]).parents[1]
+    assert root.is_relative_to(directory)
+    for lock in root.glob("*/lock"):
+        assert not Path("/proc", lock.read_text().strip()).exists()

@@ -13,7 +13,13 @@ _NOT_READ: Final = pytest.StashKey[list[str]]()
 def not_read(session: pytest.Session) -> list[str]:
     """Vector files that this run should have read and did not; none if only a part of the tests was asked for."""
     options = session.config.option
-    if options.keyword or getattr(options, "lf", False) or options.collectonly or session.shouldstop or session.shouldfail:
+    if (
+        options.keyword
+        or getattr(options, "lf", False)
+        or options.collectonly
+        or session.shouldstop
+        or session.shouldfail
+    ):
         return []
     names = {path.name for path in vectors.DIRECTORY.glob("*.json")}
     collected = {item.path for item in getattr(session, "items", ())}

@@ -52,7 +52,7 @@ class TransactionReceipt:
 class MemberReceipt:
     """A member of a shard. `loss`: bits per byte, Q16. `weight`: Q16 of the joined vector. `gate`: after the job, Q16.
 
-    `answer`: ``revealed``, ``silent`` or ``unavailable``. `opaque`: it gives no loss. `out`: disqualified as an outlier.
+    `answer`: ``revealed``, ``silent``, ``unavailable``. `opaque`: it gives no loss. `out`: disqualified as an outlier.
     `fine`, `slash`: shannons.
     """
 

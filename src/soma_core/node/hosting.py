@@ -115,7 +115,7 @@ async def check_registration(
     def look(state: chain.State) -> chain.Encoder | None:
         return state.get(chain.ENCODERS, address)
 
-    registered = await thread.run(store.read, look)
+    registered: chain.Encoder | None = await thread.run(store.read, look)
     if registered is None:
         logging.getLogger(hosted.plugin.name).warning("not registered in this network: it will not be drawn")
     elif registered.weights != hosted.worker.info.weights:

@@ -1,9 +1,7 @@
 """Handshake, heartbeats, one connection a peer, reconnecting."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from random import Random
+from contextlib import AsyncExitStack
 
 import pytest
 import trio
@@ -12,7 +10,7 @@ from net.peers_world import HELLO, Stranger, address, connected, node, pair, pee
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from soma_core.api import PeerGone
-from soma_core.net import Address, Network
+from soma_core.net import Address
 from soma_core.net import _hello as hello_rules
 from soma_core.net import _peers as peers_rules
 from soma_core.net._link import BEAT, MISSES, STALL
@@ -20,10 +18,8 @@ from soma_core.net._message import MAX_PAYLOAD
 from soma_core.records import to_value
 from soma_memory import Fabric, transport_on
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
-
-async def test_two_nodes_meet_and_know_who_they_are() -> None:
+async def test_two_nodes_meet_and_know_who_they_are(autojump_clock: MockClock) -> None:
     async with pair(Fabric(delay_ms=(5, 40)), hello=evolve(HELLO, roles=("encoder",), addresses=("/memory/2",))) as (
         one,
         two,
@@ -44,7 +40,7 @@ async def test_two_nodes_meet_and_know_who_they_are() -> None:
     ],
 )
 async def test_who_belongs_to_another_network_is_refused_by_name_of_the_difference(
-    theirs: dict[str, object], text: str, caplog: pytest.LogCaptureFixture
+    theirs: dict[str, object], text: str, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
     fabric = Fabric(delay_ms=(10, 10))
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far:
@@ -56,7 +52,7 @@ async def test_who_belongs_to_another_network_is_refused_by_name_of_the_differen
     assert re.search(text, caplog.text)
 
 
-async def test_no_hello_in_time_is_refused() -> None:
+async def test_no_hello_in_time_is_refused(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far:
         started = trio.current_time()
@@ -67,7 +63,7 @@ async def test_no_hello_in_time_is_refused() -> None:
 
 
 @pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64])
-async def test_garbage_for_a_hello_is_refused(first: bytes) -> None:
+async def test_garbage_for_a_hello_is_refused(first: bytes, autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far:
         await far.say_bytes("sync", first)
@@ -75,7 +71,7 @@ async def test_garbage_for_a_hello_is_refused(first: bytes) -> None:
         assert (one.peers, one.statistics.refused) == ((), 1)
 
 
-async def test_another_message_before_the_hello_is_refused() -> None:
+async def test_another_message_before_the_hello_is_refused(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far:
         await far.say("sync", "ping", 1)
@@ -84,7 +80,7 @@ async def test_another_message_before_the_hello_is_refused() -> None:
 
 
 @pytest.mark.parametrize("change", [{"roles": ("r" * 17,)}, {"addresses": ("a",) * 9}, {"version": "v" * 65}])
-async def test_hello_with_fields_out_of_bounds_is_refused(change: dict[str, object]) -> None:
+async def test_hello_with_fields_out_of_bounds_is_refused(change: dict[str, object], autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far:
         body = {**to_value(HELLO), **change}
@@ -93,7 +89,7 @@ async def test_hello_with_fields_out_of_bounds_is_refused(change: dict[str, obje
         assert (one.peers, one.statistics.refused) == ((), 1)
 
 
-async def test_who_is_not_allowed_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+async def test_who_is_not_allowed_is_told_so(caplog: pytest.LogCaptureFixture, autojump_clock: MockClock) -> None:
     fabric = Fabric(delay_ms=(10, 10))
     async with (
         node(fabric, 1, allowed=frozenset({peer_of(3)})) as one,
@@ -106,7 +102,9 @@ async def test_who_is_not_allowed_is_told_so(caplog: pytest.LogCaptureFixture) -
     assert "the peer refused us: this node takes other peers; ask its operator" in caplog.text
 
 
-async def test_a_farewell_is_shown_without_what_a_terminal_acts_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_farewell_is_shown_without_what_a_terminal_acts_on(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
     fabric = Fabric()
     async with transport_on(fabric, who(1)) as evil, node(fabric, 2, [address(1, "/memory/1")]):
         far = Stranger(await evil.accept())
@@ -116,7 +114,7 @@ async def test_a_farewell_is_shown_without_what_a_terminal_acts_on(caplog: pytes
     assert "\x1b" not in caplog.text
 
 
-async def test_own_key_is_not_let_in(caplog: pytest.LogCaptureFixture) -> None:
+async def test_own_key_is_not_let_in(caplog: pytest.LogCaptureFixture, autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 1, 1, "/memory/1") as far:
         assert (await far.greet()).body["text"].startswith("this is your own node")
@@ -124,13 +122,15 @@ async def test_own_key_is_not_let_in(caplog: pytest.LogCaptureFixture) -> None:
         assert one.peers == ()
 
 
-async def test_own_address_in_the_book_is_passed_over() -> None:
+async def test_own_address_in_the_book_is_passed_over(autojump_clock: MockClock) -> None:
     async with node(Fabric(), 1, [address(1, "/memory/1")]) as one:
         await trio.sleep(10)
         assert one.statistics.dials == 0
 
 
-async def test_strangers_are_bounded_and_the_book_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_strangers_are_bounded_and_the_book_has_room(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
     monkeypatch.setattr(peers_rules, "MOST_PEERS", 2)
     fabric = Fabric()
     async with AsyncExitStack() as stack:
@@ -145,7 +145,7 @@ async def test_strangers_are_bounded_and_the_book_has_room(monkeypatch: pytest.M
         await connected(one, 2, 3, 5)
 
 
-async def test_a_flood_of_the_silent_does_not_keep_honest_peers_out() -> None:
+async def test_a_flood_of_the_silent_does_not_keep_honest_peers_out(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, transport_on(fabric, who(9)) as flooder:
         for _ in range(3 * peers_rules.MOST_GREETED):
@@ -158,7 +158,7 @@ async def test_a_flood_of_the_silent_does_not_keep_honest_peers_out() -> None:
             assert trio.current_time() - started < 1
 
 
-async def test_frozen_peer_is_found_by_its_silence() -> None:
+async def test_frozen_peer_is_found_by_its_silence(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far:
         await far.greet()
@@ -169,7 +169,7 @@ async def test_frozen_peer_is_found_by_its_silence() -> None:
         assert one.statistics.frozen == 1
 
 
-async def test_peer_cut_off_is_found_and_comes_back_after_healing() -> None:
+async def test_peer_cut_off_is_found_and_comes_back_after_healing(autojump_clock: MockClock) -> None:
     fabric = Fabric(delay_ms=(5, 5))
     async with pair(fabric) as (one, two):
         fabric.partition([peer_of(1)], [peer_of(2)])
@@ -182,7 +182,7 @@ async def test_peer_cut_off_is_found_and_comes_back_after_healing() -> None:
         await connected(two, 1)
 
 
-async def test_peer_that_speaks_but_takes_nothing_is_ended() -> None:
+async def test_peer_that_speaks_but_takes_nothing_is_ended(autojump_clock: MockClock) -> None:
     fabric = Fabric(queue=4)
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far, trio.open_nursery() as nursery:
         await far.greet()
@@ -198,7 +198,7 @@ async def test_peer_that_speaks_but_takes_nothing_is_ended() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_newest_connection_wins_after_proof() -> None:
+async def test_newest_connection_wins_after_proof(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as old, trio.open_nursery() as nursery:
         await old.greet()
@@ -217,23 +217,22 @@ async def test_newest_connection_wins_after_proof() -> None:
             assert (one.peers, one.statistics.replaced) == ((peer_of(2),), 1)
 
 
-async def test_reborn_peer_takes_over_from_its_frozen_self() -> None:
+async def test_reborn_peer_takes_over_from_its_frozen_self(autojump_clock: MockClock) -> None:
     fabric = Fabric()
-    async with node(fabric, 1) as one:
-        async with stranger(fabric, 2, 1, "/memory/1") as frozen:
-            await frozen.greet()
-            await connected(one, 2)
-            since = one._links[peer_of(2)].since
-            await trio.sleep(1)
-            async with node(fabric, 2, [address(1, "/memory/1")]) as reborn:
-                await connected(reborn, 1)
-                await trio.sleep(0.5)
-                assert one.peers == (peer_of(2),)
-                assert one._links[peer_of(2)].since > since
-                assert one.statistics.replaced == 1
+    async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as frozen:
+        await frozen.greet()
+        await connected(one, 2)
+        since = one._links[peer_of(2)].since
+        await trio.sleep(1)
+        async with node(fabric, 2, [address(1, "/memory/1")]) as reborn:
+            await connected(reborn, 1)
+            await trio.sleep(0.5)
+            assert one.peers == (peer_of(2),)
+            assert one._links[peer_of(2)].since > since
+            assert one.statistics.replaced == 1
 
 
-async def test_unproved_connections_of_one_peer_do_not_pile_up() -> None:
+async def test_unproved_connections_of_one_peer_do_not_pile_up(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as old, trio.open_nursery() as nursery:
         await old.greet()
@@ -254,7 +253,7 @@ async def test_unproved_connections_of_one_peer_do_not_pile_up() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_crossed_dials_settle_on_one_connection(seed: int) -> None:
+async def test_crossed_dials_settle_on_one_connection(seed: int, autojump_clock: MockClock) -> None:
     fabric = Fabric(seed=seed, delay_ms=(1, 60))
     async with (
         node(fabric, 1, [address(2, "/memory/2")]) as one,
@@ -273,7 +272,7 @@ async def test_crossed_dials_settle_on_one_connection(seed: int) -> None:
         assert await links[1].prove()
 
 
-async def test_a_frozen_connection_does_not_hold_a_place_by_its_direction() -> None:
+async def test_a_frozen_connection_does_not_hold_a_place_by_its_direction(autojump_clock: MockClock) -> None:
     """The tie between crossed dials is broken only between connections that both work."""
     for numbers in ((1, 2), (2, 1)):
         me, other = numbers
@@ -292,7 +291,7 @@ async def test_a_frozen_connection_does_not_hold_a_place_by_its_direction() -> N
                     nursery.cancel_scope.cancel()
 
 
-async def test_dialling_backs_off_and_starts_anew_after_a_while_of_work() -> None:
+async def test_dialling_backs_off_and_starts_anew_after_a_while_of_work(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 2, [address(1, "/memory/2")]) as two:
         await trio.sleep(60)
@@ -308,7 +307,7 @@ async def test_dialling_backs_off_and_starts_anew_after_a_while_of_work() -> Non
         assert trio.current_time() - gone < 2, "the first dials come quickly again"
 
 
-async def test_a_peer_with_two_addresses_is_dialled_at_one_at_a_time() -> None:
+async def test_a_peer_with_two_addresses_is_dialled_at_one_at_a_time(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, node(fabric, 2, [address(1, "/memory/9"), address(1, "/memory/1")]) as two:
         await connected(one, 2)
@@ -317,7 +316,7 @@ async def test_a_peer_with_two_addresses_is_dialled_at_one_at_a_time() -> None:
         assert one.statistics.replaced == 0
 
 
-async def test_dropped_peer_is_shunned_for_a_while() -> None:
+async def test_dropped_peer_is_shunned_for_a_while(autojump_clock: MockClock) -> None:
     async with pair(Fabric(delay_ms=(1, 1))) as (one, two):
         one.drop(peer_of(2), "it lied")
         await connected(one)
@@ -328,7 +327,7 @@ async def test_dropped_peer_is_shunned_for_a_while() -> None:
         assert one.statistics.breaches == 1
 
 
-async def test_shunned_peers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_shunned_peers_are_bounded(monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock) -> None:
     monkeypatch.setattr(peers_rules, "MOST_SHUNNED", 3)
     async with node(Fabric(), 1) as one:
         for number in range(2, 9):
@@ -336,7 +335,7 @@ async def test_shunned_peers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         assert list(one._shunned) == [peer_of(n) for n in (6, 7, 8)]
 
 
-async def test_end_of_a_node_closes_its_connections() -> None:
+async def test_end_of_a_node_closes_its_connections(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one:
         async with node(fabric, 2, [address(1, "/memory/1")]):
@@ -348,7 +347,7 @@ async def test_end_of_a_node_closes_its_connections() -> None:
 
 @pytest.mark.parametrize("broken", [b"", b"\0\0\0\1\xf6", b"x" * 5000])
 @pytest.mark.parametrize("channel", ["consensus", "sync", "blobs", "hints"])
-async def test_breach_ends_the_connection_and_no_other(channel: str, broken: bytes) -> None:
+async def test_breach_ends_the_connection_and_no_other(channel: str, broken: bytes, autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with pair(fabric) as (one, _two), stranger(fabric, 3, 1, "/memory/1") as far:
         await far.greet()
@@ -375,7 +374,9 @@ async def test_breach_ends_the_connection_and_no_other(channel: str, broken: byt
         ("blobs", "reply", 5, ""),
     ],
 )
-async def test_message_out_of_place_is_a_breach(channel: str, kind: str, number: int, op: str) -> None:
+async def test_message_out_of_place_is_a_breach(
+    channel: str, kind: str, number: int, op: str, autojump_clock: MockClock
+) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far:
         await far.greet()
@@ -386,7 +387,7 @@ async def test_message_out_of_place_is_a_breach(channel: str, kind: str, number:
         assert one.statistics.breaches == 1
 
 
-async def test_hints_are_counted_and_ignored() -> None:
+async def test_hints_are_counted_and_ignored(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far:
         await far.greet()
@@ -399,7 +400,7 @@ async def test_hints_are_counted_and_ignored() -> None:
 # The consensus channel. -----------------------------------------------------------------------------------------------
 
 
-async def test_consensus_messages_come_in_order_with_their_sender() -> None:
+async def test_consensus_messages_come_in_order_with_their_sender(autojump_clock: MockClock) -> None:
     async with pair(Fabric(delay_ms=(1, 20))) as (one, two):
         for n in range(50):
             assert two.consensus_send(peer_of(1), b"%d" % n)
@@ -412,7 +413,7 @@ async def test_consensus_messages_come_in_order_with_their_sender() -> None:
         assert two.statistics.lost == 2
 
 
-async def test_no_peer_drowns_another_on_the_consensus_channel() -> None:
+async def test_no_peer_drowns_another_on_the_consensus_channel(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with AsyncExitStack() as stack:
         one = await stack.enter_async_context(node(fabric, 1))
@@ -428,7 +429,7 @@ async def test_no_peer_drowns_another_on_the_consensus_channel() -> None:
         assert (peer_of(3), b"hear me") in first
 
 
-async def test_a_flood_that_nobody_reads_is_bounded_and_ends_the_connection() -> None:
+async def test_a_flood_that_nobody_reads_is_bounded_and_ends_the_connection(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far, trio.open_nursery() as nursery:
         await far.greet()
@@ -443,7 +444,7 @@ async def test_a_flood_that_nobody_reads_is_bounded_and_ends_the_connection() ->
         assert len(one.consensus_messages._queues) == 0
 
 
-async def test_who_does_not_hear_consensus_ignores_it() -> None:
+async def test_who_does_not_hear_consensus_ignores_it(autojump_clock: MockClock) -> None:
     fabric = Fabric()
     async with (
         node(fabric, 1, hears_consensus=False) as one,

@@ -120,6 +120,7 @@ class BlobStore:
             self._write(self._path(name, ".manifest"), records.pack(manifest))
             self._write(self._path(name), data)
             self._whole.put(name, manifest.size, self._clock())
+            self._use(name)
         return name
 
     def has(self, name: bytes) -> bool:
@@ -213,6 +214,7 @@ class BlobStore:
                 self._sync_directory()
                 self._begun.take(name)
                 self._whole.put(name, manifest.size, self._clock())
+                self._use(name)
 
     def _load(self) -> None:
         """Take up what an earlier run has left; drop drafts, begun blobs given up, and what belongs to no blob."""

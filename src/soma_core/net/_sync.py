@@ -19,7 +19,7 @@ from soma_core.errors import DecodeError, SomaError, VerificationError
 
 from ._message import MAX_PAYLOAD
 from ._peers import Network
-from ._requests import Reply
+from ._requests import Refusal, Reply
 from ._text import short
 
 ENTRIES: Final = "sync.entries"
@@ -103,7 +103,10 @@ def serve_entries(network: Network, source: CommitSource) -> None:
                 await source.wait()
         head = source.head()  # before the entries are read: who says it has more than it gives is taken for a liar
         found = await source.entries(asked.first, asked.limit, MAX_PAYLOAD // 2)
-        return Reply(records.to_value(Head(head)), records.pack(Entries(tuple(_fitting(found)))))
+        fitting = tuple(_fitting(found))
+        if found and not fitting:
+            raise Refusal("refused", f"entry {asked.first} is larger than a message", "get a snapshot instead")
+        return Reply(records.to_value(Head(head)), records.pack(Entries(fitting)))
 
     network.serve(ENTRIES, entries, channel="sync")
 
@@ -137,6 +140,7 @@ async def follow(
             with trio.move_on_after(PAUSE):
                 await changed.wait()
             continue
+        asked = trio.current_time()
         try:
             head, entries = await _ask(network, peer, first, WAIT if guides.knows(peer) else 0)
         except DecodeError as error:
@@ -148,6 +152,8 @@ async def follow(
             await trio.sleep(PAUSE * (0.5 + random.random()))
             continue
         guides.note(peer, head)
+        if not entries and trio.current_time() - asked < PAUSE:
+            await trio.sleep(PAUSE * (0.5 + random.random()))  # it did not wait for something new: we do
         if entries:
             try:
                 await apply(entries)

@@ -52,6 +52,8 @@ class Source:
                 break
             signatures = tuple((place.to_bytes(2, "big"), s) for place, s in self._store.signatures(index) or ())
             found.append(Entry(index, commit, pack(record), signatures))
+        while found and not found[-1].signatures:  # entries behind the last checkpoint prove nothing
+            found.pop()
         return found
 
 

@@ -105,6 +105,26 @@ class LoadedEncoder:
             bits.append(self._losses(given.bits_per_byte, len(batch)))
         return Evaluation(np.concatenate(vectors), np.concatenate(bits))
 
+    def quantise(self, items: Sequence[Item]) -> "NDArray[np.int16]":
+        """The vectors of `items` as the network has them: int16 [n, D], quantised before any other rounding.
+
+        Raises what `encode` raises.
+        """
+        import numpy as np
+
+        from soma_core.fixed import quantise
+
+        rows = [np.empty((0, self.dim), np.int16)]
+        for start, batch in self._batches(items):
+            given = _asked(start, self._encoder.encode, batch)
+            rows.extend(quantise(row)[np.newaxis] for row in self._directions(given, start, len(batch)))
+        return np.concatenate(rows)
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether `evaluate` works."""
+        return self._loss
+
     def close(self) -> None:
         """Release the encoder and remove its directory. Closing twice is harmless."""
         if self._open:
@@ -141,6 +161,11 @@ class LoadedEncoder:
             yield start, [_read(start + place, item) for place, item in enumerate(items[start : start + size])]
 
     def _framed(self, raw: Any, start: int, count: int) -> "NDArray[np.float32]":
+        framed: NDArray[np.float32] = self._directions(raw, start, count).astype("float32")
+        return framed
+
+    def _directions(self, raw: Any, start: int, count: int) -> "NDArray[np.float64]":
+        """Checked raw vectors in the frame, of length 1."""
         import numpy as np
 
         found = np.asarray(raw)
@@ -150,8 +175,8 @@ class LoadedEncoder:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         for place in np.flatnonzero(~(np.isfinite(lengths[:, 0]) & (lengths[:, 0] > 0))):
             self._refuse(f"gave no direction for item {start + place}: zero, or not finite")
-        framed: NDArray[np.float32] = (vectors / lengths).astype(np.float32)
-        return framed
+        directions: NDArray[np.float64] = vectors / lengths
+        return directions
 
     def _losses(self, raw: Any, count: int) -> "NDArray[np.float64]":
         import numpy as np

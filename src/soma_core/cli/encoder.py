@@ -30,23 +30,24 @@ def try_(*, file: Path, plugin: str, weights: str | None, as_json: bool) -> None
     data = _read(file)
     import soma_core
     from soma_core.crypto import digest
-    from soma_core.fixed import quantise, vector_bytes
+    from soma_core.fixed import vector_bytes
 
     settings: dict[str, Any] = {} if weights is None else {"weights": weights}
     with soma_core.load(plugin, **settings) as loaded:
         try:
-            evaluation = loaded.evaluate([data])
+            vector = loaded.encode([data])[0]
+            on_chain = loaded.quantise([data])[0]
+            bits = float(loaded.evaluate([data]).bits_per_byte[0]) if loaded.has_loss else None
         except ValueError as error:
             raise EncoderError(f"{file}: {error}", "try another file") from error
         info = loaded.info
-    vector = evaluation.vectors[0]
     answer = {
         "path": str(file),
         "plugin": plugin,
         "bytes": len(data),
-        "bits_per_byte": float(evaluation.bits_per_byte[0]),
+        "bits_per_byte": bits,
         "dim": len(vector),
-        "vector_digest": digest("soma/vector", vector_bytes(quantise(vector))).hex(),
+        "vector_digest": digest("soma/vector", vector_bytes(on_chain)).hex(),
         "weights": info.weights.hex(),
         "vector": [float(x) for x in vector],
     }
@@ -55,7 +56,7 @@ def try_(*, file: Path, plugin: str, weights: str | None, as_json: bool) -> None
         return
     first = "  ".join(f"{x:+.4f}" for x in vector[:SHOWN])
     say(f"{file} · {len(data):,} bytes · {plugin} · weights {info.weights.hex()[:12] or 'none'}")
-    say(f"loss    {answer['bits_per_byte']:.4f} bits/byte")
+    say("loss    none: this encoder gives no likelihood" if bits is None else f"loss    {bits:.4f} bits/byte")
     say(f"vector  {len(vector)} numbers · {answer['vector_digest']}")
     say(f"        {first}  …")
 

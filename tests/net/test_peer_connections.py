@@ -9,6 +9,7 @@ from attrs import evolve
 from net.peers_world import HELLO, Stranger, address, connected, node, pair, peer_of, stranger, who
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from soma_core import codec
 from soma_core.api import PeerGone
 from soma_core.net import Address
 from soma_core.net import _hello as hello_rules
@@ -77,6 +78,25 @@ async def test_another_message_before_the_hello_is_refused(autojump_clock: MockC
         await far.say("sync", "ping", 1)
         await far.until_gone()
         assert (one.peers, one.statistics.refused) == ((), 1)
+
+
+async def test_what_a_peer_wrote_wrong_is_logged_without_what_a_terminal_acts_on(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    fabric = Fabric()
+    async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far:
+        await far.say("sync", "hello", body={**to_value(HELLO), "\x1b[2J": 0})
+        await far.until_gone()
+        async with stranger(fabric, 3, 1, "/memory/1") as other:
+            await other.greet()
+            await connected(one, 3)
+            header = codec.encode({"\x1b[2J\n" * 2000: 0})
+            await other.say_bytes("sync", len(header).to_bytes(4, "big") + header)
+            await other.until_gone()
+    assert "?[2J" in caplog.text
+    assert "\x1b" not in caplog.text
+    assert max(map(len, caplog.messages)) < 1000
 
 
 @pytest.mark.parametrize("change", [{"roles": ("r" * 17,)}, {"addresses": ("a",) * 9}, {"version": "v" * 65}])

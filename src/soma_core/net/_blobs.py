@@ -178,22 +178,23 @@ class BlobStore:
                 self._write(self._path(name, ".manifest"), records.pack(manifest))
                 self._write(self._path(name, ".part"), b"")
             self._begun.put(name, manifest.size, self._clock())
-        missing = set(range(manifest.count))
-        with self._part(manifest) as descriptor:
-            for place in range(manifest.count):
-                if manifest.holds(place, os.pread(descriptor, manifest.length(place), place * CHUNK_SIZE)):
-                    missing.discard(place)
-        return missing
+            missing = set(range(manifest.count))
+            with self._part(manifest) as descriptor:
+                for place in range(manifest.count):
+                    if manifest.holds(place, os.pread(descriptor, manifest.length(place), place * CHUNK_SIZE)):
+                        missing.discard(place)
+            return missing
 
     def fill(self, manifest: Manifest, place: int, data: bytes) -> None:
         """Put a chunk, which the caller has checked, into a begun blob. Raises `RefusedError` if it was dropped."""
-        with self._part(manifest) as descriptor:
-            view = memoryview(data)
-            while view:
-                view = view[os.pwrite(descriptor, view, place * CHUNK_SIZE + len(data) - len(view)) :]
         with self._lock:
-            if manifest.digest in self._begun:
-                self._begun.use(manifest.digest, self._clock())
+            if manifest.digest in self._whole:
+                return
+            with self._part(manifest) as descriptor:
+                view = memoryview(data)
+                while view:
+                    view = view[os.pwrite(descriptor, view, place * CHUNK_SIZE + len(data) - len(view)) :]
+            self._begun.put(manifest.digest, manifest.size, self._clock())
 
     def finish(self, manifest: Manifest) -> None:
         """Check a begun blob whose chunks are all there, and make it whole.
@@ -201,20 +202,19 @@ class BlobStore:
         Raises `CorruptionError` (and drops it) if the disk did not keep it, `RefusedError` if it was dropped before.
         """
         name = manifest.digest
-        if name in self._whole:
-            return
-        with self._part(manifest) as descriptor:
-            data = os.pread(descriptor, manifest.size + 1, 0)
-            if len(data) != manifest.size or manifest_of(data) != manifest:
-                raise self._rotten(name)
-            os.fsync(descriptor)
         with self._lock, _disk():
-            if name in self._begun:
-                self._path(name, ".part").replace(self._path(name))
-                self._sync_directory()
-                self._begun.take(name)
-                self._whole.put(name, manifest.size, self._clock())
-                self._use(name)
+            if name in self._whole:
+                return
+            with self._part(manifest) as descriptor:
+                data = os.pread(descriptor, manifest.size + 1, 0)
+                if len(data) != manifest.size or manifest_of(data) != manifest:
+                    raise self._rotten(name)
+                os.fsync(descriptor)
+            self._path(name, ".part").replace(self._path(name))
+            self._sync_directory()
+            self._begun.take(name)
+            self._whole.put(name, manifest.size, self._clock())
+            self._use(name)
 
     def _load(self) -> None:
         """Take up what an earlier run has left; drop drafts, begun blobs given up, and what belongs to no blob."""
@@ -285,14 +285,13 @@ class BlobStore:
 
     @contextmanager
     def _part(self, manifest: Manifest) -> Iterator[int]:
-        """The begun blob's file, open for reading and writing."""
+        """The begun blob's file, open for reading and writing. The lock is held."""
         name = manifest.digest
         with _disk():
             try:
                 descriptor = os.open(self._path(name, ".part"), os.O_RDWR | os.O_CLOEXEC)
             except FileNotFoundError:
-                with self._lock:
-                    self._begun.take(name)
+                self._begun.take(name)
                 raise RefusedError(
                     f"what had come of blob {name.hex()[:12]} was dropped to make room", "get it again"
                 ) from None

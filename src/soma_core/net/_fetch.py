@@ -17,6 +17,7 @@ from soma_core.errors import CorruptionError, DecodeError, SomaError, Unreachabl
 from ._blobs import BlobStore, Manifest
 from ._peers import Network
 from ._requests import Refusal, Reply
+from ._text import shown
 
 MANIFEST: Final = "blob.manifest"
 CHUNK: Final = "blob.chunk"
@@ -131,7 +132,7 @@ class _Fetch:
             if manifest.digest != self._blob:
                 raise DecodeError("it is another blob's")  # noqa: TRY301  # one handler
         except DecodeError as error:
-            self._network.drop(peer, f"gave a manifest that is not blob {self._blob.hex()[:12]}'s: {error.what}")
+            self._network.drop(peer, f"gave a manifest that is not blob {self._blob.hex()[:12]}'s: {shown(error.what)}")
             raise
         return manifest
 

@@ -101,7 +101,8 @@ async def greet(connection: Connection, ours: Hello) -> Hello:
                 raise DecodeError(f"the first message is a {message.kind}, not a hello")  # noqa: TRY301  # one handler
             theirs = records.structure(Hello, message.body)
         except DecodeError as error:
-            raise RefusedError(f"no hello: {error.what}", "the peer does not speak Soma's network language") from error
+            what = f"no hello: {shown(error.what)}"
+            raise RefusedError(what, "the peer does not speak Soma's network language") from error
         check_hello(ours, theirs)
         return theirs
     raise RefusedError(f"no hello within {HELLO_LIMIT:g} s", "the peer is overloaded or not a Soma node")

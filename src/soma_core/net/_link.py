@@ -130,7 +130,7 @@ class Link:
         except PeerGone:
             self.end("the peer ended the connection")
         except (DecodeError, RefusedError) as error:
-            self.end(f"breach of the network rules: {error.what}", breach=True)
+            self.end(f"breach of the network rules: {shown(error.what)}", breach=True)
 
     async def _hear(self, channel: Channel, message: Message, nursery: trio.Nursery) -> None:
         if message.kind == "note":

@@ -20,7 +20,7 @@ from soma_core.errors import DecodeError, SomaError, VerificationError
 from ._message import MAX_PAYLOAD
 from ._peers import Network
 from ._requests import Refusal, Reply
-from ._text import short
+from ._text import short, shown
 
 ENTRIES: Final = "sync.entries"
 LIMIT: Final = 256
@@ -205,7 +205,7 @@ class _Guides:
 
     def banish(self, peer: PeerId, error: SomaError) -> None:
         """Do not ask this peer for a while."""
-        _log.warning("peer %s: its commits prove nothing: %s", short(peer), error)
+        _log.warning("peer %s: its commits prove nothing: %s", short(peer), shown(str(error)))
         self._banished[peer] = trio.current_time() + BANISHED
 
 

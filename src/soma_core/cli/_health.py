@@ -29,34 +29,33 @@ def python() -> Finding:
     return Finding("ok", "python", f"{version} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
 
 
-def isolation() -> Iterator[Finding]:
-    """What this system offers to keep encoder workers apart from the node and from each other."""
-    offers = [name for name, there in _isolation().items() if there]
-    if "limits" not in offers:
-        yield Finding("warn", "worker isolation", "no resource limits on this system", "run a node on Linux or macOS")
-    yield Finding("ok", "worker isolation", f"own process, {', '.join(offers) or 'nothing more'}")
+def isolation() -> Finding:
+    """What this system offers to keep encoder workers from the node and from each other: tried, not assumed."""
+    from soma_core.node.encoding import offered_isolation
+
+    offered = offered_isolation()
+    if "no network" in offered and "node's files hidden" in offered:
+        return Finding("ok", "worker isolation", f"own process, {', '.join(offered)}")
+    return Finding(
+        "warn",
+        "worker isolation",
+        f"own process, {', '.join(offered) or 'nothing more'}",
+        "run encoders you do not trust on Linux with user namespaces allowed",
+    )
 
 
-def _isolation() -> dict[str, bool]:
-    try:
-        import resource
-    except ImportError:
-        limits = False
-    else:
-        limits = hasattr(resource, "RLIMIT_AS")
-    return {
-        "limits": limits,
-        "dies with the node": sys.platform == "linux",
-        "user namespaces": _allowed("/proc/sys/user/max_user_namespaces"),
-        "seccomp": Path("/proc/sys/kernel/seccomp/actions_avail").exists(),
-    }
+def passphrase(data_dir: Path) -> Iterator[Finding]:
+    """Whether the keys are only as safe as a file beside them."""
+    from soma_core.keystore import passphrase_file
 
-
-def _allowed(path: str) -> bool:
-    try:
-        return int(Path(path).read_text("ascii")) > 0
-    except (OSError, ValueError):
-        return False
+    path = passphrase_file(data_dir)
+    if path.exists():
+        yield Finding(
+            "warn",
+            "keys",
+            f"their passphrase lies beside them in {path}: good for a development network",
+            "for real money keep it elsewhere and name it in SOMA_PASSPHRASE_FILE",
+        )
 
 
 def data_directory(path: Path) -> Iterator[Finding]:

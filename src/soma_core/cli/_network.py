@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final, Self, final
 
 from attrs import define, frozen
@@ -61,15 +61,18 @@ class Network:
         self.validator = root / "validator"
         self._plan = plan
         self._told = told
+        self._before: Any = signal.SIG_DFL
         self._nodes = [_Process(name, root / name) for name in ("validator", *plan.encoders)]
 
     def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGTERM, _interrupt)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        signal.signal(signal.SIGTERM, self._before)
 
     def start(self) -> None:
         """Found the network if `root` has none, start every node and wait until all of them answer."""
@@ -193,6 +196,11 @@ class Network:
         raise UnreachableError(
             f"the node {node.name} is not up after {START_LIMIT:g} s", f"see {node.directory}/node.log"
         )
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Asked to end: as Ctrl-C, so that the children are ended too."""
+    raise KeyboardInterrupt
 
 
 def _last_line(directory: Path) -> str:

@@ -52,7 +52,7 @@ def _examine(options: "Options") -> Iterator[Finding]:
     from . import _health
 
     yield _health.python()
-    yield from _health.isolation()
+    yield _health.isolation()
     try:
         settings = gather(options)
     except SomaError as error:
@@ -63,9 +63,11 @@ def _examine(options: "Options") -> Iterator[Finding]:
     except SomaError as error:
         yield from _of_error("settings", error)
         yield from _health.data_directory(settings.home)
+        yield from _health.passphrase(settings.home)
         return
     yield Finding("ok", "settings", str(settings.file or "no soma.toml; defaults"))
     yield from _health.data_directory(node.data_dir)
+    yield from _health.passphrase(node.data_dir)
     try:
         prepared = prepare(options)
     except SomaError as error:

@@ -1,0 +1,78 @@
+"""What holds for the repository as a whole."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DISTRIBUTIONS = [path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+LONGEST = 450
+WEIGHTS_MOST = 1_500_000
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    return [path for name in listed.decode().split("\0") if name and (path := ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def texts() -> dict[Path, str]:
+    found = {}
+    for path in tracked():
+        data = path.read_bytes()
+        if b"\0" not in data and len(data) < 1 << 20:
+            found[path] = data.decode("utf-8", "replace")
+    return found
+
+
+def test_no_path_of_a_machine_and_no_host_of_a_registry_is_named(texts: dict[Path, str]) -> None:
+    forbidden = re.compile(r"/(?:home|Users|work)/\w+/|pypi" + r"\.org|pythonhosted|npmjs|deb\.debian")
+    samples = ROOT / "plugins" / "soma-encoders" / "src" / "soma_encoders" / "data"
+    named = [
+        str(path.relative_to(ROOT))
+        for path, text in texts.items()
+        if samples not in path.parents and forbidden.search(text)
+    ]
+    assert named == []
+
+
+def test_no_module_is_longer_than_a_person_reads(texts: dict[Path, str]) -> None:
+    lengths = {str(path.relative_to(ROOT)): text.count("\n") for path, text in texts.items() if path.suffix == ".py"}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+@pytest.mark.parametrize("folder", DISTRIBUTIONS, ids=lambda folder: folder.name)
+def test_every_distribution_is_whole(folder: Path) -> None:
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    core = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["name"] == folder.name
+    assert project["version"] == core["version"]
+    assert project["license"] == core["license"] == "Apache-2.0"
+    assert any(need.startswith("soma-core") for need in project["dependencies"])
+    assert (folder / "README.md").read_text("utf-8").startswith("# ")
+    assert list(folder.glob("tests/test_*.py"))
+    for name in project.get("entry-points", {}).get("soma.plugins", {}):
+        assert re.fullmatch(r"(consensus|transport|ledger|encoder|scoring|command)-[a-z0-9]+(-[a-z0-9]+)*", name)
+    assert f"-e plugins/{folder.name}\n" in (ROOT / "requirements.txt").read_text("utf-8")
+
+
+def test_weights_are_small() -> None:
+    weights = list(ROOT.glob("plugins/*/src/**/*.safetensors"))
+    assert len(weights) == 5
+    assert all(path.stat().st_size <= WEIGHTS_MOST for path in weights)
+
+
+def test_the_readme_names_only_commands_there_are() -> None:
+    from soma_core.cli import VERBS
+
+    named = set(re.findall(r"`soma ([a-z]+)", (ROOT / "README.md").read_text("utf-8")))
+    assert named <= set(VERBS)
+
+
+def test_the_example_is_at_most_sixty_lines() -> None:
+    folder = ROOT / "examples" / "soma-encoder-hello"
+    files = [path for path in tracked() if folder in path.parents]
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 60

@@ -66,9 +66,7 @@ async def world(
     async with AsyncExitStack() as stack:
         one = await stack.enter_async_context(node(fabric, 1))
         for number, source in enumerate(sources, 2):
-            await stack.enter_async_context(
-                node(fabric, number, [address(1, "/memory/1")], prepare=source.prepare)
-            )
+            await stack.enter_async_context(node(fabric, number, [address(1, "/memory/1")], prepare=source.prepare))
         numbers = range(2, 2 + len(sources))
         await connected(one, *numbers)
         (tmp_path / "blobs").mkdir(exist_ok=True)
@@ -164,7 +162,7 @@ async def test_several_peers_share_the_work(tmp_path: Path, autojump_clock: Mock
         await fetch(one, store, NAME, peers)
         assert store.get(NAME) == DATA
         served = [source.served for source in sources]
-        assert sorted(sum(served, [])) == list(range(21)), "each chunk once"
+        assert sorted(place for places in served for place in places) == list(range(21)), "each chunk once"
         assert min(map(len, served)) >= 3
 
 
@@ -222,7 +220,7 @@ async def test_all_silent_ends_with_what_to_do(tmp_path: Path, autojump_clock: M
         return None
 
     async with world(tmp_path, *[Source(lie=mute)] * 2) as (one, store, peers):
-        with pytest.raises(UnreachableError, match="none of 2 peers gave all of blob .*; ask again when more peers"):
+        with pytest.raises(UnreachableError, match=r"none of 2 peers gave all of blob .*; ask again when more peers"):
             await fetch(one, store, NAME, peers)
         with pytest.raises(UnreachableError, match="none of 0 peers"):
             await fetch(one, store, NAME, ())
@@ -265,9 +263,7 @@ async def test_two_fetches_of_one_blob_do_not_harm_each_other(tmp_path: Path, au
         assert store.get(NAME) == DATA
 
 
-async def test_a_blob_that_is_too_large_is_refused_and_nobody_blamed(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
+async def test_a_blob_that_is_too_large_is_refused_and_nobody_blamed(tmp_path: Path, autojump_clock: MockClock) -> None:
     source = Source()
     async with world(tmp_path, source, max_blob=len(DATA) - 1) as (one, store, peers):
         with pytest.raises(RefusedError, match=f"has {len(DATA)} bytes; this network takes at most"):

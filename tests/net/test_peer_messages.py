@@ -72,7 +72,9 @@ def test_vector_file_is_as_it_is_written() -> None:
     assert json.dumps(VECTORS, indent=1, ensure_ascii=False) + "\n" == text
 
 
-scalars = st.none() | st.booleans() | st.integers(-(1 << 64), (1 << 64) - 1) | st.binary(max_size=40) | st.text(max_size=40)
+scalars = (
+    st.none() | st.booleans() | st.integers(-(1 << 64), (1 << 64) - 1) | st.binary(max_size=40) | st.text(max_size=40)
+)
 values = st.recursive(scalars, lambda v: st.lists(v, max_size=4) | st.dictionaries(st.text(max_size=8), v, max_size=4))
 bodies = st.dictionaries(st.text(max_size=12), values, max_size=5)
 operations = st.from_regex(r"[a-z]{1,8}(\.[a-z]{1,8}){1,2}", fullmatch=True)

@@ -1,4 +1,4 @@
-"""Blobs: data by digest, in chunks that are checked one by one, on disk. Rules N36 to N43 of ``specs/50-network.md``.
+"""Blobs: data by digest, in chunks that are checked one by one, on disk. Rules N34 to N41 of ``specs/50-network.md``.
 
 A blob's digest covers its size and the digests of its 256 KiB chunks, so that every chunk can be checked when it comes,
 and a fetch that was cut off goes on with the chunks it has.

@@ -1,6 +1,6 @@
 """Blobs between peers: asked for by digest, chunk by chunk, from several of those who have them at a time.
 
-Rules N44 to N48 of ``specs/50-network.md``.
+Rules N42 to N45 of ``specs/50-network.md``.
 """
 
 from collections import deque

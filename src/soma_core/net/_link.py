@@ -1,7 +1,8 @@
 """One connection at work: a reader for every channel, a writer for every channel we speak on, and the heartbeat.
 
 The connection is closed first and its tasks are cancelled then, because a transport's send must not be cancelled alone.
-Whatever goes wrong ends the link with a reason; nothing a peer does raises out of `run`.
+Whatever goes wrong ends the link with a reason; nothing a peer does raises out of `run`. Rules N29 and N30 of
+``specs/50-network.md``.
 """
 
 from collections.abc import Mapping

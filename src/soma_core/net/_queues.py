@@ -2,7 +2,7 @@
 
 `Outbox`: to one peer on one channel, for its writer. When full, `offer` says no and `put` waits.
 `Inbox`: from all peers on the consensus channel, for the driver, a turn a peer. When a peer's part stays full for
-`PATIENCE`, that peer's connection ends.
+`PATIENCE`, that peer's connection ends. Rules N31 and N32 of ``specs/50-network.md``.
 """
 
 from collections import OrderedDict, deque

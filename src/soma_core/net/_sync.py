@@ -1,7 +1,7 @@
 """Commits between peers: served up to the last checkpoint, asked for in order, from whoever is furthest.
 
 What an entry proves is not this file's business: `apply` of the asker decides, and a peer whose entries prove nothing
-is not asked again for a while. Rules N49 to N54 of ``specs/50-network.md``.
+is not asked again for a while. Rules N46 to N50 of ``specs/50-network.md``.
 """
 
 import logging

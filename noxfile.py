@@ -112,7 +112,7 @@ def matrix(session: nox.Session, encoder: str) -> None:
     )
 
 
-@nox.session
+@nox.session(reuse_venv=False)
 def example(session: nox.Session) -> None:
     """The example as a third party has it: a wheel, a clean environment, none of our sources on the path."""
     with tempfile.TemporaryDirectory() as directory:

@@ -29,7 +29,7 @@ def texts() -> dict[Path, str]:
 
 
 def test_no_path_of_a_machine_and_no_host_of_a_registry_is_named(texts: dict[Path, str]) -> None:
-    forbidden = re.compile(r"/(?:home|Users|work)/\w+/|py" + r"pi\.org|pythonhosted|npm" + r"js|deb\.debian")
+    forbidden = re.compile(r"/(?:home|Users|work)/\w+/|py" + r"pi\.org|python" + r"hosted|npm" + r"js|deb\.debian")
     samples = ROOT / "plugins" / "soma-encoders" / "src" / "soma_encoders" / "data"
     named = [
         str(path.relative_to(ROOT))

@@ -188,11 +188,13 @@ async def test_a_liar_is_dropped_and_the_rest_comes_from_others(
 ) -> None:
     data = b"".join(bytes([n + 1]) * CHUNK_SIZE for n in range(9))
     name = manifest_of(data).digest
-    async with world(tmp_path, Source(data, lie), Source(data)) as (one, store, peers):
+    liar = Source(data, lie)
+    async with world(tmp_path, liar, Source(data)) as (one, store, peers):
         with pytest.raises(UnreachableError):
             await fetch(one, store, name, peers[:1])
         await connected(one, 3)
         assert one.statistics.breaches == 1
+        assert bool(liar.served) == (lie in {wrong_chunk, short_chunk}), "a false manifest is not worked from"
         await fetch(one, store, name, peers)
         assert store.get(name) == data
         await trio.sleep(peers_rules.SHUNNED / 2)

@@ -15,7 +15,7 @@ from soma_core.net import Address
 from soma_core.net import _hello as hello_rules
 from soma_core.net import _peers as peers_rules
 from soma_core.net._link import BEAT, MISSES, STALL
-from soma_core.net._message import MAX_PAYLOAD
+from soma_core.net._message import MAX_PAYLOAD, Message, encode_message
 from soma_core.records import to_value
 from soma_memory import Fabric, transport_on
 
@@ -91,8 +91,9 @@ async def test_what_a_peer_wrote_wrong_is_logged_without_what_a_terminal_acts_on
         async with stranger(fabric, 3, 1, "/memory/1") as other:
             await other.greet()
             await connected(one, 3)
-            header = codec.encode({"\x1b[2J\n" * 2000: 0})
-            await other.say_bytes("sync", len(header).to_bytes(4, "big") + header)
+            header = codec.decode(encode_message(Message("ping", 1))[4:])
+            wrong = codec.encode({**header, "\x1b[2J\n" * 2000: 0})
+            await other.say_bytes("sync", len(wrong).to_bytes(4, "big") + wrong)
             await other.until_gone()
     assert "?[2J" in caplog.text
     assert "\x1b" not in caplog.text
@@ -283,6 +284,7 @@ async def test_crossed_dials_settle_on_one_connection(seed: int, autojump_clock:
         await connected(two, 1)
         await trio.sleep(3)
         before = one.statistics.dials + two.statistics.dials
+        assert before == 2, "one of the two connections stayed from the start"
         links = one._links[peer_of(2)], two._links[peer_of(1)]
         await trio.sleep(60)
         assert (one._links[peer_of(2)], two._links[peer_of(1)]) == links, "nothing flaps"
@@ -304,6 +306,8 @@ async def test_a_frozen_connection_does_not_hold_a_place_by_its_direction(autoju
             frozen = Stranger(await old.accept())
             await frozen.greet()
             await connected(network, other)
+            await frozen.say("sync", "pong", (await frozen.hear_kind("sync", "ping")).id)
+            await trio.sleep(0.1)  # what it answered once proves nothing later
             async with stranger(fabric, other, me, "/memory/2") as reborn, trio.open_nursery() as nursery:
                 await reborn.greet()
                 nursery.start_soon(reborn.live)

@@ -4,11 +4,12 @@
 """Everything that is checked, and how: `nox` runs it all, `nox -s NAME` one part, `nox -l` lists the parts.
 
 What depends on the plugins there are (their own tests, the matrix) is read from ``plugins/*/pyproject.toml``: a new
-backend is a new folder, not a change here.
+backend is a new folder, not a change here. The tests of the whole run in the default set, installed by
+``requirements.txt``; single distributions are installed from wheels, so that what is tested is what would be published.
 """
 
 import itertools
-import os
+import re
 import shutil
 import tempfile
 import tomllib
@@ -18,9 +19,9 @@ import nox
 
 nox.needs_version = ">=2026.8"
 nox.options.default_venv_backend = "virtualenv"
-nox.options.reuse_existing_virtualenvs = True
+nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "types", "tests", "plugin", "matrix", "example", "demo"]
+nox.options.sessions = ["lint", "types", "tests", "plugin", "matrix", "example", "startup", "demo"]
 
 ROOT = Path(__file__).parent
 PROJECTS = {
@@ -29,8 +30,13 @@ PROJECTS = {
 }
 """Distribution → its project table."""
 
+CORE = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+TEST_TOOLS = ("pytest", "pytest-trio", "hypothesis")
+NO_TESTS = 5
+"""pytest's exit status when nothing was collected."""
+
 # Two BLAS threads on two busy cores are slower than one, and every worker would take both.
-ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def entry_points(kind: str) -> dict[str, str]:
@@ -45,62 +51,83 @@ def entry_points(kind: str) -> dict[str, str]:
 
 def local_needs(distribution: str) -> list[str]:
     """The distribution and those of this repository it depends on, dependencies first."""
-    needed = [name.split(">")[0].split("=")[0] for name in PROJECTS[distribution]["dependencies"]]
+    needed = [re.split(r"[^A-Za-z0-9-]", need)[0] for need in PROJECTS[distribution]["dependencies"]]
     return [*(name for name in needed if name in PROJECTS), distribution]
 
 
 def install(session: nox.Session, *distributions: str, tools: tuple[str, ...] = ()) -> None:
-    """soma-core and distributions of this repository, with the versions of constraints.txt."""
-    chosen = dict.fromkeys(itertools.chain.from_iterable(map(local_needs, distributions)))
-    editable = [word for name in chosen for word in ("-e", f"plugins/{name}")]
-    session.install("-q", "-c", "constraints.txt", "-e", ".", *editable, *tools)
+    """soma-core and `distributions` from the wheels of `build`, the rest in the versions of constraints.txt."""
+    chosen = dict.fromkeys(["soma-core", *itertools.chain.from_iterable(map(local_needs, distributions))])
+    wheels = [
+        str(session.cache_dir.absolute() / "wheels" / f"{name.replace('-', '_')}-{CORE['version']}-py3-none-any.whl")
+        for name in chosen
+    ]
+    # First and by force: a wheel of a version that is there already would not be installed again.
+    session.install("-q", "--force-reinstall", "--no-deps", *wheels)
+    session.install("-q", "-c", "constraints.txt", *wheels, *tools)
 
 
-def install_all(session: nox.Session) -> None:
-    """The default set and the test tools."""
+def pytest_in_default_set(session: nox.Session, *arguments: str, codes: tuple[int, ...] = (0,)) -> None:
+    """pytest in the environment of `default-set`."""
+    python = session.cache_dir.parent.absolute() / "default-set" / "bin" / "python"
+    session.run(str(python), "-m", "pytest", *arguments, env=ENVIRONMENT, external=True, success_codes=codes)
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """Wheels of soma-core and of every distribution, for the environments of the others."""
+    session.install("-q", "-c", "constraints.txt", "hatchling")
+    wheels = session.cache_dir.absolute() / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    folders = [".", *(f"./plugins/{name}" for name in PROJECTS)]
+    session.run(
+        *("python", "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(wheels), *folders)
+    )
+
+
+@nox.session(name="default-set", default=False)
+def default_set(session: nox.Session) -> None:
+    """The default set, as the README installs it, and the test tools: where the tests of the whole run."""
     session.install("-q", "-r", "requirements.txt", "-r", "requirements-dev.txt")
-
-
-TEST_TOOLS = ("pytest", "pytest-trio", "hypothesis")
+    session.run("python", "-m", "pip", "check")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, form, and who may import whom."""
-    install(session, tools=("ruff", "import-linter"))
+    session.install("-q", "-c", "constraints.txt", "ruff", "import-linter")
     session.run("ruff", "check", "--quiet", ".")
     session.run("ruff", "format", "--check", "--quiet", ".")
-    session.run("lint-imports")
+    session.run("lint-imports", env={"PYTHONPATH": "src"})
 
 
-@nox.session
+@nox.session(requires=["build"])
 def types(session: nox.Session) -> None:
     """mypy, strictly, over the core, every plugin and the example."""
     # Without libp2p: trio-typing, which it brings, ships stubs of another trio.
     install(session, tools=("mypy", "pytest", "hypothesis", "numpy"))
     sources = ["src", *(f"plugins/{name}/src" for name in PROJECTS)]
-    session.run("mypy", *sources, env={"MYPYPATH": os.pathsep.join(sources)})
+    session.run("mypy", *sources, env={"MYPYPATH": ":".join(sources)})
     session.run("mypy", "examples/soma-encoder-hello/src")
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["default-set"])
 def tests(session: nox.Session) -> None:
     """The tests of the core and of the whole, with the default set installed."""
-    install_all(session)
-    session.run("pytest", *session.posargs, env=ENVIRONMENT)
+    pytest_in_default_set(session, *(session.posargs or ["tests", "--ignore=tests/startup"]))
 
 
-@nox.session
+@nox.session(requires=["build"])
 @nox.parametrize("distribution", [nox.param(name, id=name) for name in PROJECTS])
 def plugin(session: nox.Session, distribution: str) -> None:
     """A distribution's own tests, in an environment that holds it and nothing it does not ask for."""
-    extra = PROJECTS[distribution].get("optional-dependencies", {}).get("test", [])
-    install(session, distribution, tools=(*TEST_TOOLS, *extra))
+    install(session, distribution, tools=TEST_TOOLS)
+    session.run("python", "-m", "pip", "check", silent=True)
     session.chdir(ROOT / "plugins" / distribution)
-    session.run("pytest", "tests", *session.posargs, env=ENVIRONMENT)
+    session.run("pytest", *(session.posargs or ["-m", "not slow"]), env=ENVIRONMENT)
 
 
-@nox.session
+@nox.session(requires=["build"])
 @nox.parametrize("encoder", [nox.param(name, id=name) for name in entry_points("encoder")])
 def matrix(session: nox.Session, encoder: str) -> None:
     """Every consensus with every transport and ledger, and this encoder: a network of one embeds and stays exact."""
@@ -113,36 +140,42 @@ def matrix(session: nox.Session, encoder: str) -> None:
     )
 
 
-@nox.session(reuse_venv=False)
+@nox.session(reuse_venv=False, requires=["build"])
 def example(session: nox.Session) -> None:
     """The example as a third party has it: a wheel, a clean environment, none of our sources on the path."""
+    install(session, tools=TEST_TOOLS)
     with tempfile.TemporaryDirectory() as directory:
-        wheels = ["."] + [f"plugins/{name}" for name in PROJECTS if name not in HEAVY] + ["examples/soma-encoder-hello"]
-        session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", directory, *wheels)
-        built = [str(path) for path in sorted(Path(directory).glob("*.whl"))]
-        session.install("-q", "-c", "constraints.txt", *built, *TEST_TOOLS)
-        shutil.copytree(ROOT / "examples" / "soma-encoder-hello" / "tests", Path(directory, "tests"))
-        note = Path(directory, "note.txt")
-        note.write_text("bytes of somebody else\n")
-        session.chdir(directory)
+        theirs = Path(directory, "soma-encoder-hello")
+        shutil.copytree(ROOT / "examples" / "soma-encoder-hello", theirs)
+        session.chdir(theirs)
+        session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", "dist", ".")
+        session.install("-q", *map(str, theirs.glob("dist/*.whl")))
+        shutil.rmtree(theirs / "src")
         session.run("soma", "plugins", "check", "encoder-hello")
-        session.run("soma", "encoder", "try", "--plugin", "encoder-hello", str(note))
-        session.run("pytest", "-q", "--import-mode=importlib", "tests", env=ENVIRONMENT)
+        session.run("soma", "conformance", "encoder-hello")
+        session.run("soma", "encoder", "try", "--plugin", "encoder-hello", "README.md")
+        session.run("pytest", "-q", "tests")
 
 
-HEAVY = {"soma-jax", "soma-libp2p"}
-"""Distributions the example does not need and that take long to install."""
+@nox.session(venv_backend="none", requires=["default-set"])
+def startup(session: nox.Session) -> None:
+    """How long it takes to start, against the budgets."""
+    pytest_in_default_set(session, "tests/startup", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="none", requires=["default-set"])
 def demo(session: nox.Session) -> None:
     """`soma demo` as a newcomer runs it, its object and its receipts held against what the README promises."""
-    install_all(session)
-    session.run("pytest", "tests/checks/test_demo.py", *session.posargs, env=ENVIRONMENT)
+    pytest_in_default_set(session, "tests/checks/test_demo.py", *session.posargs)
 
 
-@nox.session(default=False)
-def slow(session: nox.Session) -> None:
-    """Tests that wait for real time limits."""
-    install_all(session)
-    session.run("pytest", "-m", "slow", "plugins", *session.posargs, env=ENVIRONMENT)
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
+def full(session: nox.Session) -> None:
+    """What takes long: tests that wait for real time limits."""
+    for distribution in PROJECTS:
+        session.chdir(ROOT / "plugins" / distribution)
+        pytest_in_default_set(session, "-m", "slow", codes=(0, NO_TESTS))
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 
+ENTRY = {"path", "dim", "vector_digest", "shard", "winner", "payments", "receipt"}
+MEMBER = {"encoder", "loss_bits_per_byte", "weight", "disqualified"}
+PAYMENT = {"to", "amount", "reason"}
+"""What is promised to programs that read the object; there may be more."""
+
 
 def soma(*arguments: str | Path, directory: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
@@ -32,17 +37,29 @@ def test_the_object_has_the_promised_form(demo: tuple[Path, dict[str, Any]]) -> 
     _, found = demo
     assert set(found) == {"inputs", "validators", "supply", "seconds"}
     assert found["validators"] == 1
+    assert set(found["supply"]) == {"genesis", "emitted", "total", "drift"}
+    assert all(type(amount) is int for amount in found["supply"].values())
     assert found["supply"]["drift"] == 0
     assert found["supply"]["total"] == found["supply"]["genesis"] + found["supply"]["emitted"]
     assert 0 < found["seconds"] < 300
     assert len(found["inputs"]) == 4
     for entry in found["inputs"]:
+        assert entry.keys() >= ENTRY
+        assert Path(entry["path"]).is_file()
+        assert Path(entry["receipt"]).is_file()
         assert entry["dim"] == 128
         assert len(bytes.fromhex(entry["vector_digest"])) == 32
         assert {m["encoder"] for m in entry["shard"]} == {"text", "code", "image", "audio", "generalist"}
         assert sum(m["weight"] for m in entry["shard"]) == 1
         assert all(m["weight"] == 0 for m in entry["shard"] if m["disqualified"])
-        assert all(type(p["amount"]) is int for p in entry["payments"])
+        for member in entry["shard"]:
+            assert member.keys() >= MEMBER
+            assert 0 <= member["loss_bits_per_byte"] <= 16
+            assert 0 <= member["weight"] <= 1
+        for payment in entry["payments"]:
+            assert payment.keys() >= PAYMENT
+            assert type(payment["amount"]) is int
+            assert payment["amount"] > 0
 
 
 def test_the_specialist_wins_its_kind(demo: tuple[Path, dict[str, Any]]) -> None:

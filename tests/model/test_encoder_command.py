@@ -17,6 +17,7 @@ VECTOR = np.array([0.5, -0.5, 0.5, 0.5], np.float32)
 
 class Loaded:
     info = EncoderInfo(dim=4, weights=b"\x01" * 32)
+    has_loss = True
 
     def __init__(self, asked, name, config):
         self.asked = asked
@@ -28,10 +29,16 @@ class Loaded:
     def __exit__(self, *_exception):
         self.asked.append("closed")
 
-    def evaluate(self, items):
+    def encode(self, items):
         self.asked.append(items)
         if items == [b"bad"]:
             raise ValueError("item 0: it is bad")
+        return VECTOR[None]
+
+    def quantise(self, items):
+        return quantise(VECTOR)[None]
+
+    def evaluate(self, items):
         return Evaluation(VECTOR[None], np.array([2.5]))
 
 
@@ -70,6 +77,14 @@ def test_people_read_loss_and_first_components(asked, tmp_path, capsys):
     assert "8 bytes · encoder-jax · weights 010101010101" in said
     assert "2.5000 bits/byte" in said
     assert "+0.5000  -0.5000  +0.5000  +0.5000" in said
+
+
+def test_an_encoder_without_a_loss_is_tried_all_the_same(asked, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Loaded, "has_loss", False)
+    file = tmp_path / "note.txt"
+    file.write_bytes(b"two cats")
+    assert main(["encoder", "try", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bits_per_byte"] is None
 
 
 def test_what_cannot_be_read_is_refused_before_an_encoder_is_opened(asked, tmp_path, capsys):

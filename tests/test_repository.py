@@ -6,9 +6,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-DISTRIBUTIONS = [path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+PROJECTS = sorted(ROOT.glob("plugins/*/pyproject.toml"))
+DISTRIBUTIONS = [path.parent for path in PROJECTS]
 LONGEST = 400
 WEIGHTS_MOST = 1_500_000
 
@@ -57,6 +60,7 @@ def test_every_distribution_is_whole(folder: Path) -> None:
     assert project["license"].startswith("Apache-2.0")
     assert any(need.startswith("soma-core") for need in project["dependencies"])
     assert (folder / "README.md").read_text("utf-8").startswith("# ")
+    assert (folder / "LICENSE").read_text("utf-8") == (ROOT / "LICENSE").read_text("utf-8")  # wheels carry their own
     assert list(folder.glob("tests/test_*.py"))
     for name in project.get("entry-points", {}).get("soma.plugins", {}):
         assert re.fullmatch(r"(consensus|transport|ledger|encoder|scoring|command)-[a-z0-9]+(-[a-z0-9]+)*", name)
@@ -80,3 +84,39 @@ def test_the_example_is_at_most_sixty_lines() -> None:
     folder = ROOT / "examples" / "soma-encoder-hello"
     files = [path for path in tracked() if folder in path.parents]
     assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 60
+
+
+def test_what_is_required_is_pinned() -> None:
+    """Exactly, by name and version alone: the same environment everywhere, and no file of one machine."""
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = {
+        canonicalize_name(name): version
+        for name, version in (line.split("==") for line in lines if line and not line.startswith("#"))
+    }
+    projects = [tomllib.loads(path.read_text("utf-8"))["project"] for path in (ROOT / "pyproject.toml", *PROJECTS)]
+    own = {project["name"] for project in projects}
+    needs = [Requirement(need) for project in projects for need in project["dependencies"]]
+    tools = (ROOT / "requirements-dev.txt").read_text("utf-8").splitlines()
+    needs += [Requirement(line) for line in tools if line and not line.startswith(("#", "-"))]
+    wrong = [
+        str(need)
+        for need in needs
+        if need.name not in own and pins.get(canonicalize_name(need.name), "") not in need.specifier
+    ]
+    assert wrong == []
+
+
+def test_test_files_have_names_of_their_own(texts: dict[Path, str]) -> None:
+    names = [path.name for path in texts if path.match("test_*.py") and "examples" not in path.parts]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_links_between_documents_lead_somewhere(texts: dict[Path, str]) -> None:
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path, text in texts.items()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)", text)
+        if "://" not in target and not (path.parent / target).exists()
+    ]
+    assert broken == []

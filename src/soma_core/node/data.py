@@ -4,7 +4,7 @@ from typing import Final, final
 
 import trio
 
-from soma_core.errors import EncoderError
+from soma_core.errors import CorruptionError, EncoderError
 from soma_core.net import BlobStore, Network, fetch
 
 PATIENCE: Final = 20.0
@@ -24,7 +24,11 @@ class Data:
         """The blob. Raises `EncoderError` if nobody has it in time, or if it is not `size` bytes long."""
         if not self._blobs.has(digest):
             await self._fetch(digest)
-        data = await trio.to_thread.run_sync(self._blobs.get, digest)
+        try:
+            data = await trio.to_thread.run_sync(self._blobs.get, digest)
+        except CorruptionError:  # it has rotted on our disk and was dropped: peers may still have it
+            await self._fetch(digest)
+            data = await trio.to_thread.run_sync(self._blobs.get, digest)
         if len(data) != size:
             raise EncoderError(
                 f"blob {digest.hex()[:12]} has {len(data)} bytes, its job says {size}",

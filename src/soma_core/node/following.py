@@ -16,7 +16,10 @@ from .events import Hub
 from .store import Store, unpack_commit
 from .threads import Thread
 
-NO_SIGNATURES: Final[tuple[tuple[int, bytes], ...]] = ()
+FRAMING: Final = 512
+"""Bytes of an entry beside its commit and signatures, at most: its record and the names of its fields."""
+SIGNATURE: Final = 80
+"""Bytes of a signature in an entry, with its place, at most."""
 
 
 @final
@@ -47,10 +50,10 @@ class Source:
             commit, record = self._store.commit_bytes(index), self._store.record(index)
             if commit is None or record is None:
                 break
-            size += len(commit) + 512
+            signatures = tuple((place.to_bytes(2, "big"), s) for place, s in self._store.signatures(index) or ())
+            size += len(commit) + FRAMING + SIGNATURE * len(signatures)
             if size > max_bytes and found:
                 break
-            signatures = tuple((place.to_bytes(2, "big"), s) for place, s in self._store.signatures(index) or ())
             found.append(Entry(index, commit, pack(record), signatures))
         while found and not found[-1].signatures:  # entries behind the last checkpoint prove nothing
             found.pop()

@@ -22,7 +22,7 @@ VERBS: Final = {
     "send": Verb("Send SOMA to an account."),
     "keys": Verb("Make, list and show keys."),
     "genesis": Verb("Make, show and check genesis files."),
-    "encoder": Verb("Try an encoder on a file, or register one."),
+    "encoder": Verb("Try one encoder on a file, without a network."),
     "train": Verb("Train a small byte model."),
     "plugins": Verb("List, describe and check plugins."),
     "conformance": Verb("Hold a plugin against the published suite of its kind."),

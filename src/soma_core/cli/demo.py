@@ -49,14 +49,16 @@ def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bo
         with Node(network.validator) as node:
             done = []
             for path in inputs:
-                tell = _teller(path, begun)
-                done.append(embed_file(node, path, 0, kept, tell))
+                done.append(embed_file(node, path, 0, kept, _teller(path, begun)))
+                if not as_json:
+                    _print_embedded(done[-1])
             supply = node.ask(control.SUPPLY, control.Empty())
             validators = node.ask(control.STATUS, control.Empty()).validators
         if as_json:
             _print_json(done, supply, validators, time.monotonic() - begun)
         else:
-            _print(done, supply, root)
+            _print_supply(supply)
+            talk(f"Receipts, ledgers and logs: {root}")
         if keep:
             _stay(network)
 
@@ -97,15 +99,16 @@ def _teller(path: Path, begun: float) -> Callable[[str], None]:
     return tell
 
 
-def _print(done: "Sequence[Embedded]", supply: "Supply", root: Path) -> None:
-    from ._money import soma
+def _print_embedded(embedded: "Embedded") -> None:
     from ._receipts import lines
 
-    for embedded in done:
-        data("")
-        for line in lines(embedded.path.name, embedded.receipt, f"soma verify {embedded.saved}"):
-            data(line)
-    data("")
+    for line in ("", *lines(embedded.path.name, embedded.receipt, f"soma verify {embedded.saved}"), ""):
+        data(line)
+
+
+def _print_supply(supply: "Supply") -> None:
+    from ._money import soma
+
     rows = [
         ("genesis", soma(supply.genesis), "balances", soma(supply.balances)),
         ("+ emitted", soma(supply.emitted), "stakes", soma(supply.stakes)),
@@ -116,7 +119,6 @@ def _print(done: "Sequence[Embedded]", supply: "Supply", root: Path) -> None:
     for line in columns(rows):
         data(line)
     data(f"Supply {soma(supply.total)} SOMA: {'exact' if supply.drift == 0 else f'off by {supply.drift} shannons'}.")
-    talk(f"Receipts, ledgers and logs: {root}")
 
 
 def _print_json(done: "Sequence[Embedded]", supply: "Supply", validators: int, seconds: float) -> None:

@@ -115,7 +115,7 @@ class Answering:
                 data = await self._fetch(drawn.blob, drawn.size)
             except SomaError as error:
                 _log.warning("job %s: %s", drawn.job.hex()[:12], error)
-                await self._wallet.send("report_unavailable", chain.ReportUnavailable(drawn.job))
+                await self._send(drawn.job, "report_unavailable", chain.ReportUnavailable(drawn.job))
                 return
             judged = await self._encoder.answer(data, drawn.job)
             answer = SealedAnswer(
@@ -125,17 +125,24 @@ class Answering:
         else:
             answer = unpack(SealedAnswer, known)
         seal = chain.commitment(drawn.job, self._wallet.address, answer.salt, answer.loss, answer.vector)
-        await self._wallet.send("commit_embedding", chain.CommitEmbedding(job=drawn.job, commitment=seal))
+        await self._send(drawn.job, "commit_embedding", chain.CommitEmbedding(job=drawn.job, commitment=seal))
 
     async def _show(self, opened: chain.RevealsOpen) -> None:
         known = await trio.to_thread.run_sync(read_if_there, self._path(opened.job))
         if known is None:
             raise DecodeError("the sealed answer is not on disk any more", "the job counts this encoder as silent")
         answer = unpack(SealedAnswer, known)
-        await self._wallet.send(
+        await self._send(
+            opened.job,
             "reveal_embedding",
             chain.RevealEmbedding(job=opened.job, salt=answer.salt, loss=answer.loss, vector=answer.vector),
         )
+
+    async def _send(self, job: bytes, kind: str, action: object) -> None:
+        """Have it ordered; say in the log if the chain says no."""
+        done = await self._wallet.send(kind, action)
+        if done.code:
+            _log.warning("job %s: the chain refused %s: %s", job.hex()[:12], kind, done.text)
 
     def _open_work(self, state: chain.State) -> list[chain.ShardDrawn | chain.RevealsOpen]:
         """What the chain still waits for from this encoder."""

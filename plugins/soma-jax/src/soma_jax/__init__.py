@@ -2,6 +2,7 @@
 
 import os
 import sys
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ def open_encoder(config: Config, context: EncoderContext) -> Encoder:
     """Read the weights and start JAX. Raises `SettingsError` for weights not there, `DecodeError` for bad ones."""
     if not _take_threads(config.threads):
         context.log.info("JAX is already imported: its threads stay as they are")
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)  # that there is no TPU is no news
     from ._engine import JaxEncoder
 
     return JaxEncoder(config)

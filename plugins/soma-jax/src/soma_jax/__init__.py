@@ -1,8 +1,8 @@
 """``encoder-jax``: byte transformers on JAX, and the trainer behind ``soma train``."""
 
+import logging
 import os
 import sys
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

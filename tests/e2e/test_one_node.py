@@ -1,11 +1,14 @@
 """The main job on one real node, through the command line, as a person does it."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from running_node import RunningNode
+
+from soma_core.cli import main
 
 SOMA = 10**9
 
@@ -39,6 +42,20 @@ def test_bytes_become_a_paid_embedding_with_a_receipt_that_verifies_offline(
     data[len(data) // 2] ^= 1
     damaged.write_bytes(data)
     assert "soma: " in node.soma("verify", damaged, expect=1)
+
+
+def test_what_a_receipt_is_trusted_for_can_be_named(
+    node: RunningNode, text_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipt = str(embed(node, text_file)["receipt"])
+    chain = json.loads(node.soma("genesis", "--json"))["chain"]
+    assert chain in json.loads(node.soma("verify", receipt, "--chain", chain, "--json"))["trusts"]
+    assert "is of chain" in node.soma("verify", receipt, "--chain", "00" * 32, expect=2)
+    node.soma("verify", receipt, "--genesis", node.directory / "genesis.cbor")
+    later = time.time_ns() + 40 * 86_400 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    assert main(["verify", receipt]) == 1
+    assert "older than the unbonding time" in capsys.readouterr().err
 
 
 def test_the_price_is_what_is_paid_and_asking_twice_pays_once(node: RunningNode, text_file: Path) -> None:

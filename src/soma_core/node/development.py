@@ -22,9 +22,6 @@ REFERENCES: Final = 64
 
 DEVELOPMENT: Final = Parameters(
     epoch_ms=6_000,
-    unbonding_ms=3_600_000,
-    evidence_ms=1_800_000,
-    audit_ms=600_000,
     beacon_rounds=1 << 12,
     emission=SHANNONS,
     shard_size=5,

@@ -21,6 +21,7 @@ nox.needs_version = ">=2026.8"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
+nox.options.download_python = "never"
 nox.options.sessions = ["lint", "types", "tests", "plugin", "matrix", "example", "startup", "demo"]
 
 ROOT = Path(__file__).parent
@@ -69,7 +70,7 @@ def install(session: nox.Session, *distributions: str, tools: tuple[str, ...] = 
 
 def pytest_in_default_set(session: nox.Session, *arguments: str, codes: tuple[int, ...] = (0,)) -> None:
     """pytest in the environment of `default-set`."""
-    python = session.cache_dir.parent.absolute() / "default-set" / "bin" / "python"
+    python = session.cache_dir.parent / "default-set" / "bin" / "python"
     session.run(str(python), "-m", "pytest", *arguments, env=ENVIRONMENT, external=True, success_codes=codes)
 
 
@@ -98,7 +99,7 @@ def lint(session: nox.Session) -> None:
     session.install("-q", "-c", "constraints.txt", "ruff", "import-linter")
     session.run("ruff", "check", "--quiet", ".")
     session.run("ruff", "format", "--check", "--quiet", ".")
-    session.run("lint-imports", env={"PYTHONPATH": "src"})
+    session.run("lint-imports", "--no-logo", env={"PYTHONPATH": "src"})
 
 
 @nox.session(requires=["build"])
@@ -173,8 +174,7 @@ def demo(session: nox.Session) -> None:
 def full(session: nox.Session) -> None:
     """What takes long: tests that wait for real time limits."""
     for distribution in PROJECTS:
-        session.chdir(ROOT / "plugins" / distribution)
-        pytest_in_default_set(session, "-m", "slow", codes=(0, NO_TESTS))
+        pytest_in_default_set(session, f"plugins/{distribution}/tests", "-m", "slow", codes=(0, NO_TESTS))
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def test_no_mix_of_transactions_makes_or_loses_a_shannon(items: list[tuple[int, 
 
 def test_a_node_would_not_pass_on_what_the_chain_would_skip(world: World) -> None:
     def refused(wire: bytes) -> str | None:
-        refusal = chain.examine(world.genesis, world.reader, 0, world.tip.time, chain.parse_wire(wire))
+        refusal = chain.examine(world.genesis, world.reader, chain.parse_wire(wire))
         return refusal and refusal.code
 
     assert refused(world.transaction(ALICE, "transfer", transfer(1), sequence=0)) is None

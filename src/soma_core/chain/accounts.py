@@ -6,7 +6,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from soma_core.crypto import address_of
-from soma_core.genesis import SUPPLY_MOST
+from soma_core.genesis import SUPPLY_MOST, Genesis
 from soma_core.records import octets, uint
 
 from .execution import Execution, Handler, Refusal
@@ -47,28 +47,30 @@ def take(state: State, address: bytes, amount: int, purpose: str) -> None:
     state.put(ACCOUNTS, address, evolve(account, balance=account.balance - amount))
 
 
-def admission(run: Execution, signed: SignedTransaction) -> Refusal | None:  # noqa: PLR0911  # a list of reasons
+def admission(  # noqa: PLR0911  # a list of reasons
+    genesis: Genesis, state: State, epoch: int, signed: SignedTransaction
+) -> Refusal | None:
     """Why a transaction is skipped: no fee is taken and nothing changes. None if it may be tried.
 
     The signature is not checked here: it is the last reason (rule X5), and dear.
     """
     t = signed.transaction
-    account = account_of(run.state, t.sender)
+    account = account_of(state, t.sender)
     place = t.sequence - account.sequence
-    if t.chain != run.genesis.chain:
-        return Refusal("chain", f"made for chain {t.chain.hex()[:12]}, this is {run.genesis.chain.hex()[:12]}")
+    if t.chain != genesis.chain:
+        return Refusal("chain", f"made for chain {t.chain.hex()[:12]}, this is {genesis.chain.hex()[:12]}")
     if address_of(t.key) != t.sender:
         return Refusal("key", "the signing key may not act for the sender")
-    if t.expiry < run.epoch:
-        return Refusal("expired", f"expired with epoch {t.expiry}; this is epoch {run.epoch}")
+    if t.expiry < epoch:
+        return Refusal("expired", f"expired with epoch {t.expiry}; this is epoch {epoch}")
     if not 0 <= place < WINDOW:
         return Refusal(
             "sequence", f"sequence {t.sequence} is outside {account.sequence}..{account.sequence + WINDOW - 1}"
         )
     if account.used >> place & 1:
         return Refusal("replay", f"sequence {t.sequence} was used before")
-    if t.fee < run.parameters.fee:
-        return Refusal("fee", f"a fee of {t.fee} shannons is below the network's {run.parameters.fee}")
+    if t.fee < genesis.parameters.fee:
+        return Refusal("fee", f"a fee of {t.fee} shannons is below the network's {genesis.parameters.fee}")
     if account.balance < t.fee:
         return Refusal("fee", f"the fee of {t.fee} shannons exceeds the balance of {account.balance}")
     return None

@@ -215,7 +215,7 @@ def _system(payload: bytes) -> validators.System | None:
 
 def _transact(run: Execution, signed: SignedTransaction) -> None:
     t = signed.transaction
-    skipped = accounts.admission(run, signed)
+    skipped = accounts.admission(run.genesis, run.state, run.epoch, signed)
     if skipped is None and not signed.signature_holds():
         skipped = Refusal("signature", "the signature does not fit")
     if skipped is not None:
@@ -235,17 +235,14 @@ def _transact(run: Execution, signed: SignedTransaction) -> None:
     run.events.append(TransactionDone(signed.id, "failed" if code else "applied", code, text))
 
 
-def examine(genesis: Genesis, view: Reader, epoch: int, time: int, signed: SignedTransaction) -> Refusal | None:
+def examine(genesis: Genesis, view: Reader, signed: SignedTransaction) -> Refusal | None:
     """Why a node would not pass `signed` on: it would be skipped, or its action is none. Signatures are not checked."""
-    # The scoring rule is not needed to look; nothing below `advance` draws or settles.
     state = State(view)
-    t = signed.transaction
-    run = Execution(genesis, None, state, 0, time, epoch)  # type: ignore[arg-type]
-    refused = accounts.admission(run, signed)
+    refused = accounts.admission(genesis, state, state.need(epochs.EPOCH).number, signed)
     if refused is not None:
         return refused
     try:
-        _action(t.kind, t.action)
+        _action(signed.transaction.kind, signed.transaction.action)
     except Refusal as refusal:
         return refusal
     return None

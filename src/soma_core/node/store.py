@@ -154,8 +154,7 @@ class Store:
 
     def examine(self, signed: chain.SignedTransaction) -> chain.Refusal | None:
         """Why this node would not pass a transaction on."""
-        epoch = chain.State(self._ledger).need(chain.EPOCH).number
-        return chain.examine(self.genesis, self._ledger, epoch, self.tip.time, signed)
+        return chain.examine(self.genesis, self._ledger, signed)
 
     def commit_bytes(self, index: int) -> bytes | None:
         """The stored commit."""

@@ -132,7 +132,7 @@ def matrix(session: nox.Session, encoder: str) -> None:
     consensus, transport, ledger = (entry_points(kind) for kind in ("consensus", "transport", "ledger"))
     chosen = {*consensus.values(), *transport.values(), *ledger.values(), entry_points("encoder")[encoder]}
     install(session, *sorted(chosen), *entry_points("scoring").values(), tools=TEST_TOOLS)
-    cells = ["-".join(cell) for cell in itertools.product(consensus, [encoder], transport, ledger)]
+    cells = ["/".join(cell) for cell in itertools.product(consensus, [encoder], transport, ledger)]
     session.run(
         "pytest", "tests/checks/test_matrix.py", *session.posargs, env={**ENVIRONMENT, "SOMA_MATRIX": " ".join(cells)}
     )

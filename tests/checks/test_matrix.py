@@ -1,6 +1,6 @@
 """A cell of the matrix: a network of one, from four named plugins, embeds a file and its supply is exact.
 
-Run by ``nox -s matrix``, which names the cells in ``SOMA_MATRIX``: consensus-encoder-transport-ledger.
+Run by ``nox -s matrix``, which names the cells in ``SOMA_MATRIX``: consensus/encoder/transport/ledger.
 """
 
 import json
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from running_node import RunningNode
 
-CELLS = os.environ.get("SOMA_MATRIX", "").split()
+CELLS = [cell.split("/") for cell in os.environ.get("SOMA_MATRIX", "").split()]
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_network_of_one_embeds(cell: str, tmp_path: Path) -> None:
-    consensus, encoder, transport, ledger = cell.split("-")
+@pytest.mark.parametrize("cell", CELLS, ids="-".join)
+def test_a_network_of_one_embeds(cell: list[str], tmp_path: Path) -> None:
+    consensus, encoder, transport, ledger = cell
     node = RunningNode(
         tmp_path / "node",
         plugins=(f"consensus-{consensus}", f"encoder-{encoder}", f"transport-{transport}", f"ledger-{ledger}"),

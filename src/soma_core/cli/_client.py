@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from soma_core.api import control
 from soma_core.errors import SomaError, UnreachableError
@@ -92,9 +92,3 @@ class Node:
                 raise OSError("closed")
             parts += part
         return bytes(parts)
-
-
-def ask_once(data_dir: Path, operation: control.Operation[control.Empty, Any]) -> Any:
-    """One question without arguments."""
-    with Node(data_dir) as node:
-        return node.ask(operation, control.Empty())

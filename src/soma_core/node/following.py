@@ -16,6 +16,7 @@ from .events import Hub
 from .store import Store, unpack_commit
 from .threads import Thread
 
+ELSEWHERE: Final = "another peer will be asked; if none helps, compare the genesis files"
 FRAMING: Final = 512
 """Bytes of an entry beside its commit and signatures, at most: its record and the names of its fields."""
 SIGNATURE: Final = 80
@@ -94,12 +95,14 @@ class Following:
         last = -1
         for place, (entry, record) in enumerate(zip(entries, records, strict=True)):
             if record.previous != previous or record.index != entry.index:
-                raise VerificationError(f"record {entry.index} does not follow what this node has", "")
+                raise VerificationError(f"record {entry.index} does not follow what this node has", ELSEWHERE)
             previous = chain.record_digest(record)
             if entry.signatures:
                 signatures = tuple((int.from_bytes(number, "big"), s) for number, s in entry.signatures)
                 chain.check_checkpoint(self._store.genesis, chain.Checkpoint(record=record, signatures=signatures))
                 last = place
         if last < 0 and entries:
-            raise VerificationError(f"no quorum signed any of records {entries[0].index} to {entries[-1].index}", "")
+            raise VerificationError(
+                f"no quorum signed any of records {entries[0].index} to {entries[-1].index}", ELSEWHERE
+            )
         return list(zip(entries[: last + 1], records[: last + 1], strict=True))

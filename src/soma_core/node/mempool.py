@@ -91,10 +91,6 @@ class Mempool:
         for identity in [i for i, w in self._waiting.items() if w.signed.transaction.expiry < epoch]:
             self.forget(identity)
 
-    def pending_of(self, sender: bytes) -> list[int]:
-        """Sequence numbers of `sender` that wait here."""
-        return [w.signed.transaction.sequence for w in self._waiting.values() if w.signed.transaction.sender == sender]
-
     def _drop(self, waiting: _Waiting) -> None:
         sender = waiting.signed.transaction.sender
         self._bytes -= len(waiting.wire)

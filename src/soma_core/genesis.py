@@ -7,9 +7,9 @@ networks. Rules G1 to G11 of ``specs/10-genesis.md``.
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from . import codec
+from . import codec, fixed
 from .crypto import DIGEST_SIZE, KEY_SIZE, digest
 from .errors import DecodeError, GenesisError
 from .records import octets, pack, text, to_value, uint, unpack
@@ -206,6 +206,15 @@ def read(path: Path) -> Genesis:
 def write(genesis: Genesis, path: Path) -> None:
     """Store `genesis` as `path`."""
     path.write_bytes(pack(check(genesis)))
+
+
+def with_time(genesis: Genesis, time: int) -> Genesis:
+    """`genesis` starting at `time`, ms of UTC."""
+    return evolve(genesis, time=time)
+
+
+def _is_reference(data: bytes, dimension: int) -> bool:
+    return len(data) == 2 * dimension and fixed.is_vector(fixed.vector_from_bytes(data, dimension), dimension)
 
 
 def _repeats(values: object) -> bool:

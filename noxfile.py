@@ -21,7 +21,7 @@ nox.needs_version = ">=2026.8"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "types", "tests", "plugin", "matrix", "example", "startup", "demo"]
+nox.options.sessions = ["lint", "types", "coverage", "plugin", "matrix", "example", "startup", "demo"]
 
 ROOT = Path(__file__).parent
 PROJECTS = {
@@ -31,7 +31,20 @@ PROJECTS = {
 """Distribution → its project table."""
 
 CORE = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+WHOLE = ("tests", "--ignore=tests/startup")
+"""What pytest collects for the tests of the whole."""
 TEST_TOOLS = ("pytest", "pytest-trio", "hypothesis")
+
+COVERED = {
+    "codec.py": 100,
+    "crypto.py": 100,
+    "fixed.py": 100,
+    "beacon.py": 100,
+    "chain/*": 98,
+    "net/*": 97,
+    "node/*": 92,
+}
+"""Part of the core → per cent of its lines and branches that the tests of the whole run, at least."""
 
 # Two BLAS threads on two busy cores are slower than one, and every worker would take both.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -65,10 +78,15 @@ def install(session: nox.Session, *distributions: str, tools: tuple[str, ...] = 
     session.install("-q", "-c", "constraints.txt", *wheels, *tools)
 
 
+def in_default_set(session: nox.Session, module: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+    """``python -m MODULE`` in the environment of `default-set`."""
+    python = session.cache_dir.parent / "default-set" / "bin" / "python"
+    session.run(str(python), "-m", module, *arguments, env={**ENVIRONMENT, **(env or {})}, external=True)
+
+
 def pytest_in_default_set(session: nox.Session, *arguments: str) -> None:
     """pytest in the environment of `default-set`."""
-    python = session.cache_dir.parent / "default-set" / "bin" / "python"
-    session.run(str(python), "-m", "pytest", *arguments, env=ENVIRONMENT, external=True)
+    in_default_set(session, "pytest", *arguments)
 
 
 @nox.session(default=False)
@@ -109,10 +127,26 @@ def types(session: nox.Session) -> None:
     session.run("mypy", "examples/soma-encoder-hello/src")
 
 
-@nox.session(venv_backend="none", requires=["default-set"])
+@nox.session(venv_backend="none", requires=["default-set"], default=False)
 def tests(session: nox.Session) -> None:
-    """The tests of the core and of the whole, with the default set installed."""
-    pytest_in_default_set(session, *(session.posargs or ["tests", "--ignore=tests/startup"]))
+    """The tests of the core and of the whole, with the default set installed. Half as long as `coverage`."""
+    pytest_in_default_set(session, *(session.posargs or WHOLE))
+
+
+@nox.session(venv_backend="none", requires=["default-set"])
+def coverage(session: nox.Session) -> None:
+    """`tests`, and what of the core they run: lines and branches, child processes included."""
+    measured = session.cache_dir.absolute() / "coverage"
+    shutil.rmtree(measured, ignore_errors=True)
+    measured.mkdir(parents=True)
+    environment = {"COVERAGE_FILE": str(measured / "data")}
+    in_default_set(session, "coverage", "run", "-m", "pytest", *WHOLE, env=environment)
+    in_default_set(session, "coverage", "combine", "--quiet", env=environment)
+    in_default_set(session, "coverage", "report", "--skip-covered", "--include=src/soma_core/*", env=environment)
+    for part, least in COVERED.items():
+        session.log(f"{part}: at least {least} %")
+        chosen = (f"--include=src/soma_core/{part}", f"--fail-under={least}", "--format=total", "--precision=1")
+        in_default_set(session, "coverage", "report", *chosen, env=environment)
 
 
 @nox.session(requires=["build"])

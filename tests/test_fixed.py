@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from math import gcd, isqrt, lcm, log2
 from typing import Any
@@ -152,16 +153,34 @@ def test_dots_are_exact_at_their_largest(value: int) -> None:
         fixed.dots(np.zeros((1, 8193), np.int16), np.zeros((1, 8193), np.int16))
 
 
-@settings(max_examples=40, deadline=None)
-@given(rows(6))
-def test_geometric_median_is_that_of_python(vectors: list[list[int]]) -> None:
+def weiszfeld(vectors: list[list[int]], steps: int) -> Iterator[list[int]]:
+    """Where each step of the iteration comes to, in Python's integers."""
     y = [fixed.median(list(column)) for column in zip(*vectors, strict=True)]
-    for _ in range(32):
+    for _ in range(steps):
         away = [isqrt(sum((a - b) ** 2 for a, b in zip(y, z, strict=True))) for z in vectors]
         weights = [2**32 // max(1024, r) for r in away]
         sums = [sum(map(int.__mul__, weights, column)) for column in zip(*vectors, strict=True)]
         y = [fixed.half_even(total, sum(weights)) for total in sums]
-    assert fixed.geometric_median(np.array(vectors, np.int16)).tolist() == y
+        yield y
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows(6))
+def test_geometric_median_is_that_of_python(vectors: list[list[int]]) -> None:
+    *_, last = weiszfeld(vectors, 32)
+    assert fixed.geometric_median(np.array(vectors, np.int16)).tolist() == last
+
+
+def test_geometric_median_that_still_moves_ends_after_its_steps() -> None:
+    vectors = [
+        [-15743, 11605, -3910, 11316, -144],
+        [-11223, -17352, 32767, -1546, -32767],
+        [-12972, 13560, -10000, 27208, 20047],
+        [-3046, -9444, -20096, -13999, -29462],
+    ]
+    steps = list(weiszfeld(vectors, 33))
+    assert steps[31] != steps[32], "these vectors have come to rest: find others"
+    assert fixed.geometric_median(np.array(vectors, np.int16)).tolist() == steps[31]
 
 
 def exactly(x: list[float]) -> list[Fraction]:

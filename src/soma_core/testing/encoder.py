@@ -70,8 +70,10 @@ class EncoderSuite:
         return declared
 
     def test_module_imports_nothing_heavy(self, chosen: Component) -> None:
-        found = f"sorted({set(HEAVY)!r} & sys.modules.keys())"
-        code = f"import json, sys, {chosen.module.__name__}; print(json.dumps({found}))"
+        found = f"sorted({set(HEAVY)!r} & (sys.modules.keys() - before))"
+        code = (
+            f"import json, sys; before = {{*sys.modules}}; import {chosen.module.__name__}; print(json.dumps({found}))"
+        )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
         heavy = json.loads(done.stdout)
         assert heavy == [], f"import {', '.join(heavy)} inside open"

@@ -201,6 +201,16 @@ def demo(session: nox.Session) -> None:
     pytest_in_default_set(session, "tests/checks/test_demo.py", *session.posargs)
 
 
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
+def interop(session: nox.Session) -> None:
+    """A peer of another make, on js-libp2p, visits a node of ours and is visited. Wants npm and Node 20 or newer."""
+    if shutil.which("npm") is None:
+        session.skip("npm is not installed; it comes with Node.js")
+    with session.chdir("tests/interop"):
+        session.run("npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", external=True)
+    pytest_in_default_set(session, "tests/interop/test_js_peer.py", *session.posargs)
+
+
 @nox.session(default=False, requires=["build"])
 def full(session: nox.Session) -> None:
     """What takes long. Each run writes its figures to ``specs/results``, to be committed with them."""

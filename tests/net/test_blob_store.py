@@ -1,6 +1,5 @@
 """Blobs on disk: whole or not there, checked, bounded, resumed, never dropped while in use."""
 
-import json
 import os
 import threading
 from pathlib import Path
@@ -364,8 +363,3 @@ def test_many_threads_at_once(tmp_path: Path) -> None:
     assert store._whole.total <= 8 * LEAST_WEIGHT
     on_disk = {name for name in names(tmp_path) if "." not in name}
     assert on_disk == {name.hex() for name in store._whole}
-
-
-def test_vector_file_is_as_it_is_written() -> None:
-    text = (Path(__file__).parents[2] / "specs/vectors/blobs.json").read_text("utf-8")
-    assert json.dumps(VECTORS, indent=1, ensure_ascii=False) + "\n" == text

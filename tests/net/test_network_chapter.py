@@ -5,9 +5,10 @@ from pathlib import Path
 from types import ModuleType
 
 import attrs
+import make_net_vectors
 import pytest
 from constants import SPECS
-from vectors import load
+from vectors import DIRECTORY, load
 
 import soma_core.net
 from soma_core.api import CHANNELS
@@ -91,3 +92,9 @@ def test_vectors_name_rules_that_exist() -> None:
     named = {case["rule"] for case in net["invalid_messages"] + net["invalid_hellos"] + blobs["invalid_manifests"]}
     assert named <= rules
     assert named >= {"N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N10", "N34", "N35"}
+
+
+@pytest.mark.parametrize("name", make_net_vectors.FILES)
+def test_the_files_are_those_that_the_code_makes(name: str) -> None:
+    made = make_net_vectors.rendered(name)
+    assert (DIRECTORY / name).read_text("utf-8") == made, "run `python tests/make_net_vectors.py`"

@@ -5,13 +5,15 @@
 
 import json
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, Final
 
+from committee_world import Signer
 from make_vectors import notation
 from vectors import DIRECTORY
 
 from soma_core import codec
-from soma_core.crypto import digest
+from soma_core.crypto import digest, signing_digest
 from soma_core.net import Hello, manifest_of
 from soma_core.net._blobs import CHUNK_SIZE, MAX_BLOB
 from soma_core.net._fetch import AskChunk
@@ -82,6 +84,7 @@ def invalid_messages() -> list[Case]:
         "keys in another order": ("N2", wire(b"\xa2\x62op\x60\x62id\x01")),
         "a field missing": ("N2", request(size=...)),
         "a field too many": ("N2", request(extra=1)),
+        "an id in a longer head": ("N2", wire(whole[4:8] + b"\x18\x01" + whole[9:])),
         "an id as text": ("N2", request(id="1")),
         "a negative id": ("N2", request(id=-1)),
         "an id beyond 63 bits": ("N2", request(id=1 << 63)),
@@ -128,8 +131,42 @@ def invalid_hellos() -> list[Case]:
     return [{"name": name, "rule": "N10", "body": notation(body)} for name, body in invalid.items()]
 
 
+def proofs() -> list[Case]:
+    """Of the keys 1, who dialled, and 2, on libp2p keys of two kinds. The challenge is written here as N54 says it."""
+    secp256k1, ed25519 = (
+        b"\x00\x25\x08\x02\x12\x21\x02" + bytes(range(32)),
+        b"\x00\x24\x08\x01\x12\x20" + bytes(range(32)),
+    )
+    sides = [
+        {"key": signer.public, "nonce": bytes(range(signer.number, signer.number + 32)), "peer_id": peer_id}
+        for signer, peer_id in ((Signer(1), secp256k1), (Signer(2), ed25519))
+    ]
+    words = b"".join(side["nonce"] + side["key"] + sha256(side["peer_id"]).digest() for side in sides)
+    challenges = [b"soma/libp2p/1" + bytes([role]) + words for role in (0, 1)]
+    signatures = [
+        signer.sign(signing_digest("soma/hello", CHAIN, 0, challenge))
+        for signer, challenge in zip((Signer(1), Signer(2)), challenges, strict=True)
+    ]
+    dialled, accepted = ({name: value.hex() for name, value in side.items()} for side in sides)
+    return [
+        {
+            "name": "two keys prove each other",
+            "chain": CHAIN.hex(),
+            "dialled": dialled,
+            "accepted": accepted,
+            "challenges": [challenge.hex() for challenge in challenges],
+            "signatures": [signature.hex() for signature in signatures],
+        }
+    ]
+
+
 def net() -> Case:
-    return {"messages": messages(), "invalid_messages": invalid_messages(), "invalid_hellos": invalid_hellos()}
+    return {
+        "messages": messages(),
+        "invalid_messages": invalid_messages(),
+        "invalid_hellos": invalid_hellos(),
+        "proofs": proofs(),
+    }
 
 
 def blobs() -> Case:

@@ -1,6 +1,8 @@
 """The hello alone, over pipes in memory: what each side accepts."""
 
+import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import trio
@@ -9,7 +11,7 @@ from trio.testing import MockClock
 from soma_core.api import PeerId
 from soma_core.testing import KeyIdentity
 from soma_libp2p._frames import frame
-from soma_libp2p._hello import HelloError, greet, welcome
+from soma_libp2p._hello import HelloError, _challenge, _Side, greet, welcome
 
 ALICE, BOB, MALLORY = (KeyIdentity.number(n) for n in (1, 2, 3))
 A, B, M = b"peer id of alice", b"peer id of bob", b"peer id of mallory"
@@ -146,3 +148,17 @@ async def test_challenge_fits_the_signer(autojump_clock: MockClock) -> None:
     verdicts = await meet(lambda end: greet(end, us, BOB.peer, A * 10, B), lambda end: bob(end, A * 10))  # type: ignore[arg-type]
     assert verdicts == {"dialler": None, "acceptor": ALICE.peer}
     assert sizes == [206]
+
+
+def test_challenges_and_signatures_are_those_of_the_vectors() -> None:
+    vectors = Path(__file__).resolve().parents[3] / "specs" / "vectors" / "net.json"
+    for case in json.loads(vectors.read_text("utf-8"))["proofs"]:
+        dialled, accepted = (
+            _Side(bytes.fromhex(side["nonce"]), PeerId(bytes.fromhex(side["key"])), bytes.fromhex(side["peer_id"]))
+            for side in (case["dialled"], case["accepted"])
+        )
+        verifier = KeyIdentity(chain=bytes.fromhex(case["chain"]))
+        for role, signer in enumerate((dialled, accepted)):
+            challenge = _challenge(role, dialled, accepted)
+            assert challenge.hex() == case["challenges"][role]
+            assert verifier.verify(signer.key, challenge, bytes.fromhex(case["signatures"][role]))

@@ -11,6 +11,7 @@ from constants import SPECS
 from vectors import DIRECTORY, load
 
 import soma_core.net
+from soma_core import budget
 from soma_core.api import CHANNELS
 from soma_core.net import _address, _blobs, _fetch, _hello, _link, _message, _peers, _queues, _requests, _shelf, _sync
 from soma_core.node import assembly
@@ -38,7 +39,7 @@ def test_every_module_is_looked_at() -> None:
 
 
 def test_constants() -> None:
-    in_code = [(name, float(value)) for module in MODULES for name, value in numbers(module).items()]
+    in_code = [(name, float(value)) for module in (*MODULES, budget) for name, value in numbers(module).items()]
     assert len(in_code) > 35
     assert sorted((row[0], float(row[1])) for row in rows(4) if row[0].isupper()) == sorted(in_code)
 

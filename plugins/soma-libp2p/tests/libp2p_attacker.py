@@ -11,7 +11,7 @@ from attrs import frozen
 from libp2p.crypto.secp256k1 import create_new_key_pair
 from libp2p.peer.id import ID
 
-from soma_core.api import CHANNELS, Channel, PeerId, TransportContext
+from soma_core.api import CHANNELS, Budget, Channel, PeerId, Share, TransportContext
 from soma_core.testing import KeyIdentity
 from soma_libp2p import Libp2pConfig
 from soma_libp2p._address import Address
@@ -25,11 +25,13 @@ from soma_libp2p._yamux import GuardedYamux
 
 @asynccontextmanager
 async def node(
-    directory: Path, identity: KeyIdentity, config: Libp2pConfig | None = None
+    directory: Path, identity: KeyIdentity, config: Libp2pConfig | None = None, budget: Budget | None = None
 ) -> AsyncIterator[Libp2pTransport]:
     """A transport of ours."""
     directory.mkdir(mode=0o700, exist_ok=True)  # noqa: ASYNC240
-    context = TransportContext("transport-libp2p", directory, logging.getLogger("soma.test"), identity)
+    context = TransportContext(
+        "transport-libp2p", directory, logging.getLogger("soma.test"), identity, budget or Budget()
+    )
     async with open_transport(config or Libp2pConfig(), context) as transport:
         yield transport
 
@@ -50,6 +52,16 @@ async def is_cut(stream: trio.SocketStream, limit: float) -> bool:
             pass
         return True
     return False
+
+
+def share() -> Share:
+    """To count where nobody looks."""
+    return Budget().open(lambda: None)
+
+
+def wire_on(stream: trio.SocketStream) -> Wire:
+    """The dialler's end."""
+    return Wire(stream, share(), is_initiator=True)
 
 
 @frozen
@@ -89,7 +101,7 @@ async def attacker(address: str, *, receive_buffer: int | None = None) -> AsyncI
     if receive_buffer:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     async with stream:
-        muxed = await upgrader.upgrade(Wire(stream, is_initiator=True), p2p)
+        muxed = await upgrader.upgrade(wire_on(stream), p2p)
         muxed.trust()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(muxed.start)

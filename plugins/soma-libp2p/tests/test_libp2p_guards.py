@@ -16,9 +16,9 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTr
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
 from libp2p.stream_muxer.yamux import yamux
 from libp2p.transport.upgrader import TransportUpgrader
-from libp2p_attacker import Attacker, attacker, is_cut, node, tcp
+from libp2p_attacker import Attacker, attacker, is_cut, node, tcp, wire_on
 
-from soma_core.api import Connection, PeerGone, Transport
+from soma_core.api import Budget, Connection, PeerGone, Transport
 from soma_core.testing import KeyIdentity
 from soma_libp2p import Libp2pConfig
 from soma_libp2p._address import Address
@@ -26,7 +26,6 @@ from soma_libp2p._frames import frame
 from soma_libp2p._hello import greet
 from soma_libp2p._transport import Libp2pTransport
 from soma_libp2p._upgrade import Upgrader
-from soma_libp2p._wire import Wire
 from soma_libp2p._yamux import BUFFERED, STREAMS, WINDOW, GuardedStream
 
 VICTIM, HONEST, MALLORY = (KeyIdentity.number(n) for n in (1, 2, 3))
@@ -91,7 +90,7 @@ async def test_plaintext_dialler_with_a_stolen_name_is_refused(victim: Libp2pTra
     liar = TransportUpgrader({PLAINTEXT_PROTOCOL_ID: InsecureTransport(pair)}, {})
     stream = await tcp(victim.addresses[0])
     async with stream:
-        await ends(lambda: liar.upgrade_security(Wire(stream, is_initiator=True), is_initiator=True, peer_id=stolen))
+        await ends(lambda: liar.upgrade_security(wire_on(stream), is_initiator=True, peer_id=stolen))
     await talk(honest, victim)
 
 
@@ -131,7 +130,7 @@ async def test_hello_cannot_be_passed_on(victim: Libp2pTransport, tmp_path: Path
 
                 nursery.start_soon(lure)
                 stream = await listener.accept()
-                link = Link(stream, is_initiator=False)
+                link = Link(stream, Budget(), is_initiator=False)
                 muxed = await transport._upgrader.upgrade(link.wire, None)
                 nursery.start_soon(muxed.start)
                 arrivals = Arrivals(link, muxed, transport._log, welcome=True)
@@ -249,7 +248,7 @@ async def test_long_line_is_cut_off_at_its_announcement(tmp_path: Path, honest: 
             assert await is_cut(stream, 1)
         stream = await tcp(victim.addresses[0])
         async with stream:  # which multiplexer
-            wire = Wire(stream, is_initiator=True)
+            wire = wire_on(stream)
             p2p = ID.from_string(Address.parse(victim.addresses[0]).peer_id)
             secured = await Upgrader(create_new_key_pair())._security.upgrade_security(wire, True, p2p)  # noqa: FBT003
             await secured.write(LONG_LINE)

@@ -10,7 +10,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from libp2p_attacker import node
+from libp2p_attacker import node, share
 from trio.testing import MockClock
 
 from soma_core.api import MAX_MESSAGE, PeerGone
@@ -49,7 +49,7 @@ def test_longest_frame_is_accepted() -> None:
 
 
 async def test_mailbox_counts_and_weighs(autojump_clock: MockClock) -> None:
-    box = Mailbox(3, 100)
+    box = Mailbox(3, 100, share())
     for _ in range(3):
         await box.put(b"x")
     with trio.move_on_after(1) as waited:
@@ -67,7 +67,8 @@ async def test_mailbox_counts_and_weighs(autojump_clock: MockClock) -> None:
 
 
 async def test_mailbox_loses_nothing_when_either_end_is_cancelled(autojump_clock: MockClock) -> None:
-    box = Mailbox(2, 100)
+    counted = share()
+    box = Mailbox(2, 100, counted)
     got: list[bytes] = []
 
     async def put() -> None:
@@ -85,10 +86,12 @@ async def test_mailbox_loses_nothing_when_either_end_is_cancelled(autojump_clock
                 await trio.sleep(0.001)
                 got.append(await box.take())
     assert got == [b"%d" % n for n in range(50)]
+    assert counted.held == 0
 
 
 async def test_closed_mailbox_wakes_both_ends(autojump_clock: MockClock) -> None:
-    full, empty = Mailbox(1, 100), Mailbox(1, 100)
+    counted = share()
+    full, empty = Mailbox(1, 100, counted), Mailbox(1, 100, share())
     await full.put(b"kept")
 
     async def gone(work: "trio.lowlevel.Task | object") -> None:
@@ -99,9 +102,12 @@ async def test_closed_mailbox_wakes_both_ends(autojump_clock: MockClock) -> None
         nursery.start_soon(gone, full.put(b"late"))
         nursery.start_soon(gone, empty.take())
         await trio.sleep(1)
+        assert counted.held == 8, "what waits at the door is held too"
         full.close(forget=False)
         empty.close(forget=True)
+    assert counted.held == 4
     assert await full.take() == b"kept"
+    assert counted.held == 0
     with pytest.raises(PeerGone):
         await full.take()
 
@@ -229,7 +235,7 @@ def test_importing_the_plugin_imports_neither_trio_nor_libp2p() -> None:
 
 
 async def test_mailbox_serves_several_who_wait(autojump_clock: MockClock) -> None:
-    box = Mailbox(1, 100)
+    box = Mailbox(1, 100, share())
     await box.put(b"first")
     async with trio.open_nursery() as nursery:
         for n in range(5):

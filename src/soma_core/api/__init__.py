@@ -2,6 +2,8 @@
 
 from pluggy import HookimplMarker
 
+from soma_core.budget import Budget, Share
+
 from .consensus import (
     Accuse,
     Action,
@@ -70,6 +72,7 @@ __all__ = [
     "Action",
     "Answer",
     "Applied",
+    "Budget",
     "CancelTimer",
     "Candidate",
     "Channel",
@@ -121,6 +124,7 @@ __all__ = [
     "SetTimer",
     "Settlement",
     "Setup",
+    "Share",
     "Sign",
     "Signed",
     "Start",

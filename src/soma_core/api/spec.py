@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 import attrs
 from attrs import frozen
 
+from soma_core.budget import Budget
+
 if TYPE_CHECKING:
     import click
 
@@ -93,9 +95,13 @@ class LedgerContext(Context):
 
 @frozen
 class TransportContext(Context):
-    """`identity` proves who this node is; given only where the spec's `needs` has ``identity``."""
+    """`identity` proves who this node is; given only where the spec's `needs` has ``identity``.
+
+    `budget`: what a transport holds for peers it counts there, under the peer's key as owner once that is proved.
+    """
 
     identity: "Identity"
+    budget: Budget = attrs.field(factory=Budget)
 
 
 @frozen

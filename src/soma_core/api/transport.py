@@ -34,7 +34,10 @@ class Identity(Protocol):
 
 
 class Connection(Protocol):
-    """One peer that has proved its key. One task a channel receives; one task a channel sends."""
+    """One peer that has proved its key. One task a channel receives; one task a channel sends.
+
+    What it holds, both ways, is counted in `TransportContext.budget`; when that cuts it, it ends as by `aclose`.
+    """
 
     peer: PeerId
 

@@ -32,6 +32,8 @@ class Statistics:
     """Connections ended because the peer was silent, or took nothing, for too long."""
     replaced: int = 0
     """Connections ended by a newer one of the same peer."""
+    crowded: int = 0
+    """Connections ended because the memory for peers was full, and this peer held most of it."""
 
 
 @define
@@ -52,6 +54,7 @@ class Counters:
     breaches: int = 0
     frozen: int = 0
     replaced: int = 0
+    crowded: int = 0
 
     def snapshot(self) -> Statistics:
         """The totals now."""

@@ -10,7 +10,7 @@ from typing import Final, final
 
 import trio
 
-from soma_core.api import CHANNELS, Channel, Connection, PeerGone
+from soma_core.api import CHANNELS, Budget, Channel, Connection, PeerGone
 from soma_core.errors import DecodeError, RefusedError
 
 from ._counters import Counters
@@ -50,6 +50,7 @@ class Link:
         services: Mapping[str, Service],
         inbox: Inbox | None,
         counters: Counters,
+        budget: Budget,
         *,
         dialled: bool,
     ) -> None:
@@ -65,8 +66,9 @@ class Link:
         self._connection = connection
         self._inbox = inbox
         self._counters = counters
-        self._outboxes: dict[Channel, Outbox] = {channel: Outbox() for channel in _SPOKEN}
-        self._desk = Desk(self.peer, services, self._outboxes, counters)
+        self._share = budget.open(self._crowded, self.peer)
+        self._outboxes: dict[Channel, Outbox] = {channel: Outbox(self._share) for channel in _SPOKEN}
+        self._desk = Desk(self.peer, services, self._outboxes, counters, self._share)
         self.ask = self._desk.ask
         self._over = trio.Event()
         self._pings = 0
@@ -103,6 +105,7 @@ class Link:
             self._desk.close()
             for outbox in self._outboxes.values():
                 outbox.close()
+            self._share.close()
             self._over.set()
             self._ponged.set()
 
@@ -117,6 +120,10 @@ class Link:
             await self._ponged.wait()
         return self.reason is None
 
+    def _crowded(self) -> None:
+        self._counters.crowded += 1
+        self.end("it held most of the memory for peers, which is full")
+
     async def _read(self, channel: Channel, nursery: trio.Nursery) -> None:
         try:
             while True:
@@ -124,16 +131,18 @@ class Link:
                 self._heard = True
                 self._counters.received += 1
                 self._counters.received_bytes += len(data)
+                size = len(data)
                 message = decode_message(data)
+                del data  # a message that waits below is held once
                 if message.kind not in _HEARD[channel]:
                     raise DecodeError(f"a {message.kind} on channel {channel}")  # noqa: TRY301  # one handler below
-                await self._hear(channel, message, nursery)
+                await self._hear(channel, message, size, nursery)
         except PeerGone:
             self.end("the peer ended the connection")
         except (DecodeError, RefusedError) as error:
             self.end(f"breach of the network rules: {shown(error.what)}", breach=True)
 
-    async def _hear(self, channel: Channel, message: Message, nursery: trio.Nursery) -> None:
+    async def _hear(self, channel: Channel, message: Message, size: int, nursery: trio.Nursery) -> None:
         if message.kind == "note":
             if channel == "consensus" and message.op != CONSENSUS_NOTE:
                 raise DecodeError(f"a note {shown(message.op)} on channel consensus")
@@ -142,7 +151,7 @@ class Link:
             else:
                 await self._inbox.put(self.peer, message.payload)
         elif message.kind == "request":
-            self._desk.admit(channel, message, nursery)
+            self._desk.admit(channel, message, size, nursery)
         elif message.kind == "ping":
             self._outboxes["sync"].offer(encode_message(Message("pong", message.id)))
         elif message.kind == "pong":
@@ -154,18 +163,21 @@ class Link:
         elif message.id == 0:
             raise DecodeError("an error that answers nothing")
         else:
-            self._desk.settle(channel, message)
+            self._desk.settle(channel, message, size)
 
     async def _write(self, channel: Channel) -> None:
         outbox = self._outboxes[channel]
         try:
             while True:
                 batch = await outbox.take()
+                size = sum(map(len, batch))
+                self._share.add(size)
                 self._writing[channel] = trio.current_time()
                 await self._connection.send(channel, batch)
                 del self._writing[channel]
+                self._share.add(-size)
                 self._counters.sent += len(batch)
-                self._counters.sent_bytes += sum(map(len, batch))
+                self._counters.sent_bytes += size
         except PeerGone:
             self.end("the peer ended the connection")
 

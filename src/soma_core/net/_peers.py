@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 import trio
 
-from soma_core.api import Channel, Connection, PeerGone, PeerId, Transport
+from soma_core.api import Budget, Channel, Connection, PeerGone, PeerId, Transport
 from soma_core.errors import RefusedError, UnreachableError
 
 from ._address import Address
@@ -45,7 +45,7 @@ class Network:
     """The peers of the node whose key is `me`.
 
     `random` only spreads reconnecting. `allowed` (None: everybody) limits who may connect. Without `hears_consensus`,
-    what comes on channel consensus is ignored.
+    what comes on channel consensus is ignored. `budget` (None: one of its own) bounds what is held for all peers.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Network:
         random: Random,
         allowed: frozenset[PeerId] | None = None,
         hears_consensus: bool = True,
+        budget: Budget | None = None,
     ) -> None:
         self._transport = transport
         self._me = me
@@ -75,7 +76,8 @@ class Network:
         self._shunned: dict[PeerId, float] = {}
         self._counters = Counters()
         self._changed = trio.Event()
-        self.consensus_messages = Inbox()
+        self._budget = Budget() if budget is None else budget
+        self.consensus_messages = Inbox(self._budget)
         """(peer, message) pairs from the consensus channel; one task receives."""
         self._inbox = self.consensus_messages if hears_consensus else None
 
@@ -250,7 +252,7 @@ class Network:
             self._counters.refused += 1
             await say_farewell(connection, fault)
             return
-        link = Link(connection, hello, self._services, self._inbox, self._counters, dialled=dialled)
+        link = Link(connection, hello, self._services, self._inbox, self._counters, self._budget, dialled=dialled)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run, link)
             await self._admit(link)

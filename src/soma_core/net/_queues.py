@@ -2,15 +2,18 @@
 
 `Outbox`: to one peer on one channel, for its writer. When full, `offer` says no and `put` waits.
 `Inbox`: from all peers on the consensus channel, for the driver, a turn a peer. When a peer's part stays full for
-`PATIENCE`, that peer's connection ends. Rules N31 and N32 of ``specs/50-network.md``.
+`PATIENCE`, that peer's connection ends. Rules N31 and N32 of ``specs/50-network.md``. What waits, in a queue or at its
+door, is counted in a share of the node's memory for peers (N57).
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, final
 
 import trio
 
-from soma_core.api import PeerGone, PeerId
+from soma_core.api import Budget, PeerGone, PeerId, Share
 from soma_core.errors import RefusedError
 
 UNREAD: Final = 64
@@ -24,9 +27,10 @@ PATIENCE: Final = 3.0
 
 
 class _Queue:
-    """Bounded in messages and bytes."""
+    """Bounded in messages and bytes, which are counted in `share`."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: Share) -> None:
+        self.share = share
         self._items: deque[bytes] = deque()
         self._size = 0
 
@@ -38,12 +42,28 @@ class _Queue:
             return False
         self._items.append(message)
         self._size += len(message)
+        self.share.add(len(message))
         return True
 
     def take(self) -> bytes:
         message = self._items.popleft()
         self._size -= len(message)
+        self.share.add(-len(message))
         return message
+
+    def clear(self) -> None:
+        self.share.add(-self._size)
+        self._items.clear()
+        self._size = 0
+
+    @contextmanager
+    def at_door(self, message: bytes) -> Iterator[None]:
+        """Count `message` while it waits for room."""
+        self.share.add(len(message))
+        try:
+            yield
+        finally:
+            self.share.add(-len(message))
 
     def fits(self, room: int, taken: int) -> bool:
         return bool(self._items) and (taken == 0 or taken + len(self._items[0]) <= room)
@@ -53,8 +73,8 @@ class _Queue:
 class Outbox:
     """Messages that wait for one channel's writer."""
 
-    def __init__(self) -> None:
-        self._queue = _Queue()
+    def __init__(self, share: Share) -> None:
+        self._queue = _Queue(share)
         self._some = trio.Event()
         self._room = trio.Event()
         self._closed = False
@@ -74,7 +94,8 @@ class Outbox:
                 raise PeerGone
             if self._room.is_set():
                 self._room = trio.Event()
-            await self._room.wait()
+            with self._queue.at_door(message):
+                await self._room.wait()
 
     async def take(self) -> list[bytes]:
         """All that waits, in order, up to `COALESCE` bytes and at least one message."""
@@ -90,8 +111,9 @@ class Outbox:
         return batch
 
     def close(self) -> None:
-        """Wake whoever waits for room; nothing is taken any more."""
+        """Forget what waits, and wake whoever waits for room; nothing is taken any more."""
         self._closed = True
+        self._queue.clear()
         self._room.set()
 
 
@@ -99,20 +121,25 @@ class Outbox:
 class Inbox:
     """What peers said on the consensus channel. One task receives; peers take turns, so that none can drown another."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self._queues: OrderedDict[PeerId, _Queue] = OrderedDict()
         self._some = trio.Event()
         self._room = trio.Event()
 
     async def put(self, peer: PeerId, message: bytes) -> None:
         """Queue a message of `peer`. Raises `RefusedError` if its part of the inbox stays full."""
-        queue = self._queues.setdefault(peer, _Queue())
+        queue = self._queues.get(peer)
+        if queue is None:
+            share = self._budget.open(lambda: self.forget(peer), peer)
+            queue = self._queues[peer] = _Queue(share)
         if not queue.offer(message):
             with trio.move_on_after(PATIENCE):
                 while not queue.offer(message):
                     if self._room.is_set():
                         self._room = trio.Event()
-                    await self._room.wait()
+                    with queue.at_door(message):
+                        await self._room.wait()
                 self._some.set()
                 return
             raise RefusedError(
@@ -135,7 +162,9 @@ class Inbox:
 
     def forget(self, peer: PeerId) -> None:
         """Drop what a peer that is gone has left."""
-        self._queues.pop(peer, None)
+        queue = self._queues.pop(peer, None)
+        if queue is not None:
+            queue.share.close()
 
     def __aiter__(self) -> "Inbox":
         return self

@@ -14,7 +14,7 @@ import trio
 from attrs import field, frozen
 
 from soma_core import records
-from soma_core.api import Channel, PeerGone, PeerId
+from soma_core.api import Channel, PeerGone, PeerId, Share
 from soma_core.errors import CorruptionError, DecodeError, RefusedError, SomaError
 
 from ._counters import Counters
@@ -76,6 +76,7 @@ class _Waiting:
     channel: Channel
     done: trio.Event = field(factory=trio.Event)
     answer: Message | None = None
+    size: int = 0
 
 
 @final
@@ -88,11 +89,13 @@ class Desk:
         services: Mapping[str, Service],
         outboxes: Mapping[Channel, Outbox],
         counters: Counters,
+        share: Share,
     ) -> None:
         self._peer = peer
         self._services = services
         self._outboxes = outboxes
         self._counters = counters
+        self._share = share
         self._slots = trio.Semaphore(ASKING)
         self._waiting: dict[int, _Waiting] = {}
         self._last = 0
@@ -110,6 +113,7 @@ class Desk:
                 await waiting.done.wait()
             finally:
                 del self._waiting[number]
+                self._share.add(-waiting.size)
         answer = waiting.answer
         if answer is None:
             raise PeerGone
@@ -120,8 +124,8 @@ class Desk:
             )
         return Reply(answer.body, answer.payload)
 
-    def settle(self, channel: Channel, answer: Message) -> None:
-        """Hand an answer to who waits for it. Raises `DecodeError` if it answers nothing that was ever asked here."""
+    def settle(self, channel: Channel, answer: Message, size: int) -> None:
+        """Hand an answer of `size` bytes to who waits for it. Raises `DecodeError` if nobody ever asked for it."""
         if answer.id > self._last:
             raise DecodeError(f"an answer to request {answer.id}, which was never sent")
         waiting = self._waiting.get(answer.id)
@@ -132,7 +136,8 @@ class Desk:
             raise DecodeError(f"an answer on channel {channel} to a request on {waiting.channel}")
         if answer.kind == "error":
             records.structure(Fault, answer.body)
-        waiting.answer = answer
+        waiting.answer, waiting.size = answer, size
+        self._share.add(size)
         waiting.done.set()
 
     def close(self) -> None:
@@ -144,11 +149,11 @@ class Desk:
         """A heartbeat has passed: forgive what was turned away."""
         self._turned_away = 0
 
-    def admit(self, channel: Channel, request: Message, nursery: trio.Nursery) -> None:
-        """Serve `request` in `nursery`, or turn it away. Raises `DecodeError` if the peer floods us."""
+    def admit(self, channel: Channel, request: Message, size: int, nursery: trio.Nursery) -> None:
+        """Serve a request of `size` bytes in `nursery`, or turn it away. Raises `DecodeError` if the peer floods us."""
         if self._serving < SERVING:
             self._serving += 1
-            nursery.start_soon(self._serve, channel, request)
+            nursery.start_soon(self._serve, channel, request, size)
             return
         self._counters.busy += 1
         self._turned_away += 1
@@ -157,7 +162,8 @@ class Desk:
         if not sent or self._turned_away > FLOOD:
             raise DecodeError(f"more than {SERVING} requests at a time, again and again")
 
-    async def _serve(self, channel: Channel, request: Message) -> None:
+    async def _serve(self, channel: Channel, request: Message, size: int) -> None:
+        self._share.add(size)
         try:
             answer = await self._answer(channel, request)
             await self._outboxes[channel].put(answer)
@@ -165,6 +171,7 @@ class Desk:
             pass  # nobody is left to be answered
         finally:
             self._serving -= 1
+            self._share.add(-size)
 
     async def _answer(self, channel: Channel, request: Message) -> bytes:
         fault = Fault("late", f"{request.op} took longer than {SERVE_LIMIT:g} s", "ask again later")

@@ -18,7 +18,7 @@ import trio
 from attrs import frozen
 
 from soma_core import __version__, chain
-from soma_core.api import EncoderSpec, Ledger, Member, PeerId, Transport
+from soma_core.api import Budget, EncoderSpec, Ledger, Member, PeerId, Transport
 from soma_core.api.control import EncoderStatus
 from soma_core.config import Options, Prepared, gather, prepare
 from soma_core.errors import DecodeError, RefusedError, SomaError, UnreachableError
@@ -104,8 +104,9 @@ async def _open(prepared: Prepared, data_dir: Path, genesis: Genesis, signer: Si
         ledger = await open_ledger(prepared, data_dir, "chain", thread)
         stack.push_async_callback(thread.run, ledger.close)
         store = await thread.run(Store, genesis, rule, ledger)
-        transport = await stack.enter_async_context(open_transport(prepared, data_dir, signer.identity()))
-        yield _Node(prepared, data_dir, genesis, signer, store, thread, transport)
+        budget = Budget(members=frozenset(v.node for v in genesis.validators))
+        transport = await stack.enter_async_context(open_transport(prepared, data_dir, signer.identity(), budget))
+        yield _Node(prepared, data_dir, genesis, signer, store, thread, transport, budget)
 
 
 @final
@@ -121,6 +122,7 @@ class _Node:
         store: Store,
         thread: Thread,
         transport: Transport,
+        budget: Budget,
     ) -> None:
         self._prepared = prepared
         self._data_dir = data_dir
@@ -153,6 +155,7 @@ class _Node:
             tuple(Address.parse(text) for text in prepared.resolved.node.peers),
             random=random.Random(),  # noqa: S311  # jitter of reconnecting, nothing secret
             hears_consensus=self._me is not None,
+            budget=budget,
         )
         self._data = Data(self._blobs, self._network)
         self._encoders: list[EncoderStatus] = []

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import trio
 
 from soma_core.api import (
+    Budget,
     ConsensusSpec,
     Engine,
     Identity,
@@ -72,14 +73,20 @@ async def open_ledger(
 
 
 @asynccontextmanager
-async def open_transport(prepared: Prepared, data_dir: Path, identity: Identity) -> AsyncIterator[Transport]:
-    """The selected transport. Raises `PluginError` if it does not open."""
+async def open_transport(
+    prepared: Prepared, data_dir: Path, identity: Identity, budget: Budget
+) -> AsyncIterator[Transport]:
+    """The selected transport, which counts in `budget`. Raises `PluginError` if it does not open."""
     plugin = one_of(prepared, "transport")
     spec = prepared.specs[plugin.name]
     assert isinstance(spec, TransportSpec)
     config = prepared.resolved.of(plugin.name, spec.config)
     context = TransportContext(
-        plugin.name, places.make(data_dir, places.COMPONENTS, plugin.name), logging.getLogger(plugin.name), identity
+        plugin.name,
+        places.make(data_dir, places.COMPONENTS, plugin.name),
+        logging.getLogger(plugin.name),
+        identity,
+        budget,
     )
     patience = prepared.resolved.node.open_timeout
     opened = False

@@ -6,10 +6,10 @@ from typing import Final
 
 import trio
 
-from soma_core.api import CHANNELS, MAX_MESSAGE, Channel, PeerGone, PeerId
+from soma_core.api import CHANNELS, MAX_MESSAGE, Budget, Channel, PeerGone, PeerId, Share
 
 from . import Libp2pConfig
-from ._frames import Frames, frame
+from ._frames import HEADER, Frames, frame
 from ._mailbox import GONE, Mailbox
 from ._stream import Stream
 from ._wire import Wire
@@ -22,8 +22,9 @@ _SMALL: Final = 64
 class Link:
     """One socket and its end. Whoever decides that it is over calls `drop`, which neither waits nor raises."""
 
-    def __init__(self, stream: trio.SocketStream, *, is_initiator: bool) -> None:
-        self.wire = Wire(stream, is_initiator=is_initiator)
+    def __init__(self, stream: trio.SocketStream, budget: Budget, *, is_initiator: bool) -> None:
+        self.share = budget.open(self.drop)
+        self.wire = Wire(stream, self.share, is_initiator=is_initiator)
         self.scope = trio.CancelScope()
         self.over = False
         self.why: BaseException | None = None
@@ -53,19 +54,26 @@ class Link:
 class _Post:
     """What waits on one channel, in both directions."""
 
-    def __init__(self, config: Libp2pConfig) -> None:
-        self.inbox = Mailbox(config.inbox, config.inbox_kb * 1024)
-        self.outbox = Mailbox(config.outbox_kb * 1024 // _SMALL, config.outbox_kb * 1024)
+    def __init__(self, config: Libp2pConfig, share: Share) -> None:
+        self.inbox = Mailbox(config.inbox, config.inbox_kb * 1024, share)
+        self.outbox = Mailbox(config.outbox_kb * 1024 // _SMALL, config.outbox_kb * 1024, share)
+        self._share = share
 
     async def read_from(self, stream: Stream) -> None:
         frames = Frames()
         while True:
-            for message in frames.feed(await stream.read_some()):
+            data = await stream.read_some()
+            self._share.add(len(data))
+            for message in frames.feed(data):
+                self._share.add(-HEADER - len(message))  # to be counted by the inbox
                 await self.inbox.put(message)
 
     async def write_to(self, stream: Stream) -> None:
         while True:
-            await stream.write(await self.outbox.take_all())
+            data = await self.outbox.take_all()
+            self._share.add(len(data))
+            await stream.write(data)
+            self._share.add(-len(data))
 
 
 class Libp2pConnection:
@@ -78,7 +86,8 @@ class Libp2pConnection:
     def __init__(self, peer: PeerId, link: Link, config: Libp2pConfig) -> None:
         self.peer = peer
         self._link = link
-        self._posts = {channel: _Post(config) for channel in CHANNELS}
+        link.share.owner = peer
+        self._posts = {channel: _Post(config, link.share) for channel in CHANNELS}
         link.at_end.append(self._end)
 
     def run(self, nursery: trio.Nursery, streams: dict[Channel, Stream]) -> None:
@@ -111,11 +120,12 @@ class Libp2pConnection:
         """Close the socket, now."""
         for post in self._posts.values():
             post.inbox.close(forget=True)
+        self._link.share.close()
         self._link.drop()
 
     def _end(self) -> None:
         for post in self._posts.values():
-            post.inbox.close(forget=False)
+            post.inbox.close(forget=self._link.share.closed)  # cut: there is no room for what had arrived
             post.outbox.close(forget=True)
 
 

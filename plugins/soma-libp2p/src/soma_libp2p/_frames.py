@@ -28,14 +28,13 @@ class Frames:
         """The messages that `data` completes. Raises `FrameError` as soon as a length above `most` is seen."""
         buffer = self._buffer
         buffer += data
-        start = 0
-        while len(buffer) - start >= HEADER:
-            size = int.from_bytes(buffer[start : start + HEADER], "big")
+        while len(buffer) >= HEADER:
+            size = int.from_bytes(buffer[:HEADER], "big")
             if size > self._most:
                 raise FrameError(f"a frame of {size} bytes; {self._most} is the most")
-            end = start + HEADER + size
+            end = HEADER + size
             if len(buffer) < end:
                 break
-            yield bytes(memoryview(buffer)[start + HEADER : end])
-            start = end
-        del buffer[:start]
+            message = bytes(memoryview(buffer)[HEADER:end])
+            del buffer[:end]  # at the front, which moves nothing; before the message is given, which may take time
+            yield message

@@ -16,7 +16,7 @@ from typing import Any, Final
 import trio
 from libp2p.peer.id import ID
 
-from soma_core.api import CHANNELS, Channel, Connection, Identity, PeerGone, PeerId, TransportContext
+from soma_core.api import CHANNELS, Budget, Channel, Connection, Identity, PeerGone, PeerId, TransportContext
 
 from . import Libp2pConfig
 from ._address import Address
@@ -34,10 +34,13 @@ DEAD_AFTER: Final = 30
 class Libp2pTransport:
     """See `soma_core.api.Transport`."""
 
-    def __init__(self, config: Libp2pConfig, identity: Identity, upgrader: Upgrader, log: logging.Logger) -> None:
+    def __init__(
+        self, config: Libp2pConfig, identity: Identity, upgrader: Upgrader, log: logging.Logger, budget: Budget
+    ) -> None:
         self.addresses: tuple[str, ...] = ()
         self.admission = Admission(config.max_half_open, config.max_connections)
         self._config, self._identity, self._upgrader, self._log = config, identity, upgrader, log
+        self._budget = budget
         self._proved, self._accepted = trio.open_memory_channel[Connection](config.backlog)
         self._nursery: trio.Nursery
 
@@ -88,7 +91,7 @@ class Libp2pTransport:
         return str(Address("ip6" if ":" in host else "ip4", host, port, p2p))
 
     async def _arrived(self, stream: trio.SocketStream) -> None:
-        link = Link(stream, is_initiator=False)
+        link = Link(stream, self._budget, is_initiator=False)
         host = "?"
         with suppress(OSError):
             host = stream.socket.getpeername()[0]
@@ -114,7 +117,7 @@ class Libp2pTransport:
                 stream = await trio.open_tcp_stream(where.host, where.port)
         except (OSError, ValueError, trio.TooSlowError) as error:
             raise PeerGone(f"nobody answers at {where}: {_cause(error)}") from error
-        link = Link(stream, is_initiator=True)
+        link = Link(stream, self._budget, is_initiator=True)
 
         async def establish(nursery: trio.Nursery) -> Libp2pConnection:
             return await self._greet(link, nursery, p2p, peer)
@@ -147,6 +150,7 @@ class Libp2pTransport:
         finally:
             link.drop()
         if not handed_over:
+            link.share.close()
             why = _cause(link.why) if link.why else f"no proof of a key within {self._config.hello_timeout:g} s"
             raise PeerGone(why) from link.why
 
@@ -192,7 +196,7 @@ async def open_transport(config: Libp2pConfig, context: TransportContext) -> Asy
     """A listening transport, closed on leaving."""
     _quiet()
     upgrader = Upgrader(load_host_key(context.directory))
-    transport = Libp2pTransport(config, context.identity, upgrader, context.log)
+    transport = Libp2pTransport(config, context.identity, upgrader, context.log, context.budget)
     async with transport.run():
         yield transport
 

@@ -35,7 +35,9 @@ class Upgrader:
         selector: GenericMultistreamSelector[Any] = GenericMultistreamSelector()
         selector.add_handler(YAMUX, None)
         await selector.select(_Lines(secured), wire.is_initiator)
-        return GuardedYamux(secured, secured.get_remote_peer(), is_initiator=wire.is_initiator)
+        muxed = GuardedYamux(secured, secured.get_remote_peer(), is_initiator=wire.is_initiator)
+        muxed.share = wire.share
+        return muxed
 
 
 class _Lines:

@@ -6,6 +6,8 @@ from typing import Final
 import trio
 from libp2p.io.exceptions import ConnectionClosedError
 
+from soma_core.api import Share
+
 PIECE: Final = 1 << 17
 """Bytes asked of the system at a time: Noise reads two bytes, then a record, and would ask for exactly those."""
 MOST: Final = 1 << 16
@@ -13,10 +15,14 @@ MOST: Final = 1 << 16
 
 
 class Wire:
-    """What Noise reads from and writes to. Reading is buffered; a read gives exactly what was asked for, or raises."""
+    """What Noise reads from and writes to. Reading is buffered; a read gives exactly what was asked for, or raises.
 
-    def __init__(self, stream: trio.SocketStream, *, is_initiator: bool) -> None:
+    What is held for this peer, here and in the layers above, is counted in `share`.
+    """
+
+    def __init__(self, stream: trio.SocketStream, share: Share, *, is_initiator: bool) -> None:
         self.is_initiator = is_initiator
+        self.share = share
         self._stream = stream
         self._buffer = bytearray()
 
@@ -32,9 +38,11 @@ class Wire:
                 raise ConnectionClosedError("the socket is closed") from error
             if not piece:
                 raise ConnectionClosedError("the other end closed the socket")
+            self.share.add(len(piece))
             buffer += piece
         data = bytes(memoryview(buffer)[:n])
         del buffer[:n]
+        self.share.add(-n)
         return data
 
     async def write(self, data: bytes) -> None:

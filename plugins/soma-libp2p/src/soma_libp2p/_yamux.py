@@ -10,6 +10,8 @@ from typing import Any, Final
 import trio
 from libp2p.stream_muxer.yamux import yamux
 
+from soma_core.api import Share
+
 WINDOW: Final = 1 << 20
 """Bytes that a peer may send on a stream before it must wait. Fixed, so that memory is; at 50 ms it carries 20 MB/s."""
 STREAMS: Final = 16
@@ -31,6 +33,12 @@ class GuardedStream(yamux.YamuxStream):  # type: ignore[misc]  # py-libp2p is no
         super().__init__(*args, **kwargs)
         self.target_recv_window = WINDOW
 
+    async def read(self, n: int | None = -1) -> bytes:
+        """As py-libp2p does it; what was read is not counted as unread any more."""
+        data: bytes = await super().read(n)
+        self.conn.count(0)
+        return data
+
     @property
     def send_window(self) -> int:
         """Bytes that may be written now."""
@@ -49,6 +57,9 @@ class GuardedYamux(yamux.Yamux):  # type: ignore[misc]
     """Ends the connection of a peer that ignores flow control."""
 
     most_unread = STRANGERS_BUFFERED
+    share: Share
+    """Where unread bytes are counted."""
+    _counted = 0
 
     def trust(self) -> None:
         """The peer is one whom we called, or who has proved itself: it may fill its windows."""
@@ -56,11 +67,19 @@ class GuardedYamux(yamux.Yamux):  # type: ignore[misc]
 
     async def _read_data_body(self, length: int) -> bytes:
         """Called for every frame with data, before memory is taken for it."""
-        unread = sum(map(len, self.stream_buffers.values()))
-        if unread + length > self.most_unread or len(self.streams) > STREAMS:
+        if not self.count(length) or self._counted > self.most_unread or len(self.streams) > STREAMS:
             raise trio.TooSlowError  # the one exception on which handle_incoming closes the connection
         body: bytes = await self.secured_conn.read(length)
         return body
+
+    def count(self, coming: int) -> bool:
+        """Count what is unread and `coming`. False if it is too much for the node.
+
+        Looked at and not summed up: py-libp2p drops what came for a stream that is closed, and does not tell.
+        """
+        unread = sum(map(len, self.stream_buffers.values())) + coming
+        change, self._counted = unread - self._counted, unread
+        return self.share.add(change)
 
     async def _write_frame(self, data: bytes) -> None:
         async with self._write_lock:

@@ -3,7 +3,7 @@
 A value has exactly one encoding. `decode` refuses every other: it caps size and depth, decodes, encodes again and
 compares. Allowed are integers within -2^64..2^64-1, byte strings, text (UTF-8), arrays, maps whose keys are all text or
 all unsigned integers, booleans and null. Floats, tags, indefinite lengths, duplicate or unsorted keys, longer than
-shortest integers and trailing bytes are refused. Rules E1 to E9 of ``specs/01-encoding.md``.
+shortest integers, large maps of integers and trailing bytes are refused. Rules E1 to E9 of ``specs/01-encoding.md``.
 """
 
 from typing import Any, Final, NoReturn
@@ -19,6 +19,9 @@ MAX_SIZE: Final = 1 << 20
 """Bytes. No message, transaction or record is larger; bulk payloads travel raw, in chunks."""
 MAX_DEPTH: Final = 16
 """Arrays and maps an item may stand inside. Deeper input is refused before it can exhaust a stack."""
+MAX_INTEGER_KEYS: Final = 256
+"""Integer keys of one map. A table's hash of an integer is no secret: of more, so many could be chosen to collide that
+half a megabyte takes ten seconds."""
 INT_MIN: Final = -(1 << 64)
 INT_MAX: Final = (1 << 64) - 1
 
@@ -38,13 +41,7 @@ def decode(data: bytes, *, max_size: int = MAX_SIZE) -> Value:
     if len(data) > max_size:
         _refuse(f"{len(data)} bytes are more than the {max_size} allowed here")
     try:
-        value = cbor2.loads(
-            data,
-            max_depth=MAX_DEPTH + 1,
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-            semantic_decoders=_NO_TAGS,
-        )
+        value = _load(data)
         _check(value, 0)
         again = cbor2.dumps(value, canonical=True)
     except DecodeError:
@@ -56,6 +53,53 @@ def decode(data: bytes, *, max_size: int = MAX_SIZE) -> Value:
     if again != data:
         _refuse("not the deterministic encoding (order, length of integers, or trailing bytes)")
     return value  # type: ignore[no-any-return]  # _check proved that it is a Value
+
+
+def _load(data: bytes) -> Any:
+    try:
+        return _read(data, text_keys=True)
+    except cbor2.CBORError:  # for its integer keys, or for what it will be refused for again
+        _refuse_large_integer_maps(data)
+        return _read(data, text_keys=False)
+
+
+def _read(data: bytes, *, text_keys: bool) -> Any:
+    return cbor2.loads(
+        data,
+        max_depth=MAX_DEPTH + 1,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        semantic_decoders=_NO_TAGS,
+        strict_hashable_types=text_keys,
+    )
+
+
+def _refuse_large_integer_maps(data: bytes) -> None:
+    """Look at the heads in `data`, building nothing, up to where it ends or cannot be a value: `_read` stops there."""
+    around: list[tuple[int, bool]] = []  # of each array or map: items still to come, and whether it is a large map
+    place = 0
+    while place < len(data) and len(around) <= MAX_DEPTH + 1:
+        major, argument = divmod(data[place], 32)
+        place += 1
+        if argument > 27 or major == 6:
+            return
+        if argument > 23:
+            width = 1 << argument - 24
+            argument = int.from_bytes(data[place : place + width], "big")
+            place += width
+        if around:
+            left, large = around.pop()
+            if large and left % 2 == 0 and major != 3:
+                _refuse(f"a map of more than {MAX_INTEGER_KEYS} keys that are not all text")
+            around.append((left - 1, large))
+        if major in (2, 3):
+            place += argument
+        elif major in (4, 5):
+            around.append((argument << major - 4, major == 5 and argument > MAX_INTEGER_KEYS))
+        while around and around[-1][0] == 0:
+            around.pop()
+        if not around:
+            return
 
 
 class _Refuse(dict[int, Any]):
@@ -86,6 +130,8 @@ def _check(value: object, depth: int) -> None:  # noqa: C901  # one branch a typ
         keys = list(value)  # type: ignore[call-overload]
         if not (all(type(k) is str for k in keys) or all(type(k) is int and k >= 0 for k in keys)):
             _refuse("a map whose keys are neither all text nor all unsigned integers")
+        if len(keys) > MAX_INTEGER_KEYS and type(keys[0]) is int:
+            _refuse(f"a map of {len(keys)} integer keys, more than {MAX_INTEGER_KEYS}")
         for key, item in value.items():  # type: ignore[attr-defined]
             _check(key, depth + 1)
             _check(item, depth + 1)

@@ -14,6 +14,7 @@ from soma_core.net import Entry
 from soma_core.node.events import Hub
 from soma_core.node.following import Following, Source
 from soma_core.node.store import Store, pack_commit, unpack_commit
+from soma_core.records import pack
 
 
 def sign(store: Store, index: int, signer: int = 100) -> None:
@@ -112,6 +113,45 @@ async def test_a_commit_that_does_not_come_to_its_record_is_not_written(autojump
     assert two.store.tip.index == 1
     await two.following.apply([second, third])
     assert two.store.tip.index == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"index": 3},
+        {"digest": b"\1" * 32},
+        {"time": (1 << 63) - 1},
+        {"leader": 1},
+        {"leader": 1 << 20},
+        {"items": ((-1, b"\xa0"),)},
+        {"items": ((1 << 20, pack(chain.System(link=None, anchors=((0, bytes(32)),), signatures=()))),)},
+    ],
+    ids=str,
+)
+async def test_what_no_engine_gives_is_a_lie_of_the_peer_and_stops_nothing(
+    change: dict[str, Any], autojump_clock: Any
+) -> None:
+    two = await pair()
+    sign(two.leader, 2)
+    first, second = await two.entries()
+    false = evolve(second, commit=pack_commit(evolve(unpack_commit(second.commit), **change)))
+    with pytest.raises(VerificationError, match="commit 2 does not come to the record"):
+        await two.following.apply([first, false])
+    assert two.store.tip.index == 1
+
+
+async def test_a_signer_is_named_in_one_way(autojump_clock: Any) -> None:
+    two = await pair()
+    sign(two.leader, 1)
+    (first,) = await two.entries()
+    ((_, signature),) = first.signatures
+    for place in (b"", b"\0", b"\0\0\0", bytes(1 << 16)):
+        with pytest.raises(VerificationError, match="two bytes"):
+            await two.following.apply([evolve(first, signatures=((place, signature),))])
+    for signatures in (((b"\0\0", signature),) * 2, ((b"\0\1", signature),)):
+        with pytest.raises(VerificationError, match="named wrongly"):
+            await two.following.apply([evolve(first, signatures=signatures)])
+    assert two.store.tip.index == 0
 
 
 async def test_bytes_that_are_no_commit_are_refused(autojump_clock: Any) -> None:

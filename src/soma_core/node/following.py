@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from soma_core import chain
+from soma_core.api import Commit
 from soma_core.errors import VerificationError
 from soma_core.net import Entry
 from soma_core.records import pack, unpack
@@ -81,11 +82,9 @@ class Following:
         """
         proved = self._proved(entries)
         for entry, record in proved:
-            commit = unpack_commit(entry.commit)
-            applied = await self._thread.run(self._store.apply, commit, record)
+            applied = await self._thread.run(self._store.apply, self._commit(entry, record), record)
             if entry.signatures:
-                signatures = tuple((int.from_bytes(place, "big"), s) for place, s in entry.signatures)
-                await self._thread.run(self._store.keep_signatures, entry.index, signatures)
+                await self._thread.run(self._store.keep_signatures, entry.index, _signatures(entry))
             self._hub.publish(applied)
 
     def _proved(self, entries: Sequence[Entry]) -> list[tuple[Entry, chain.CommitRecord]]:
@@ -98,11 +97,28 @@ class Following:
                 raise VerificationError(f"record {entry.index} does not follow what this node has", ELSEWHERE)
             previous = chain.record_digest(record)
             if entry.signatures:
-                signatures = tuple((int.from_bytes(number, "big"), s) for number, s in entry.signatures)
-                chain.check_checkpoint(self._store.genesis, chain.Checkpoint(record=record, signatures=signatures))
+                checkpoint = chain.Checkpoint(record=record, signatures=_signatures(entry))
+                chain.check_checkpoint(self._store.genesis, checkpoint)
                 last = place
         if last < 0 and entries:
             raise VerificationError(
                 f"no quorum signed any of records {entries[0].index} to {entries[-1].index}", ELSEWHERE
             )
         return list(zip(entries[: last + 1], records[: last + 1], strict=True))
+
+    def _commit(self, entry: Entry, record: chain.CommitRecord) -> Commit:
+        """The commit of an entry with a proved record. What an engine promises the chain, a peer has not promised."""
+        commit = unpack_commit(entry.commit)
+        places = range(len(self._store.genesis.validators))
+        named = (commit.leader, *(author for author, _ in commit.items))
+        same = commit.index == record.index and commit.digest == record.commit and commit.time <= record.time
+        if not same or not all(place in places for place in named):
+            raise VerificationError(f"commit {entry.index} does not come to the record a quorum signed", ELSEWHERE)
+        return commit
+
+
+def _signatures(entry: Entry) -> tuple[tuple[int, bytes], ...]:
+    """(place in the committee, signature). A place travels in two bytes, big endian."""
+    if any(len(place) != 2 for place, _ in entry.signatures):
+        raise VerificationError(f"a signer of record {entry.index} is not named in two bytes", ELSEWHERE)
+    return tuple((int.from_bytes(place, "big"), signature) for place, signature in entry.signatures)

@@ -259,7 +259,7 @@ def test_files_that_are_no_settings(place: Place) -> None:
     with pytest.raises(ConfigError, match=r"^soma\.toml: line 2: not UTF-8; save the file as UTF-8$"):
         gather(place.options())
     path.write_bytes(b"#" * (MAX_FILE + 1))
-    with pytest.raises(ConfigError, match=r"^soma\.toml: longer than 1048576 bytes"):
+    with pytest.raises(ConfigError, match=r"^soma\.toml: longer than 65536 bytes"):
         gather(place.options())
     with pytest.raises(ConfigError, match=r"cannot be read: Is a directory"):
         gather(place.options(config=place.path))

@@ -12,8 +12,12 @@ from soma_core.errors import ConfigError
 from soma_core.plugins import KINDS
 
 FILE_NAME: Final = "soma.toml"
-MAX_FILE: Final = 1 << 20
+MAX_FILE: Final = 1 << 16
 """Bytes of a settings file. A longer one is not a settings file."""
+MAX_DOTS: Final = 128
+"""Dots in one line of TOML. A key's parts cost the standard library time by their square."""
+MAX_NESTED: Final = 16
+"""Tables and arrays that a value of TOML may stand inside."""
 
 _PREFIX: Final = "SOMA_"
 
@@ -108,9 +112,11 @@ def read_file(path: Path) -> dict[str, Any]:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{label}: line {line}: not UTF-8; save the file as UTF-8"]) from error
     try:
-        return tomllib.loads(text)
+        return _toml(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{label}: {_where(str(error), text)}; TOML is explained at https://toml.io"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{label}: {error}; no setting needs it"]) from error
 
 
 def label_of(path: Path) -> str:
@@ -172,10 +178,34 @@ def assignment_settings(assignments: Iterable[str]) -> tuple[list[Setting], list
 def toml_or_text(text: str) -> Any:
     """`text` as a TOML value, else as it is."""
     try:
-        parsed = tomllib.loads(f"v = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = _toml(f"v = {text}")
+    except ValueError:
         return text
     return parsed["v"] if parsed.keys() == {"v"} else text
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """The tables of `text`, in bounded time, and fit to be shown. Raises `ValueError` for anything else."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > MAX_DOTS:
+            raise ValueError(f"line {number}: more than {MAX_DOTS} dots")
+    try:
+        tables = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"a value stands in more than {MAX_NESTED} tables and arrays") from None
+    _bound(tables, MAX_NESTED)
+    return tables
+
+
+def _bound(value: Any, levels: int) -> None:
+    """Refuse what is nested deeper than `levels`, and integers beyond the 64 bits of TOML: of those printing fails."""
+    if isinstance(value, (dict, list)):
+        if levels == 0:
+            raise ValueError(f"a value stands in more than {MAX_NESTED} tables and arrays")
+        for item in value.values() if isinstance(value, dict) else value:
+            _bound(item, levels - 1)
+    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("an integer of more than 64 bits")
 
 
 def _guess(head: str) -> str:

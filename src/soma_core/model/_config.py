@@ -10,6 +10,7 @@ from soma_core import codec
 from soma_core.errors import DecodeError
 
 from ._contract import VOCABULARY
+from ._json import read_json
 
 ARCHITECTURE: Final = "byte-transformer-1"
 """The name in the genesis list of architectures."""
@@ -20,7 +21,7 @@ _REMEDY: Final = "see the table of rule M7 in specs/20-model.md"
 def _whole(low: int, high: int) -> Any:
     def check(_instance: object, attribute: Any, value: object) -> None:
         if type(value) is not int or not low <= value <= high:
-            raise DecodeError(f"model config: {attribute.name} is {value!r}, not in {low}..{high}", _REMEDY)
+            raise DecodeError(f"model config: {attribute.name} is {value!r:.60}, not in {low}..{high}", _REMEDY)
 
     return field(validator=check)
 
@@ -81,7 +82,7 @@ class ModelConfig:
         if missing := sorted(wanted.keys() - shapes.keys()):
             raise DecodeError(f"weights: {len(missing)} tensors are missing, first {missing[0]}", _REMEDY)
         if extra := sorted(shapes.keys() - wanted.keys()):
-            raise DecodeError(f"weights: {len(extra)} tensors are unknown, first {extra[0]}", _REMEDY)
+            raise DecodeError(f"weights: {len(extra)} tensors are unknown, first {extra[0]:.80}", _REMEDY)
         for name, shape in wanted.items():
             found = tuple(shapes[name])
             if found != shape:
@@ -99,7 +100,7 @@ class ModelConfig:
     def from_json(cls, text: str | bytes) -> Self:
         """The config in `text`: every field, nothing else. Raises `DecodeError`."""
         try:
-            parsed = json.loads(text)
+            parsed = read_json(text)
         except ValueError as error:
             raise DecodeError(f"model config: not JSON: {error}", _REMEDY) from error
         wanted = {"architecture", *(f.name for f in fields(cls))}

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from soma_core.errors import DecodeError
 
+from ._json import read_json
+
 MAX_HEADER: Final = 1 << 20
 """Bytes of the JSON header."""
 MAX_TENSORS: Final = 4096
@@ -43,7 +45,7 @@ def read_tensors(source: bytes | Path) -> dict[str, NDArray[np.float32]]:
     for place in places:
         tensor = np.frombuffer(data, "<f4", (place.stop - place.start) // 4, base + place.start)
         if not np.isfinite(tensor).all():
-            _refuse(f"tensor {place.name} holds NaN or infinity")
+            _refuse(f"tensor {place.name!r:.80} holds NaN or infinity")
         tensor = tensor.astype(np.float32, copy=False).reshape(place.shape)
         tensor.flags.writeable = False
         out[place.name] = tensor
@@ -106,8 +108,8 @@ def _entries(text: bytes) -> dict[str, object]:
     if not text.startswith(b"{"):
         _refuse("the header does not start with a brace")
     try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        header = read_json(text)
+    except ValueError as error:
         _refuse(f"the header is not JSON: {error}")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -137,13 +139,6 @@ def _place(name: str, entry: object, start: int) -> TensorPlace:
 
 def _naturals(values: object) -> bool:
     return isinstance(values, list) and all(type(v) is int and 0 <= v <= MAX_FILE for v in values)
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    out = dict(pairs)
-    if len(out) != len(pairs):
-        raise ValueError("a name stands twice")
-    return out
 
 
 def _refuse(what: str) -> NoReturn:

@@ -1,9 +1,10 @@
 """Money as people write it: SOMA with up to nine decimals."""
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 
 from soma_core.errors import UsageError
-from soma_core.genesis import SHANNONS
+from soma_core.genesis import SHANNONS, SUPPLY_MOST
 
 
 def soma(shannons: int, places: int = 9) -> str:
@@ -13,11 +14,11 @@ def soma(shannons: int, places: int = 9) -> str:
 
 def shannons(text: str) -> int:
     """An amount in SOMA as shannons, exactly. Raises `UsageError`."""
-    try:
-        amount = Decimal(text.replace(",", "").replace("_", ""))
-    except InvalidOperation as error:
-        raise UsageError(f"{text!r} is not an amount", "write SOMA, such as 12.5") from error
-    scaled = amount * SHANNONS
-    if not amount.is_finite() or scaled != scaled.to_integral_value() or not 0 < scaled < 1 << 62:
-        raise UsageError(f"{text} SOMA cannot be sent", "an amount is positive and has at most nine decimals")
-    return int(scaled)
+    match = re.fullmatch(r"([0-9]{1,12})?(?:\.([0-9]{1,9}))?", text.replace(",", "").replace("_", ""))
+    amount = int(match[1] or 0) * SHANNONS + int((match[2] or "").ljust(9, "0")) if match else 0
+    if not 0 < amount < SUPPLY_MOST:
+        raise UsageError(
+            f"{text!r:.60} cannot be sent",
+            "write SOMA, such as 12.5: an amount is positive and has at most nine decimals",
+        )
+    return amount

@@ -66,12 +66,13 @@ def checked_info(plugin: Plugin, fields: dict[str, object], frame: bytes) -> Enc
             "max_batch": int(max_batch),
         }:
             wrong = {
-                f"dim {dim} is outside 1..{DIMENSION_MAX}": not 1 <= dim <= DIMENSION_MAX,
+                f"dim {dim} is outside 1..{DIMENSION_MAX}": type(dim) is not int or not 1 <= dim <= DIMENSION_MAX,
                 f"weights have {len(weights)} bytes, not 0 or 32": len(weights) not in (0, 32),
                 f"architecture has {len(architecture)} characters, not 1 to 64": not 1 <= len(architecture) <= 64,
                 f"numeric is {numeric!r:.40}, not one of {', '.join(get_args(NumericClass))}": numeric
                 not in get_args(NumericClass),
-                f"max_batch {max_batch} is outside 1..{BATCH_MAX}": not 1 <= max_batch <= BATCH_MAX,
+                f"max_batch {max_batch} is outside 1..{BATCH_MAX}": type(max_batch) is not int
+                or not 1 <= max_batch <= BATCH_MAX,
                 f"modalities are not up to {MODALITIES_MAX} short words": len(modalities) > MODALITIES_MAX
                 or not all(isinstance(word, str) and 1 <= len(word) <= 32 for word in modalities),
             }

@@ -57,7 +57,7 @@ class SignedSlots:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
             self._open()
-        except (sqlite3.Error, ValueError, OSError) as error:
+        except (sqlite3.Error, ValueError, TypeError, OSError) as error:
             if "locked" in str(error):
                 raise KeyStoreError(f"{path}: another signer holds it", "stop the other node of these keys") from error
             raise KeyStoreError(f"{path}: the record of what was signed is damaged ({error})", _LATER) from error

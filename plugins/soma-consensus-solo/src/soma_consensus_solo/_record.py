@@ -37,9 +37,9 @@ def unpack(key: bytes, record: bytes) -> Commit:
     except DecodeError:
         value = None
     match value:
-        case [int(index), int(time), int(round_), int(leader), list(items), bytes(system)] if (
-            index >= 0 and key == key_of(index)
-        ):
+        case [int(index), int(time), int(round_), int(leader), list(items), bytes(system)] if all(
+            type(n) is int and n >= 0 for n in (index, time, round_, leader)
+        ) and key == key_of(index):
             payload = tuple(item for item in items if isinstance(item, bytes))
             commit = make(index, time, round_, leader, payload, system)
             if record == pack(commit):

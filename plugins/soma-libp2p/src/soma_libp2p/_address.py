@@ -6,7 +6,7 @@ from typing import Final
 from attrs import frozen
 
 _FORM: Final = re.compile(
-    r"/(ip4|ip6|dns|dns4|dns6)/([0-9A-Za-z.:_-]{1,253})/tcp/([0-9]{1,5})(?:/p2p/([1-9A-Za-z]{1,128}))?"
+    r"/(ip4|ip6|dns|dns4|dns6)/([0-9A-Za-z.:_-]{1,253})/tcp/(0|[1-9][0-9]{0,4})(?:/p2p/([1-9A-Za-z]{1,128}))?"
 )
 
 

@@ -211,6 +211,12 @@ def interop(session: nox.Session) -> None:
     pytest_in_default_set(session, "tests/interop/test_js_peer.py", *session.posargs)
 
 
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
+def abuse(session: nox.Session) -> None:
+    """Every attack that the transport guards against, on a real node; writes ``specs/results/transport.json``."""
+    pytest_in_default_set(session, "tests/checks/test_transport_abuse.py", *session.posargs)
+
+
 @nox.session(default=False, requires=["build"])
 def full(session: nox.Session) -> None:
     """What takes long. Each run writes its figures to ``specs/results``, to be committed with them."""

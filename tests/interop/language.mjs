@@ -81,7 +81,7 @@ export function message ({ kind, id = 0, op = '', body = {}, payload = new Uint8
 }
 export function parse (bytes) {
   const length = lengthIn(bytes)
-  demand(length > 0 && length <= 65536 && 4 + length <= bytes.length, 'N1: header length')
+  demand(length > 0 && length <= 8192 && 4 + length <= bytes.length, 'N1: header length')
   const header = decode(bytes.slice(4, 4 + length))
   const payload = bytes.slice(4 + length)
   demand(header.size === payload.length, 'N7: size')

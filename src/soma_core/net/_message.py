@@ -21,8 +21,8 @@ from soma_core.errors import DecodeError, RefusedError
 
 Kind = Literal["hello", "request", "reply", "error", "note", "ping", "pong"]
 
-MAX_HEADER: Final = 1 << 16
-"""Bytes. Facts go into the header, data into the payload."""
+MAX_HEADER: Final = 1 << 13
+"""Bytes. Facts go into the header, data into the payload; a hostile one costs a few ms to decode."""
 MAX_PAYLOAD: Final = MAX_MESSAGE - MAX_HEADER - 4
 """Bytes that fit beside any header."""
 

@@ -379,6 +379,7 @@ def test_conformance_on_vectors(world: Path, soma: Callable[..., SimpleNamespace
         "passed": 1,
         "failed": 1,
         "skipped": 0,
+        "known": 0,
         "cases": [
             {"name": "right", "ok": True, "outcome": "passed", "detail": "expected right"},
             {"name": "wrong", "ok": False, "outcome": "failed", "detail": "expected right"},

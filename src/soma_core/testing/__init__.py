@@ -6,6 +6,7 @@ A suite is a class to inherit; ``plugin`` names the component and ``config`` set
 
     class TestMine(LedgerSuite):
         plugin = "ledger-mine"
+        known_failures = {"test_big_values_and_long_keys": "keys end at 255 bytes, issue 12"}  # until it is mended
 
 Needs pytest, pytest-trio and hypothesis, which the core does not require. Imported when asked for.
 """

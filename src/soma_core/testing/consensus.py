@@ -1,6 +1,5 @@
 """What every consensus engine must do. Inherit `ConsensusSuite`, name the plugin and say how many `members`."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -23,7 +22,8 @@ from soma_core.api import (
 from soma_core.errors import SomaError
 
 from .committee import BEGIN, Committee, Seat, order_of, setup_of
-from .component import NOTHING, Component, component
+from .component import Component, component
+from .suite import Suite
 
 ENOUGH = 20_000
 """Virtual ms in which any engine has ordered a handful of items."""
@@ -34,11 +34,9 @@ class Unheard:
     """An event of an API to come."""
 
 
-class ConsensusSuite:
+class ConsensusSuite(Suite):
     """Inherit, and set `plugin`, and `members` and `config` where the defaults do not do."""
 
-    plugin: ClassVar[str]
-    config: ClassVar[Mapping[str, object]] = NOTHING
     members: ClassVar[int] = 1
 
     @pytest.fixture

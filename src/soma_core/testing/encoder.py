@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -15,7 +15,8 @@ from attrs import frozen
 from soma_core.api import Encoder, EncoderInfo
 from soma_core.api.spec import EncoderContext
 
-from .component import NOTHING, Component, component
+from .component import Component, component
+from .suite import Suite
 
 HEAVY: Final = ("numpy", "jax", "torch", "onnxruntime", "tensorflow", "trio", "sqlite3", "libp2p")
 """What the module of a plugin does not import before `open`: listing and choosing plugins would pay for it."""
@@ -36,14 +37,13 @@ TOLERANCE: Final = 2e-4
 """How far a row may move, relative to its length, when its batch changes: float32 sums in another order."""
 
 
-class EncoderSuite:
+class EncoderSuite(Suite):
     """Inherit, and set `plugin` to the component's name and `config` to its settings.
 
     `samples` are items that the encoder takes, at least three; `bad` are items it refuses with a ValueError.
     """
 
-    plugin: ClassVar[str]
-    config: ClassVar[Mapping[str, object]] = NOTHING
+    capabilities = frozenset({"loss", "gradient", "export"})
     samples: ClassVar[Sequence[bytes]] = SAMPLES
     bad: ClassVar[Sequence[bytes]] = ()
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,7 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from soma_core.api import HasSnapshot, Ledger, LedgerContext
 from soma_core.api.spec import Database
 
-from .component import NOTHING, Component, component
+from .component import Component, component
+from .suite import Suite
 
 T = TypeVar("T")
 
@@ -51,11 +52,10 @@ class Interrupted(Mapping[bytes, bytes | None]):
             yield key
 
 
-class LedgerSuite:
+class LedgerSuite(Suite):
     """Inherit, and set `plugin` to the component's name and `config` to its settings."""
 
-    plugin: ClassVar[str]
-    config: ClassVar[Mapping[str, object]] = NOTHING
+    capabilities = frozenset({"durable", "snapshot"})
 
     @pytest.fixture
     def chosen(self) -> Component:

@@ -7,10 +7,13 @@ from attrs import frozen
 
 @frozen
 class Outcome:
-    """What became of one case. `detail`: the failure as pytest shows it, or why it was skipped."""
+    """What became of one case. `known`: it failed, as was said it would.
+
+    `detail`: the failure as pytest shows it, why it was skipped, or the reason that was given for a known failure.
+    """
 
     name: str
-    outcome: Literal["passed", "failed", "skipped"]
+    outcome: Literal["passed", "failed", "skipped", "known"]
     detail: str = ""
 
     @property

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -20,6 +20,7 @@ from soma_core.api.draws import draw_seed
 from soma_core.api.fixed import is_vector, quantise
 
 from .component import NOTHING, Component, component
+from .suite import Suite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,11 +120,10 @@ def _open(chosen: Component) -> ScoringRule:
     return rule
 
 
-class ScoringSuite:
+class ScoringSuite(Suite):
     """Inherit, and set `plugin` to the component's name. A scoring rule has no settings, only parameters."""
 
-    plugin: ClassVar[str]
-    config: ClassVar[Mapping[str, object]] = NOTHING
+    capabilities = frozenset({"targets"})
 
     @pytest.fixture
     def chosen(self) -> Component:

@@ -1,18 +1,19 @@
 """What every transport must do. Inherit `TransportSuite` and name the plugin."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 import pytest
 import trio
 
 from soma_core.api import CHANNELS, MAX_MESSAGE, Channel, Connection, PeerGone, Transport, TransportContext
 
-from .component import NOTHING, Component, component
+from .component import Component, component
 from .identity import KeyIdentity
+from .suite import Suite
 
 LIMIT: Final = 20.0
 """Seconds for one check. None needs a tenth of it; what hangs fails."""
@@ -68,15 +69,11 @@ async def gone(call: Callable[[], Awaitable[object]]) -> None:
         await trio.sleep(0.001)
 
 
-@pytest.mark.trio
-class TransportSuite:
+class TransportSuite(Suite):
     """Inherit, and set `plugin` to the component's name and `config` to its settings.
 
     Two transports opened with this config must reach each other.
     """
-
-    plugin: ClassVar[str]
-    config: ClassVar[Mapping[str, object]] = NOTHING
 
     @pytest.fixture
     def network(self, tmp_path: Path) -> Iterator[Network]:

@@ -1,46 +1,14 @@
 """The same over real sockets: py-libp2p on loopback, real threads, a real clock."""
 
-import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
 
 import pytest
 import trio
-from attrs import evolve
-from net.peers_world import HELLO, connected, peer_of, who
+from net.peers_world import HELLO, connected, peer_of
+from net.sockets_world import node
 
-from soma_core.api import TransportContext
-from soma_core.net import Address, BlobStore, Network, Refusal, Reply, fetch, serve_blobs
-from soma_libp2p import Libp2pConfig, soma_transport
-
-LIMIT = 20.0
-"""Seconds; none needs a tenth of it."""
-
-
-@asynccontextmanager
-async def node(
-    number: int, directory: Path, *book: Address, chain: bytes = HELLO.chain
-) -> AsyncIterator[tuple[Network, BlobStore, Address]]:
-    """A node with a store of blobs; where others dial it."""
-    await trio.Path(directory / "blobs").mkdir(parents=True)
-    context = TransportContext("transport-libp2p", directory, logging.getLogger("soma.test"), who(number))
-    async with soma_transport().open(Libp2pConfig(), context) as transport, trio.open_nursery() as nursery:
-        hello = evolve(HELLO, chain=chain, addresses=transport.addresses)
-        network = Network(transport, peer_of(number), hello, book, random=Random(number))
-        store = BlobStore(directory / "blobs")
-        serve_blobs(network, store)
-
-        async def echo(_peer: bytes, body: object, payload: bytes) -> Reply:
-            return Reply({"got": body}, payload)
-
-        network.serve("test.echo", echo, channel="sync", max_payload=1 << 19)
-        await nursery.start(network.run)
-        with trio.fail_after(LIMIT):
-            yield network, store, Address(peer_of(number), transport.addresses[0])
-        nursery.cancel_scope.cancel()
+from soma_core.net import Refusal, Reply, fetch
 
 
 async def test_two_nodes_greet_ask_and_share_a_blob(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ class Source:
     data: bytes = DATA
     lie: Callable[[str, int, bytes], bytes | None] = lambda _op, _place, right: right
     """What is sent for (operation, place, right answer); None: nothing, ever."""
+    delay: float = 0.0
+    """Seconds before each answer."""
     served: list[int] | None = None
 
     def prepare(self, network: Network) -> None:
@@ -39,6 +41,7 @@ class Source:
         manifest = manifest_of(self.data)
 
         async def answer(op: str, place: int, right: bytes) -> Reply:
+            await trio.sleep(self.delay)
             payload = self.lie(op, place, right)
             if payload is None:
                 await trio.sleep_forever()
@@ -215,6 +218,26 @@ async def test_silent_peers_do_not_stop_a_fetch(tmp_path: Path, autojump_clock: 
         assert trio.current_time() - began <= rules.CHUNK_LIMIT + 1
         assert one.statistics.breaches == 0
         assert set(one.peers) == set(peers), "to be slow is no lie"
+
+
+async def test_a_source_that_fails_once_is_left_out_with_all_it_was_asked_for(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Its other chunk, which was on its way, is asked of others too."""
+
+    def fails_first(op: str, place: int, right: bytes) -> bytes:
+        if op == "chunk" and place == 0:
+            raise Refusal("absent", "not here any more")
+        return right
+
+    fails = Source(lie=fails_first)
+    good = Source(delay=0.2)
+    async with world(tmp_path, fails, good) as (one, store, peers):
+        await fetch(one, store, NAME, peers)
+        assert store.get(NAME) == DATA
+        assert 0 in fails.served
+        assert len(fails.served) <= rules.WINDOW
+        assert set(good.served) >= set(fails.served) - {1}
 
 
 async def test_all_silent_ends_with_what_to_do(tmp_path: Path, autojump_clock: MockClock) -> None:

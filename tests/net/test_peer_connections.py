@@ -2,6 +2,7 @@
 
 import re
 from contextlib import AsyncExitStack
+from random import Random
 
 import pytest
 import trio
@@ -10,8 +11,8 @@ from net.peers_world import HELLO, Stranger, address, connected, node, pair, pee
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from soma_core import codec
-from soma_core.api import PeerGone
-from soma_core.net import Address
+from soma_core.api import Connection, PeerGone, PeerId
+from soma_core.net import Address, Network
 from soma_core.net import _hello as hello_rules
 from soma_core.net import _peers as peers_rules
 from soma_core.net._link import BEAT, MISSES, STALL
@@ -330,6 +331,34 @@ async def test_dialling_backs_off_and_starts_anew_after_a_while_of_work(autojump
         fails = two.statistics.failed_dials
         await trio.sleep_until(gone + 2)
         assert two.statistics.failed_dials >= fails + 2, "the first dials come quickly again"
+
+
+async def test_reconnecting_is_spread_by_chance(autojump_clock: MockClock) -> None:
+    """Ten nodes lose one peer at the same moment; they do not come back in step."""
+    tries: list[float] = []
+
+    class Nobody:
+        """Whom nobody answers."""
+
+        addresses = ()
+
+        async def dial(self, address: str, peer: PeerId) -> Connection:
+            tries.append(trio.current_time())
+            raise PeerGone
+
+        async def accept(self) -> Connection:
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(2, 12):
+            book = [address(1, "/memory/none")]
+            network = Network(Nobody(), peer_of(number), HELLO, book, random=Random(number))
+            await nursery.start(network.run)
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+    second = sorted(tries)[10:20]
+    assert max(second) - min(second) > peers_rules.RETRY_FIRST / 2
+    assert len({round(at, 3) for at in tries[10:]}) > 0.7 * len(tries[10:])
 
 
 async def test_a_peer_with_two_addresses_is_dialled_at_one_at_a_time(autojump_clock: MockClock) -> None:

@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from soma_core.api import PeerGone
 from soma_core.errors import CorruptionError, DecodeError, RefusedError, UnreachableError
 from soma_core.net import Network, Refusal, Reply
-from soma_core.net._message import MAX_HEADER, MAX_PAYLOAD
+from soma_core.net._message import MAX_HEADER, MAX_PAYLOAD, Message
 from soma_core.net._queues import UNREAD, UNREAD_SIZE
 from soma_core.net._requests import ASKING, FLOOD, SERVE_LIMIT, SERVING
 from soma_memory import Fabric
@@ -326,3 +326,23 @@ async def test_second_answer_is_dropped(autojump_clock: MockClock) -> None:
         await trio.sleep(0.1)
         assert got == [b"first"]
         assert (one.statistics.late, one.statistics.breaches) == (1, 0)
+
+
+async def test_second_answer_before_the_asker_wakes_is_dropped(autojump_clock: MockClock) -> None:
+    fabric = Fabric()
+    async with node(fabric, 1) as one, stranger(fabric, 2, 1, "/memory/1") as far, trio.open_nursery() as nursery:
+        await far.greet()
+        await connected(one, 2)
+        got = []
+
+        async def ask() -> None:
+            got.append((await one.request(peer_of(2), "sync", "test.echo")).payload)
+
+        nursery.start_soon(ask)
+        asked = await far.hear_kind("sync", "request")
+        settle = one._links[peer_of(2)]._desk.settle
+        settle("sync", Message("reply", asked.id, payload=b"first"), 5)
+        settle("sync", Message("reply", asked.id, payload=b"second"), 6)
+        await wait_all_tasks_blocked()
+        assert got == [b"first"]
+        assert one.statistics.late == 1

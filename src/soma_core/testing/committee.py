@@ -1,7 +1,7 @@
 """A committee of engines on virtual time: what the node's driver does, without a disk, a clock or a net."""
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 from typing import Final
 
@@ -21,6 +21,7 @@ from soma_core.api import (
     Member,
     Payload,
     PayloadReady,
+    PeerDown,
     PeerUp,
     Persist,
     Pull,
@@ -71,34 +72,57 @@ class Seat:
 
 
 class Committee:
-    """Engines that speak to each other with a seeded delay of 1 to 10 ms. `open` makes the engine of a `Setup`."""
+    """Engines that speak to each other with a seeded delay of 1 to 10 ms. `open` makes the engine of a `Setup`.
 
-    def __init__(self, open_: Callable[[Setup], Engine], size: int, seed: int = 0, first: int = 1) -> None:
+    `twins` are places that lie: each has a second engine with its key, payload and disk of its own, both hear what the
+    place is told, and one of them speaks to the members at even places, the other to those at odd ones.
+    """
+
+    def __init__(
+        self,
+        open_: Callable[[Setup], Engine],
+        size: int,
+        seed: int = 0,
+        first: int = 1,
+        twins: Collection[int] = (),
+    ) -> None:
         self.now = BEGIN
         self.first = first
-        self._open = open_
+        self._open, self._size = open_, size
         self._random = Random(seed)
-        self._heap: list[tuple[int, int, int, int, Event]] = []
+        self._heap: list[tuple[int, int, Seat, int, Event]] = []
         self._count = 0
-        self.seats = [Seat(place, open_(setup_of(size, place, first)), applied=first - 1) for place in range(size)]
-        for seat in self.seats:
+        self._away: set[int] = set()
+        self.seats = [self._seat(place) for place in range(size)]
+        self.twins = {place: self._seat(place) for place in twins}
+        for seat in (*self.seats, *self.twins.values()):
             self.start(seat)
 
     def start(self, seat: Seat) -> None:
         """Give the engine what is on disk, then its peers."""
         self._post(seat, Start({k: v for k, v in seat.disk.items() if k < b"\x80"}, seat.applied))
         for other in self.seats:
-            if other is not seat:
+            if other.place != seat.place:
                 self._post(seat, PeerUp(other.place))
 
     def crash(self, seat: Seat) -> None:
         """Lose everything that is not on disk, and start again: what was delivered and not applied is lost as well."""
         seat.life += 1
-        seat.engine = self._open(setup_of(len(self.seats), seat.place, self.first))
+        seat.engine = self._open(setup_of(self._size, seat.place, self.first))
         seat.barriers, seat.held, seat.timers = 0, [], {}
         self.start(seat)
         if seat.waiting:
             self._post(seat, PayloadReady())
+
+    def cut_off(self, seat: Seat) -> None:
+        """Let nothing reach `seat`, nor anybody from it. What is on its way still arrives."""
+        self._away.add(seat.place)
+        self._tell_of(seat, PeerDown)
+
+    def reconnect(self, seat: Seat) -> None:
+        """Undo `cut_off`. What was sent meanwhile is lost."""
+        self._away.remove(seat.place)
+        self._tell_of(seat, PeerUp)
 
     def submit(self, seat: Seat, *payload: bytes) -> None:
         """Let `seat` have something to order."""
@@ -109,8 +133,7 @@ class Committee:
         """Let that much time pass."""
         end = self.now + milliseconds
         while self._heap and self._heap[0][0] <= end:
-            at, _, place, life, event = heapq.heappop(self._heap)
-            seat = self.seats[place]
+            at, _, seat, life, event = heapq.heappop(self._heap)
             self.now = max(self.now, at)
             if life != seat.life:
                 continue  # what was on its way to an engine that is gone
@@ -181,11 +204,28 @@ class Committee:
                 self._post(seat, Applied(seat.applied), self._random.randint(0, 3))
             return
         for place in action.peers:
-            self._post(self.seats[place], Received(seat.place, action.message), self._random.randint(1, 10))
+            if {seat.place, place} & self._away or not self._reaches(seat, place):
+                continue
+            for one in (self.seats[place], self.twins.get(place)):
+                if one is not None:
+                    self._post(one, Received(seat.place, action.message), self._random.randint(1, 10))
+
+    def _reaches(self, seat: Seat, place: int) -> bool:
+        twin = self.twins.get(seat.place)
+        return twin is None or (seat is twin) == (place % 2 == 1)
+
+    def _tell_of(self, seat: Seat, change: type[PeerUp] | type[PeerDown]) -> None:
+        for other in self.seats:
+            if other is not seat:
+                self._post(other, change(seat.place))
+                self._post(seat, change(other.place))
+
+    def _seat(self, place: int) -> Seat:
+        return Seat(place, self._open(setup_of(self._size, place, self.first)), applied=self.first - 1)
 
     def _post(self, seat: Seat, event: Event, delay: int = 0) -> None:
         self._count += 1
-        heapq.heappush(self._heap, (self.now + delay, self._count, seat.place, seat.life, event))
+        heapq.heappush(self._heap, (self.now + delay, self._count, seat, seat.life, event))
 
 
 def sign(key: bytes, body: bytes) -> bytes:

@@ -38,6 +38,7 @@ class ConsensusSuite(Suite):
     """Inherit, and set `plugin`, and `members` and `config` where the defaults do not do."""
 
     members: ClassVar[int] = 1
+    capabilities = frozenset({"catch-up", "byzantine"})
 
     @pytest.fixture
     def chosen(self) -> Component:
@@ -197,6 +198,54 @@ class ConsensusSuite(Suite):
             *engine.step(Timer("round"), BEGIN + 3),
         ]
         assert not [action for action in actions if type(action).__name__ in {"Sign", "Pull", "Deliver"}]
+
+    def test_catch_up_as_declared(self, chosen: Component, opener: "Opener") -> None:
+        """A member that was cut off while the others went on comes to have all that they have."""
+        declared = "catch-up" in chosen.spec.features
+        committee = Committee(opener, self.members, seed=9)
+        *others, last = committee.seats
+        committee.cut_off(last)
+        for number in range(30):
+            committee.submit(committee.seats[0], b"missed %d" % number)
+            committee.run(30)
+        committee.run(ENOUGH)
+        went_on = bool(others) and order_of(others[0].commits) != order_of(last.commits)
+        assert went_on or not declared, "nobody goes on without one member: declare no catch-up, or set `members`"
+        committee.reconnect(last)
+        committee.submit(committee.seats[0], b"then")
+        committee.run(ENOUGH)
+        if went_on:
+            caught_up = order_of(last.commits) == order_of(others[0].commits)
+            assert caught_up == declared, f"it came to have what it had missed: {caught_up}; declared: {declared}"
+
+    def test_byzantine_as_declared(self, chosen: Component, opener: "Opener") -> None:
+        """Whichever third of the committee says two things at a time, or nothing, the others agree and go on."""
+        if "byzantine" not in chosen.spec.features:
+            return
+        bad = (self.members - 1) // 3
+        assert bad, f"{self.members} members bear no liar: declare nothing, or set `members` to 4 or more"
+        for start in range(self.members):
+            liars = {(start + step) % self.members for step in range(bad)}
+            for twins in (liars, set[int]()):
+                committee = Committee(opener, self.members, seed=start, twins=twins)
+                for place in liars - twins:
+                    committee.cut_off(committee.seats[place])
+                self._check_beside(committee, liars)
+
+    def _check_beside(self, committee: Committee, liars: set[int]) -> None:
+        honest = [seat for seat in committee.seats if seat.place not in liars]
+        items = [b"honest %d" % number for number in range(12)]
+        for number, item in enumerate(items):
+            for voice, seat in enumerate((*(committee.seats[place] for place in liars), *committee.twins.values())):
+                committee.submit(seat, b"voice %d says %d" % (voice, number))
+            committee.submit(honest[number % len(honest)], item)
+            committee.run(35)
+        committee.run(2 * ENOUGH)
+        shortest = min(len(seat.commits) for seat in honest)
+        for seat in honest:
+            assert seat.commits[:shortest] == honest[0].commits[:shortest], f"liars {liars}: two orders"
+        for seat in honest:
+            assert set(items) <= set(order_of(seat.commits)), f"liars {liars}: not everything was ordered"
 
     def _busy(self, committee: Committee) -> Committee:
         for number in range(12):

@@ -1,7 +1,11 @@
 """The suite that holds scoring rules to their contract notices what breaks it."""
 
+import random
+import secrets
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +14,9 @@ from attrs import evolve
 
 from soma_core.api import Answer, Payment, Settlement
 from soma_core.api.fixed import quantise
-from soma_core.testing.scoring import check_settlement, fingerprint
+from soma_core.testing import ScoringSuite
+from soma_core.testing.component import component
+from soma_core.testing.scoring import check_settlement, check_targets, fingerprint
 from soma_scoring import Params, open_rule
 
 POT = 10**9
@@ -71,6 +77,60 @@ def test_a_settlement_of_the_rule_passes() -> None:
 def test_a_broken_settlement_is_noticed(changed: dict[str, Any]) -> None:
     with pytest.raises(AssertionError):
         check_settlement(evolve(settled(), **changed), POT, shard())
+
+
+class Targets:
+    """Targets as plain as can be: a point of the beacon's bytes, the nearest by distance, a radius by a step."""
+
+    def point(self, beacon: bytes, observed: Sequence[Any]) -> Any:
+        return quantise(np.random.default_rng(list(beacon)).normal(size=len(observed[0])))
+
+    def assign(self, point: Any, positions: Sequence[Any], stakes: Sequence[int], k: int) -> tuple[int, ...]:
+        near = [-int(point.astype(np.int64) @ position.astype(np.int64)) for position in positions]
+        return tuple(sorted(range(len(positions)), key=lambda place: (near[place], place))[:k])
+
+    def radius(self, old: int, hits: int, goal: int) -> int:
+        return min(2 << 16, max(0, old + (goal > hits) - (goal < hits)))
+
+
+def test_targets_that_are_some_pass() -> None:
+    check_targets(Targets())
+
+
+@pytest.mark.parametrize(
+    ("method", "lie"),
+    [
+        ("point", lambda beacon, observed: observed[0]),
+        ("point", lambda beacon, observed: Targets().point(beacon, observed).astype(np.float32)),
+        ("point", lambda beacon, observed: np.ones(len(observed[0]), np.int16)),
+        ("point", lambda beacon, observed: Targets().point(secrets.token_bytes(32), observed)),
+        ("assign", lambda point, positions, stakes, k: (0,) * min(k, len(positions))),
+        ("assign", lambda point, positions, stakes, k: tuple(range(k))),
+        ("assign", lambda point, positions, stakes, k: tuple(random.sample(range(len(positions)), min(k, 7)))),
+        ("radius", lambda old, hits, goal: old * goal / max(hits, 1)),
+        ("radius", lambda old, hits, goal: old + hits - goal),
+        ("radius", lambda old, hits, goal: old * goal // max(hits, 1)),
+    ],
+    ids=str,
+)
+def test_targets_that_are_none_are_noticed(method: str, lie: Callable[..., object]) -> None:
+    targets = Targets()
+    setattr(targets, method, lie)
+    with pytest.raises(AssertionError):
+        check_targets(targets)
+
+
+def test_a_feature_declared_and_absent_is_noticed_and_so_is_one_that_is_not_declared() -> None:
+    chosen = component("scoring-soma")
+    suite = ScoringSuite()
+    rule = open_rule(Params())
+    suite.test_features_are_those_declared(chosen, rule)
+    both = SimpleNamespace(draw=rule.draw, settle=rule.settle, point=1, assign=1, radius=1)
+    with pytest.raises(AssertionError):
+        suite.test_features_are_those_declared(chosen, both)
+    lying = evolve(chosen, spec=evolve(chosen.spec, features=frozenset({"targets"})))
+    with pytest.raises(AssertionError):
+        suite.test_features_are_those_declared(lying, rule)
 
 
 def test_a_fingerprint_is_that_of_the_rule() -> None:

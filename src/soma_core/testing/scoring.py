@@ -147,6 +147,8 @@ class ScoringSuite(Suite):
     def test_features_are_those_declared(self, chosen: Component, rule: ScoringRule) -> None:
         declared = "targets" in chosen.spec.features
         assert [name for name in _TARGETS if hasattr(rule, name)] == (list(_TARGETS) if declared else [])
+        if declared:
+            check_targets(rule)
 
     def test_every_shard_has_a_settlement(self) -> None:
         rule = _open(component(self.plugin, self.config))
@@ -234,6 +236,29 @@ class ScoringSuite(Suite):
             assert abs(first[place] - times * chance) <= 5 * sqrt(times * chance * (1 - chance))
             later = sum(w / total * weight / (total - w) for other, w in enumerate(share) if other != place)
             assert abs(second[place] - times * later) <= 5 * sqrt(times * later * (1 - later))
+
+
+def check_targets(rule: Any) -> None:
+    """What holds of any rule's targets (`HasTargets`), for a hundred beacons."""
+    observed, stakes = _settled(), [1, 5, 5, 10**12, 10**17, 3, 7]
+    points = []
+    for turn in range(100):
+        beacon = draw_seed(bytes(32), b"%d" % turn)
+        point = rule.point(beacon, observed)
+        assert point.dtype == np.int16
+        assert is_vector(point, _DIM), "a point lies where vectors lie"
+        assert _plain(rule.point(beacon, observed)) == _plain(point), "the same beacon gives the same point"
+        points.append(point.tobytes())
+        for count in (0, 1, 3, len(observed), 20):
+            places = rule.assign(point, observed, stakes, count)
+            assert len(places) == len(set(places)) == min(count, len(observed))
+            assert all(type(place) is int and 0 <= place < len(observed) for place in places)
+            assert tuple(places) == tuple(rule.assign(point, observed, stakes, count))
+    assert len(set(points)) == len(points), "different beacons give the same point"
+    for old in (1, ONE // 100, ONE // 2, ONE, 2 * ONE):
+        radii = [rule.radius(old, hits, 50) for hits in (0, 1, 49, 50, 51, 500)]
+        assert all(type(radius) is int and 0 <= radius <= 2 * ONE for radius in radii)
+        assert radii == sorted(radii, reverse=True), "more hits never make it wider"
 
 
 def check_settlement(found: Settlement, pot: int, answers: Sequence[Answer]) -> None:

@@ -141,13 +141,12 @@ class Solo:
     def restore(self, snapshot: bytes, /) -> None:
         """Become the engine that gave `snapshot`. Raises `DecodeError` if no engine gave it."""
         value: Any = decode(snapshot)
-        try:
-            numbers, flags, kept = value
-            following, time, applied, barrier, durable, last = map(int, numbers)
-            running, ready, pulling = map(bool, flags)
-            kept = [int(index) for index in kept]
-        except (TypeError, ValueError) as error:
-            raise DecodeError("not a snapshot of consensus-solo", "take one from a running engine") from error
-        self._next, self._time, self._applied, self._last = following, time, applied, last
-        self._barrier, self._durable, self._kept = barrier, durable, kept
-        self._running, self._ready, self._pulling = running, ready, pulling
+        match value:
+            case [[following, time, applied, barrier, durable, last] as numbers, [_, _, _] as flags, [*kept]] if all(
+                type(number) is int for number in (*numbers, *kept)
+            ) and all(type(flag) is bool for flag in flags):
+                self._next, self._time, self._applied, self._last = following, time, applied, last
+                self._barrier, self._durable, self._kept = barrier, durable, kept
+                self._running, self._ready, self._pulling = flags
+            case _:
+                raise DecodeError("not a snapshot of consensus-solo", "take one from a running engine")

@@ -14,7 +14,9 @@ from fake_distributions import forget, install
 import soma_core.testing
 from soma_core.api.spec import SPECS as KINDS
 from soma_core.cli import main
-from soma_core.testing import EncoderSuite, Outcome, run_suite
+from soma_core.testing import EncoderSuite, LedgerSuite, Outcome, run_suite
+from soma_core.testing.component import component
+from soma_core.testing.ledger import Opener
 from soma_core.testing.run import SUITES
 
 ENCODER = """
@@ -241,3 +243,77 @@ def test_a_feature_without_a_check_cannot_be_declared(monkeypatch: pytest.Monkey
     found = {one.name: one for one in run_suite("transport", "transport-memory", {})}
     assert failed(found) == {"test_declared_features_can_be_held"}
     assert "cannot hold a component to gossip" in found["test_declared_features_can_be_held"].detail
+
+
+LEDGER = """
+    import json
+    from soma_core.api import LedgerSpec, NoConfig, hookimpl
+
+    class Ledger:
+        def __init__(self, config, context):
+            self.path = context.directory / f"{context.database}.json"
+            kept = json.loads(self.path.read_text()) if self.path.exists() else {}
+            self.entries = {bytes.fromhex(key): bytes.fromhex(value) for key, value in kept.items()}
+
+        def get(self, key):
+            return self.entries.get(key)
+
+        def scan(self, start, stop):
+            yield from [(key, self.entries[key]) for key in sorted(self.entries) if start <= key < stop]
+
+        def write(self, batch):
+            batch = dict(batch)
+            if not all(type(key) is bytes and (value is None or type(value) is bytes) for key, value in batch.items()):
+                raise TypeError("bytes")
+            self.entries = {key: v for key, v in {**self.entries, **batch}.items() if v is not None}
+            {after_write}
+
+        def keep(self):
+            self.path.write_text(json.dumps({key.hex(): value.hex() for key, value in self.entries.items()}))
+
+        def close(self):
+            {at_close}
+
+    @hookimpl
+    def soma_ledger():
+        return LedgerSpec(api=1, config=NoConfig, open=Ledger, features={features})
+"""
+
+
+@pytest.mark.parametrize(
+    ("after_write", "at_close", "features", "caught"),
+    [
+        ("self.keep()", "pass", "{'durable'}", set()),
+        ("pass", "pass", "()", set()),
+        ("pass", "self.keep()", "{'durable'}", {"test_durable_needs_no_close"}),
+        ("pass", "self.keep()", "()", {"test_durable_as_declared"}),
+        ("pass", "pass", "{'durable'}", {"test_durable_as_declared", "test_durable_needs_no_close"}),
+        ("self.keep()", "pass", "{'durable', 'snapshot'}", {"test_snapshot_as_declared"}),
+    ],
+)
+def test_a_ledger_that_lies_about_what_it_keeps_is_caught(
+    world: Path, after_write: str, at_close: str, features: str, caught: set[str]
+) -> None:
+    source = LEDGER.replace("{after_write}", after_write).replace("{at_close}", at_close)
+    source = source.replace("{features}", features)
+    install(world, "soma-ledger-kit", {"ledger-kit": "soma_ledger_kit"}, {"soma_ledger_kit": source})
+    suite: LedgerSuite = type("Kit", (LedgerSuite,), {"plugin": "ledger-kit"})()
+    chosen = component("ledger-kit")
+    opener = Opener(chosen, world)
+
+    def fails(check: Callable[[], None]) -> bool:
+        try:
+            check()
+        except AssertionError:
+            return True
+        except pytest.skip.Exception:
+            assert not chosen.spec.features
+        return False
+
+    with opener.open() as ledger:
+        checks = {
+            "test_durable_as_declared": lambda: suite.test_durable_as_declared(chosen, opener),
+            "test_durable_needs_no_close": lambda: suite.test_durable_needs_no_close(chosen, world),
+            "test_snapshot_as_declared": lambda: suite.test_snapshot_as_declared(chosen, ledger),
+        }
+        assert {name for name, check in checks.items() if fails(check)} == caught

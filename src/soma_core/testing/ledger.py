@@ -1,6 +1,9 @@
 """What every ledger must do. Inherit `LedgerSuite` and name the plugin."""
 
 import logging
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from bisect import bisect_left
@@ -24,6 +27,20 @@ T = TypeVar("T")
 
 _LAST: Final = b"\xff" * 40
 """Above every key the suite writes."""
+
+_KILLED: Final = """
+import ast, os, signal, sys
+from pathlib import Path
+from soma_core.testing.component import component
+from soma_core.testing.ledger import Opener
+
+name, config, root = ast.literal_eval(sys.argv[1])
+with Opener(component(name, config), Path(root)).open("killed") as ledger:
+    ledger.write({b"a": b"1", b"b": b"2"})
+    ledger.write({b"a": None, b"c": b"x" * 100_000})
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A process that writes twice and is killed the moment `write` returns."""
 
 _keys = st.one_of(
     st.sampled_from([b"", b"\x00", b"\x00\x00", b"a", b"a\x00", b"aa", b"b", b"\x7f", b"\x80", b"\xff", b"\xff\xff"]),
@@ -200,6 +217,16 @@ class LedgerSuite(Suite):
                 assert kept == [(b"", b""), (b"a", b"1"), (b"c", b"x" * 100_000)]
             else:
                 assert kept == [], "data outlive close, so declare the feature `durable`"
+
+    def test_durable_needs_no_close(self, chosen: Component, tmp_path: Path) -> None:
+        if "durable" not in chosen.spec.features:
+            pytest.skip("does not declare `durable`")
+        (tmp_path / "killed").mkdir(mode=0o700)
+        words = [sys.executable, "-c", _KILLED, repr((self.plugin, dict(self.config), str(tmp_path)))]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        with Opener(chosen, tmp_path).open("killed") as ledger:
+            assert list(ledger.scan(b"", _LAST)) == [(b"b", b"2"), (b"c", b"x" * 100_000)]
 
     def test_snapshot_as_declared(self, chosen: Component, ledger: Ledger) -> None:
         declared = "snapshot" in chosen.spec.features

@@ -352,6 +352,7 @@ async def test_slow_reader_bounds_what_an_honest_peer_may_send(victim: Libp2pTra
     outbox = Libp2pConfig().outbox_kb * 1024
     # inbox, one frame being read, the window (which py-libp2p may exceed by one read), the writer's batch, the outbox
     assert sent < QUICK.inbox_kb * 1024 + (1 << 20) + 2 * WINDOW + 2 * outbox
+    assert victim._budget.held > QUICK.inbox * 10_000 + 0.9 * WINDOW, "what waits in the window counts too"
     for _ in range(sent // 10_000):
         assert await accepted.receive("blobs") == bytes(10_000)
 

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 import trio
 
-from soma_core.api import CHANNELS, MAX_MESSAGE, Channel, Connection, PeerGone, Transport, TransportContext
+from soma_core.api import CHANNELS, MAX_MESSAGE, Budget, Channel, Connection, PeerGone, Transport, TransportContext
 
 from .component import Component, component
 from .identity import KeyIdentity
@@ -28,14 +28,16 @@ class Network:
         self.chosen, self._root, self._count = chosen, root, 0
 
     @asynccontextmanager
-    async def open(self, identity: KeyIdentity | None = None) -> AsyncIterator[tuple[Transport, KeyIdentity]]:
+    async def open(
+        self, identity: KeyIdentity | None = None, budget: Budget | None = None
+    ) -> AsyncIterator[tuple[Transport, KeyIdentity]]:
         """An open transport and who it is."""
         self._count += 1
         identity = identity or KeyIdentity()
         directory = self._root / f"node-{self._count}"
         directory.mkdir(mode=0o700)
         log = logging.getLogger("soma.test")
-        context = TransportContext(self.chosen.name, directory, log, identity)
+        context = TransportContext(self.chosen.name, directory, log, identity, budget or Budget())
         async with self.chosen.spec.open(self.chosen.config, context) as transport:
             yield transport, identity
 
@@ -232,6 +234,29 @@ class TransportSuite(Suite):
                 assert not ended, "a sender is made to wait, not to fail"
                 await far.aclose()
             assert ended == ["flood"]
+
+    async def test_what_nobody_reads_is_counted_and_ends_with_the_budget(self, network: Network) -> None:
+        async def held(least: int, most: int) -> None:
+            while not least <= budget.held <= most:  # noqa: ASYNC110  # nobody tells
+                await trio.sleep(0.001)
+
+        async def flood(channel: Channel) -> None:
+            await gone(lambda: near.send(channel, [bytes(MAX_MESSAGE)]))
+
+        budget = Budget(3 * MAX_MESSAGE)
+        with trio.fail_after(LIMIT):
+            async with network.open() as (transport, _), network.open(budget=budget) as (other, other_id):
+                near, far = await connect(transport, other, other_id)
+                await near.send("blobs", [bytes(100_000)])
+                await held(100_000, 110_000)
+                await far.receive("blobs")
+                await held(0, 10_000)
+                async with trio.open_nursery() as nursery:
+                    for channel in CHANNELS:
+                        nursery.start_soon(flood, channel)
+                with pytest.raises(PeerGone):
+                    await far.receive("blobs")
+                assert budget.held == 0
 
     async def test_cancelled_receive_loses_nothing(self, network: Network) -> None:
         count = 400

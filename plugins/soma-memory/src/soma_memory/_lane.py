@@ -5,7 +5,7 @@ from random import Random
 
 import trio
 
-from soma_core.api import PeerGone, PeerId
+from soma_core.api import PeerGone, PeerId, Share
 
 from ._fabric import Fabric
 
@@ -13,8 +13,9 @@ from ._fabric import Fabric
 class Lane:
     """From `source` to `target`. No task runs: a message is given its time when sent, and the receiver waits for it."""
 
-    def __init__(self, fabric: Fabric, source: PeerId, target: PeerId, random: Random) -> None:
+    def __init__(self, fabric: Fabric, source: PeerId, target: PeerId, random: Random, share: Share) -> None:
         self._fabric, self._source, self._target, self._random = fabric, source, target, random
+        self._share = share  # the target's, which holds what waits
         self._waiting: list[tuple[float, int, bytes]] = []  # a heap: time of arrival, number, message
         self._count = 0
         self._latest = 0.0  # arrival of the last message that kept its place
@@ -44,6 +45,7 @@ class Lane:
             due += (1 + self._fabric.delay_ms[1]) * self._random.random() / 1000  # later ones overtake it
         else:
             due = self._latest = max(due, self._latest)
+        self._share.add(len(message))
         self._count += 1
         heapq.heappush(self._waiting, (due, self._count, message))
         self.poke()
@@ -56,6 +58,7 @@ class Lane:
                 raise PeerGone("the connection is closed")
             if self._waiting and self._reached(self._waiting[0][0]):
                 message = heapq.heappop(self._waiting)[2]
+                self._share.add(-len(message))
                 self.poke()
                 return message
             if not self._waiting and self._reached(self._end):

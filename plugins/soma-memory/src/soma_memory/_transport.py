@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from soma_core.api import CHANNELS, MAX_MESSAGE, Channel, Connection, Identity, PeerGone, PeerId, TransportContext
+from soma_core.api import (
+    CHANNELS,
+    MAX_MESSAGE,
+    Budget,
+    Channel,
+    Connection,
+    Identity,
+    PeerGone,
+    PeerId,
+    TransportContext,
+)
 
 from ._fabric import Fabric
 from ._lane import Lane
@@ -29,10 +39,19 @@ def network(name: str = "default") -> Fabric:
 class MemoryConnection:
     """One end. `peer` has signed a challenge of both ends."""
 
-    def __init__(self, peer: PeerId, outgoing: dict[Channel, Lane], incoming: dict[Channel, Lane]) -> None:
+    def __init__(self, peer: PeerId, budget: Budget) -> None:
         self.peer = peer
         self.closed = False
-        self._outgoing, self._incoming = outgoing, incoming
+        self.share = budget.open(self.end, peer)
+        self.outgoing: dict[Channel, Lane] = {}
+        self.incoming: dict[Channel, Lane] = {}
+
+    def join(self, other: "MemoryConnection", fabric: Fabric, name: str) -> None:
+        """Lay the lanes of every channel from here to `other`."""
+        for channel in CHANNELS:
+            random = fabric.random(f"{name}/{channel}")
+            lane = Lane(fabric, other.peer, self.peer, random, other.share)
+            self.outgoing[channel] = other.incoming[channel] = lane
 
     async def send(self, channel: Channel, messages: Sequence[bytes]) -> None:
         """Send in order; waits while the channel holds `MemoryConfig.queue` unread messages. Raises `PeerGone`."""
@@ -40,27 +59,32 @@ class MemoryConnection:
             if len(message) > MAX_MESSAGE:
                 raise ValueError(f"a message of {len(message)} bytes; split it, {MAX_MESSAGE} is the most")
         for message in messages:
-            await self._outgoing[channel].put(bytes(message))
+            await self.outgoing[channel].put(bytes(message))
 
     async def receive(self, channel: Channel) -> bytes:
         """The next message. Raises `PeerGone`."""
-        return await self._incoming[channel].take()
+        return await self.incoming[channel].take()
 
     async def aclose(self) -> None:
         """End the connection at once. The other end may still read what had been sent."""
+        self.end()
+
+    def end(self) -> None:
+        """As `aclose`."""
         self.closed = True
-        for lane in self._outgoing.values():
+        self.share.close()
+        for lane in self.outgoing.values():
             lane.end()
-        for lane in self._incoming.values():
+        for lane in self.incoming.values():
             lane.abandon()
 
 
 class MemoryTransport:
     """A peer on a `Fabric`."""
 
-    def __init__(self, fabric: Fabric, identity: Identity, address: str) -> None:
+    def __init__(self, fabric: Fabric, identity: Identity, address: str, budget: Budget) -> None:
         self.addresses: tuple[str, ...] = (address,)
-        self._fabric, self.identity = fabric, identity
+        self._fabric, self.identity, self.budget = fabric, identity, budget
         self.arrivals, self._accepted = trio.open_memory_channel[Connection](BACKLOG)
         self._connections: list[MemoryConnection] = []
 
@@ -76,9 +100,9 @@ class MemoryTransport:
         if not self._fabric.reachable(ours, other.identity.peer):
             raise PeerGone(f"{address} cannot be reached from here")
         await self._prove(other, peer, random.randbytes(32))
-        there = {name: Lane(self._fabric, ours, peer, self._fabric.random(f"{link}/there/{name}")) for name in CHANNELS}
-        back = {name: Lane(self._fabric, peer, ours, self._fabric.random(f"{link}/back/{name}")) for name in CHANNELS}
-        near, far = MemoryConnection(peer, there, back), MemoryConnection(ours, back, there)
+        near, far = MemoryConnection(peer, self.budget), MemoryConnection(ours, other.budget)
+        near.join(far, self._fabric, f"{link}/there")
+        far.join(near, self._fabric, f"{link}/back")
         try:
             other.arrivals.send_nowait(far)
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -116,9 +140,11 @@ class MemoryTransport:
 
 
 @asynccontextmanager
-async def transport_on(fabric: Fabric, identity: Identity) -> AsyncIterator[MemoryTransport]:
-    """A transport on `fabric`, closed on leaving."""
-    transport = MemoryTransport(fabric, identity, fabric.new_address())
+async def transport_on(
+    fabric: Fabric, identity: Identity, budget: Budget | None = None
+) -> AsyncIterator[MemoryTransport]:
+    """A transport on `fabric`, closed on leaving. It counts what waits for it in `budget`."""
+    transport = MemoryTransport(fabric, identity, fabric.new_address(), budget or Budget())
     fabric.transports[transport.addresses[0]] = transport
     try:
         yield transport
@@ -141,7 +167,7 @@ async def open_transport(config: "MemoryConfig", context: TransportContext) -> A
         ),
     )
     try:
-        async with transport_on(fabric, context.identity) as transport:
+        async with transport_on(fabric, context.identity, context.budget) as transport:
             yield transport
     finally:
         if not fabric.transports and _networks.get(config.network) is fabric:

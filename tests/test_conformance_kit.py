@@ -214,7 +214,11 @@ def lies() -> Iterator[Any]:
         yield pytest.param({"loss"}, methods, "test_loss_as_declared", id=name)
     infinite = GRADIENT.replace("{value}", "float('inf')")
     yield pytest.param({"gradient"}, infinite, "test_gradient_as_declared", id="infinite gradient")
-    yield pytest.param({"export"}, EXPORT.replace("{body}", "b''"), "test_export_as_declared", id="empty export")
+    double = GRADIENT.replace("{value}, self.np.float32", "0.5")
+    yield pytest.param({"gradient"}, double, "test_gradient_as_declared", id="gradient of doubles")
+    for name, body in {"nothing": "b''", "no safetensors": "b'x' * 100"}.items():
+        export = EXPORT.replace("{body}", body)
+        yield pytest.param({"export"}, export, "test_export_as_declared", id=f"{name} exported")
 
 
 @pytest.mark.parametrize(("features", "methods", "case"), list(lies()))
@@ -227,7 +231,8 @@ def test_an_encoder_that_lies_about_a_feature_is_caught(
 
 def test_an_encoder_that_keeps_what_it_declares_passes(make: Made) -> None:
     methods = EVALUATE.replace("{shift}", "").replace("{loss}", "2.0") + GRADIENT.replace("{value}", "0.5")
-    make(frozenset({"loss", "gradient"}), methods)
+    tensors = "__import__('soma_core.model').model.write_tensors({'w': self.np.ones(3, self.np.float32)})"
+    make(frozenset({"loss", "gradient", "export"}), methods + EXPORT.replace("{body}", tensors))
     assert failed(outcomes()) == set()
 
 

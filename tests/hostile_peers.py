@@ -1,4 +1,4 @@
-"""Peers that mean harm, over real sockets: `python hostile_peers.py '{"attack": …}'` is a process of them.
+"""Peers that mean harm, over real sockets: `python hostile_peers.py '{"attacks": …}'` is a process of them.
 
 Each attack is a function that does one thing again and again until its time is over, and counts how often. What it is
 given: where the victim listens, which network that is, and `peers`, how many to be at a time. A victim may cut us off
@@ -33,7 +33,7 @@ from soma_libp2p._frames import frame
 from soma_libp2p._stream import Stream
 
 FIRST: Final = 1_000
-"""Keys of hostile peers are the numbers from here on."""
+"""Keys of hostile peers are the numbers from here on, a thousand for each attack."""
 
 
 @define
@@ -47,6 +47,8 @@ class Attack:
     peers: int
     blob: bytes
     spoofed: PeerId
+    first: int = FIRST
+    """Whose keys: the numbers from here on."""
     tried: int = 0
     cut: int = 0
     """Connections that the victim ended."""
@@ -54,7 +56,7 @@ class Attack:
     """Times that something worked which must not."""
 
     def identity(self, number: int) -> KeyIdentity:
-        return KeyIdentity(SecretKey((FIRST + number).to_bytes(32, "big")), chain=self.chain)
+        return KeyIdentity(SecretKey((self.first + number).to_bytes(32, "big")), chain=self.chain)
 
     @asynccontextmanager
     async def friend(self, number: int) -> AsyncIterator["Friend"]:
@@ -342,7 +344,10 @@ async def main(names: list[str], seconds: float, attacks: dict[str, Attack]) -> 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
     given = {key: bytes.fromhex(asked[key]) for key in ("peer", "chain", "protocol", "blob", "spoofed")}
-    each = {name: Attack(address=asked["address"], peers=asked["peers"], **given) for name in asked["attacks"]}
+    each = {
+        name: Attack(address=asked["address"], peers=asked["peers"], first=FIRST * (1 + place), **given)
+        for place, name in enumerate(asked["attacks"])
+    }
     logging.disable(logging.CRITICAL)
     trio.run(main, asked["attacks"], asked["seconds"], each)
     json.dump({name: {"tried": a.tried, "cut": a.cut, "wrong": a.wrong} for name, a in each.items()}, sys.stdout)

@@ -33,14 +33,15 @@ def isolation() -> Finding:
     """What this system offers to keep encoder workers from the node and from each other: tried, not assumed."""
     from soma_core.node.encoding import offered_isolation
 
-    offered = offered_isolation()
-    if "no network" in offered and "node's files hidden" in offered:
-        return Finding("ok", "worker isolation", f"own process, {', '.join(offered)}")
+    offered, lost = offered_isolation()
+    detail = f"own process, {', '.join(offered) or 'nothing more'}"
+    if not lost:
+        return Finding("ok", "worker isolation", detail)
     return Finding(
         "warn",
         "worker isolation",
-        f"own process, {', '.join(offered) or 'nothing more'}",
-        "run encoders you do not trust on Linux with user namespaces allowed",
+        f"{detail}; within a worker's reach: {', '.join(lost)}",
+        "run encoders you do not trust on Linux, 6.12 or later, or with user namespaces allowed",
     )
 
 

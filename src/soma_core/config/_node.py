@@ -20,4 +20,5 @@ class NodeConfig:
     genesis: Path | None = option(None, "the network's genesis file; without one, a development network of one")
     peers: tuple[str, ...] = option((), "peers to dial first, each KEY@ADDRESS")
     open_timeout: int = option(30, "seconds a component may take to open", min=1, max=3600)
+    encoder_memory: int = option(0, "MiB of memory an encoder may take; 0 is three quarters of the machine's", min=0)
     log_level: LogLevel = option("info", "what is logged: debug, info, warning or error")

@@ -132,6 +132,7 @@ class Child(Generic[A]):
         self._progress = trio.current_time()
         self._next = 0
         self._status: int | None = None
+        self._reaped = False
 
     async def ask(self, build: Callable[[int], bytes], cancel: Callable[[int], bytes] | None = None) -> A:
         """The answer to the request that `build` makes of its number. Raises `ChildEndedError`.
@@ -177,15 +178,16 @@ class Child(Generic[A]):
             nursery.start_soon(self._copy_log, logged)
             nursery.start_soon(self._write)
             nursery.start_soon(self._watch)
+            nursery.start_soon(self._end_group)
             try:
                 await self._read()
             finally:
                 with trio.CancelScope(shield=True):
                     with trio.move_on_after(LAST):  # a child that ends by itself has a status of its own
                         await self._close()
-                        await self.process.wait()
+                        await self._exited()
                     self.kill()
-                    self._status = await self.process.wait()
+                    self._status = await self._reap()
                     with trio.move_on_after(LAST):  # its last words come before the error that tells of its end
                         await logged.wait()
                 self._outgoing.close()
@@ -200,9 +202,9 @@ class Child(Generic[A]):
         with trio.CancelScope(shield=True):
             with trio.move_on_after(grace):
                 await self._close()
-                await self.process.wait()
+                await self._exited()
             self.kill()
-            await self.process.wait()
+            await self._reap()
 
     async def _close(self) -> None:
         """Close the child's input: it ends when it has read the last of it."""
@@ -210,10 +212,33 @@ class Child(Generic[A]):
         await self.process.stdin.aclose()
 
     def kill(self) -> None:
-        """End the child and all in its process group at once."""
-        if self.process.returncode is None:
+        """End the child and all in its process group at once, also where the child itself has exited."""
+        if not self._reaped:  # until then no other group can have its number
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+
+    async def _end_group(self) -> None:
+        """Kill what the child leaves behind: it would hold the pipes, and go on."""
+        await self._exited()
+        self.kill()
+
+    async def _exited(self) -> None:
+        """Wait for the child's end, and leave its exit status where it is."""
+        try:
+            descriptor = os.pidfd_open(self.process.pid)
+        except (AttributeError, OSError):  # no Linux, or an old one
+            await self._reap()
+            return
+        try:
+            await trio.lowlevel.wait_readable(descriptor)
+        finally:
+            trio.lowlevel.notify_closing(descriptor)
+            os.close(descriptor)
+
+    async def _reap(self) -> int:
+        status = await self.process.wait()
+        self._reaped = True
+        return status
 
     @property
     def status(self) -> int:

@@ -6,10 +6,15 @@ Linux offers most of it; each step says whether it took.
 import ctypes
 import os
 import signal
-from collections.abc import Iterable
+import sys
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from ._kernel import system_call
+from ._landlock import restrict
+from ._seccomp import refuse_calls
 
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -23,11 +28,6 @@ _MS_REMOUNT: Final = 0x20
 _MS_BIND: Final = 0x1000
 _MS_REC: Final = 0x4000
 _MS_PRIVATE: Final = 0x40000
-_LANDLOCK_CREATE_RULESET: Final = 444  # the same number on every architecture Linux has had since 5.13
-_LANDLOCK_RESTRICT_SELF: Final = 446
-_LANDLOCK_VERSION: Final = 1
-_TCP: Final = 3  # to bind and to connect
-_SCOPES: Final = 3  # abstract sockets and signals stay within
 _LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
 
 FILES_MAX: Final = 1024
@@ -67,35 +67,46 @@ def hide_memory() -> tuple[str, ...]:
     return ("memory unreadable to others",) if system_call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0) else ()
 
 
-def system_call(name: str, *arguments: object) -> bool:
-    """Whether the C library has the function `name` and it succeeded."""
-    function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
-    wide = (ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)
-    return function is not None and function(*wide) == 0
-
-
-def confine(directory: Path, hidden: Iterable[Path], shown: Iterable[Path], *, network: bool) -> tuple[str, ...]:
+def confine(
+    directory: Path, hidden: Iterable[Path], shown: Iterable[Path], *, network: bool, memory: int
+) -> tuple[str, ...]:
     """Confine this process, which has one thread yet, as far as the system lets it. Says what took.
 
-    `hidden` directories appear empty but for `directory` and the `shown` files; without `network` there is none.
-    All paths are absolute and resolved. A step that the system refuses is left out: the node tells its operator.
+    `hidden` directories appear empty but for `directory` and the `shown` files; without `network` there is none; it has
+    at most `memory` bytes. All paths are absolute and resolved. A step that the system refuses is left out: the node
+    tells its operator (`within_reach`).
     """
-    done = [f"at most {FILES_MAX} open files"] if _limit_files() else []
+    covers, files = list(hidden), list(shown)
+    done = [*forbid_core_files(), *_limit_files(), *_limit_memory(memory)]
     if system_call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         done.append("no new privileges")
+    hides = False
     if _enter(_CLONE_NEWNS | (0 if network else _CLONE_NEWNET)):
         done += ["memory of the node unreadable", *(() if network else ("no network",))]
-        if _hide(directory, list(hidden), list(shown)) and _enter(_CLONE_NEWNS):  # the second locks the mounts
-            done.append("node's files hidden")
-        _drop_capabilities()
+        hides = _hide(directory, covers, files) and _enter(_CLONE_NEWNS)  # the second locks the mounts
+        done += ["node's files hidden"] if hides else []
     elif not network and _enter(_CLONE_NEWNET):
         done += ["memory of the node unreadable", "no network"]
-        _drop_capabilities()
-    return (*done, *_landlock(network=network))
+    _drop_capabilities()
+    done += restrict(directory, [] if hides else covers, files, network=network)
+    return tuple(dict.fromkeys((*done, *refuse_calls(network=network))))
 
 
-def limit_memory(size: int) -> bool:
-    """Let this process have at most `size` bytes of private writable memory. Whether that took."""
+def within_reach(isolation: Collection[str], *, network: bool) -> tuple[str, ...]:
+    """What this system does not keep from a worker that achieved `isolation`, in words."""
+    kept = {
+        "the node's files, with its keys": {"node's files hidden", "node's files unreadable"},
+        "the node's memory": {"memory of the node unreadable"},
+        "signals to the node": {"no signals to others"},
+        "processes that outlive it": {"no process outlives it"},
+        **({} if network else {"the network": {"no network", "no sockets"}}),
+    }
+    lost = [what for what, words in kept.items() if not words & {*isolation}]
+    return (*lost, *(() if any(word.endswith("MiB") for word in isolation) else ("all the machine's memory",)))
+
+
+def _limit_memory(size: int) -> tuple[str, ...]:
+    """Let this process have at most `size` bytes of private writable memory, where that is kept."""
     import resource
 
     # Not RLIMIT_AS: accelerators and JIT compilers reserve address space that they never fill.
@@ -103,19 +114,20 @@ def limit_memory(size: int) -> bool:
         _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        return os.uname().sysname == "Linux"  # elsewhere it is accepted and not kept
-    return False
+        if sys.platform == "linux":  # elsewhere it is accepted and not kept
+            return (f"at most {limit >> 20} MiB",)
+    return ()
 
 
-def _limit_files() -> bool:
+def _limit_files() -> tuple[str, ...]:
     import resource
 
     with suppress(OSError, ValueError):
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         limit = FILES_MAX if hard == resource.RLIM_INFINITY else min(FILES_MAX, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-        return True
-    return False
+        return (f"at most {FILES_MAX} open files",)
+    return ()
 
 
 def _enter(namespaces: int) -> bool:
@@ -164,27 +176,6 @@ def _mount(source: str, target: str, kind: str, flags: int, data: str = "") -> b
 
 
 def _drop_capabilities() -> None:
-    """Give up what a new user namespace gave, over itself only: less of the kernel within reach."""
+    """Give up what root has, and what a new user namespace gave over itself: both widen what can be reached."""
     header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
     system_call("capset", header, (ctypes.c_uint32 * 6)())
-
-
-def _landlock(*, network: bool) -> tuple[str, ...]:
-    """Forbid TCP and signals to other processes, as far as this kernel's Landlock knows them."""
-    library = ctypes.CDLL(None, use_errno=True)
-    call = getattr(library, "syscall", None)
-    if call is None or os.uname().sysname != "Linux":
-        return ()
-    version = call(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_VERSION)
-    tcp = _TCP if version >= 4 and not network else 0
-    scopes = _SCOPES if version >= 6 else 0
-    if not tcp and not scopes:
-        return ()
-    attributes = (ctypes.c_uint64 * 3)(0, tcp, scopes)
-    size = 24 if version >= 6 else 16
-    ruleset = call(_LANDLOCK_CREATE_RULESET, ctypes.byref(attributes), size, 0)
-    if ruleset < 0:
-        return ()
-    took = call(_LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0
-    os.close(ruleset)
-    return (*(("no TCP",) if tcp else ()), *(("no signals to others",) if scopes else ())) if took else ()

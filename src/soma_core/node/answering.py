@@ -28,6 +28,7 @@ AT_ONCE: Final = 4
 """Jobs an encoder works on at a time: while one computes, others fetch, seal or show."""
 LOSS_MOST: Final = 16 << 16
 
+_Work = chain.ShardDrawn | chain.RevealsOpen
 _log = logging.getLogger("soma.answering")
 
 
@@ -75,37 +76,64 @@ class Answering:
         self._thread = thread
         self._fetch = fetch
         self._directory = directory
-        self._todo_in, self._todo = trio.open_memory_channel[chain.ShardDrawn | chain.RevealsOpen](
-            2 * store.genesis.parameters.open_jobs
-        )
+        # Of open jobs alone, of which the chain has a bounded number.
+        self._todo: dict[tuple[bytes, type[_Work]], _Work] = {}
+        self._doing: dict[bytes, trio.CancelScope] = {}
+        self._more = trio.Event()
 
     def note(self, applied: chain.Applied) -> None:
-        """Take up what concerns this encoder."""
+        """Take up what concerns this encoder, and drop what was settled without it."""
         for event in applied.events:
             if (isinstance(event, chain.ShardDrawn) and self._wallet.address in event.encoders) or (
                 isinstance(event, chain.RevealsOpen) and self._path(event.job).exists()
             ):
-                self._todo_in.send_nowait(event)
+                self._take_up(event)
             elif isinstance(event, chain.Settled):
-                self._path(event.job).unlink(missing_ok=True)
+                self._drop(event.job)
 
     async def run(self) -> None:
         """Answer, for ever; first what was open when the node started."""
         for event in await self._thread.run(self._store.read, self._open_work):
-            self._todo_in.send_nowait(event)
+            self._take_up(event)
         async with trio.open_nursery() as nursery:
             for _ in range(AT_ONCE):
                 nursery.start_soon(self._work)
 
+    def _take_up(self, event: _Work) -> None:
+        self._todo[event.job, type(event)] = event
+        self._more.set()
+
+    def _drop(self, job: bytes) -> None:
+        for stage in (chain.ShardDrawn, chain.RevealsOpen):
+            self._todo.pop((job, stage), None)
+        if job in self._doing:
+            self._doing[job].cancel()
+        self._path(job).unlink(missing_ok=True)
+
+    async def _next(self) -> _Work:
+        """The oldest that waits, of a job on which nobody works."""
+        while True:
+            for place, event in self._todo.items():
+                if event.job not in self._doing:
+                    return self._todo.pop(place)
+            if self._more.is_set():
+                self._more = trio.Event()
+            await self._more.wait()
+
     async def _work(self) -> None:
-        async for event in self._todo.clone():
-            try:
-                if isinstance(event, chain.ShardDrawn):
-                    await self._seal(event)
-                else:
-                    await self._show(event)
-            except SomaError as error:
-                _log.warning("job %s: no answer: %s", event.job.hex()[:12], error)
+        while True:
+            event = await self._next()
+            with trio.CancelScope() as scope:
+                self._doing[event.job] = scope
+                try:
+                    await (self._seal(event) if isinstance(event, chain.ShardDrawn) else self._show(event))
+                except SomaError as error:
+                    _log.warning("job %s: no answer: %s", event.job.hex()[:12], error)
+            del self._doing[event.job]
+            self._more.set()
+            if scope.cancelled_caught:  # its file may have been written meanwhile
+                _log.warning("job %s: settled before it was answered", event.job.hex()[:12])
+                self._path(event.job).unlink(missing_ok=True)
 
     async def _seal(self, drawn: chain.ShardDrawn) -> None:
         path = self._path(drawn.job)
@@ -144,9 +172,9 @@ class Answering:
         if done.code:
             _log.warning("job %s: the chain refused %s: %s", job.hex()[:12], kind, done.text)
 
-    def _open_work(self, state: chain.State) -> list[chain.ShardDrawn | chain.RevealsOpen]:
+    def _open_work(self, state: chain.State) -> list[_Work]:
         """What the chain still waits for from this encoder."""
-        work: list[chain.ShardDrawn | chain.RevealsOpen] = []
+        work: list[_Work] = []
         for key, job in state.scan(chain.JOBS):
             for member in job.shard:
                 if member.encoder != self._wallet.address:

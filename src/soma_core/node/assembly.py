@@ -279,7 +279,8 @@ class _Node:
         assert isinstance(spec, EncoderSpec)
         wallet = self._wallet(role_of(plugin))
         signing = self._signer.role(role_of(plugin))
-        async with open_encoder(self._prepared, plugin, self._data_dir, signing) as worker:
+        seconds = self._genesis.parameters.commit_ms / 1000
+        async with open_encoder(self._prepared, plugin, self._data_dir, signing, seconds) as worker:
             hosted = HostedEncoder(plugin, spec, worker, self._genesis)
             registered = await check_registration(self._store, self._thread, hosted, wallet.address)
             answering = Answering(

@@ -28,8 +28,9 @@ from soma_core.records import to_value
 
 from ._answers import Arrays, bulk_size, checked_evaluation, checked_info, checked_vectors, joined
 from ._children import Child, ChildEndedError, beside, environment, start
+from ._confinement import within_reach
 from ._frames import FrameReader, frame
-from .worker import BULK_MAX, CONFIG_MAX, ITEMS_MAX, SIGN_MAX, Open, Run
+from .worker import BULK_MAX, CONFIG_MAX, ITEMS_MAX, NO_MEMORY, SIGN_MAX, Open, Run
 
 if TYPE_CHECKING:
     from soma_core.codec import Value
@@ -57,14 +58,12 @@ def _three_quarters() -> int:
 class Limits:
     """What a worker may take: seconds for a batch and for opening, bytes of memory (None: ¾ of the machine's).
 
-    `tries`: workers that may end one after the other without having answered anything, before that is final. `backoff`:
-    seconds before the second try, doubled for each further one.
+    `backoff`: seconds before it is started again, doubled for each worker in a row that answered nothing.
     """
 
     seconds: float = 60.0
     open_seconds: float = 30.0
     memory: int | None = None
-    tries: int = 5
     backoff: float = 0.2
 
 
@@ -108,50 +107,51 @@ class Worker:
         return Evaluation(joined([part.vectors for part in parts], self.info.dim), bits)
 
     async def ready(self) -> None:
-        """Wait until a worker is open. Raises `PluginError` once that is given up."""
+        """Wait until a worker is open. Raises `PluginError` if the last one that was started did not open."""
+        await self._opened_child()
+
+    async def _opened_child(self) -> Child[_Answer]:
         while self._child is None or self._child.ended.is_set():
             if self._fault is not None:
                 raise self._fault
             await self._changed.wait()
+        return self._child
 
     async def _run(self, items: Sequence[bytes], seed: bytes | None) -> Arrays:
-        try:
-            await self.ready()
-        except PluginError as error:
-            raise EncoderError(error.what, error.remedy) from error
-        child = self._child
-        assert child is not None
         fields = to_value(Run(sizes=tuple(map(len, items)), seed=seed))
-        try:
-            answer = await child.ask(
-                lambda number: b"".join([frame([number, "run", fields]), *items]),
-                lambda number: frame([number, "cancel"]),
-            )
-        except ChildEndedError:
-            fault = self._ending(child)
-            raise EncoderError(fault.what, fault.remedy) from None
+        for last in (False, True):  # a batch is not lost with a worker that ends: it may not be what ended it
+            try:
+                child = await self._opened_child()
+                answer = await child.ask(
+                    lambda number: b"".join([frame([number, "run", fields]), *items]),
+                    lambda number: frame([number, "cancel"]),
+                )
+            except PluginError as error:
+                raise EncoderError(error.what, error.remedy) from error
+            except ChildEndedError:
+                if last or child.overstayed:
+                    fault = self._ending(child)
+                    raise EncoderError(fault.what, fault.remedy) from None
+            else:
+                break
         if isinstance(answer, SomaError):
             raise EncoderError(f"{self.plugin.name}: {answer.what}", answer.remedy)
         assert isinstance(answer, Arrays)
         return answer
 
     async def supervise(self) -> None:
-        """Keep a worker open, until too many in a row have ended without an answer."""
+        """Keep a worker open. Returns if the first does not open."""
         deaths = 0
         while True:
             answered, fault = await self._live()
             if self._info is None:
-                break
+                self._fault = fault
+                self._tell()
+                return
             deaths = 1 if answered else deaths + 1
-            if deaths >= self._limits.tries:
-                break
-            delay = min(self._limits.backoff * 2 ** (deaths - 1), BACKOFF_MAX)
+            delay = min(self._limits.backoff * 2 ** min(deaths - 1, 16), BACKOFF_MAX)
             self._log.warning("%s; it is started again in %g s", fault, delay)
             await trio.sleep(delay)
-        if self._info is not None:
-            self._log.error("%s", fault)
-        self._fault = fault
-        self._tell()
 
     async def _live(self) -> tuple[bool, PluginError]:
         """One worker from start to end: whether it answered any batch, and why it ended."""
@@ -173,16 +173,20 @@ class Worker:
                 fault = self._opened(answer)
                 if fault is None:
                     child.patience = self._limits.seconds
-                    self._child = child
+                    self._child, self._fault = child, None
                     self._tell()
                     await child.ended.wait()
             except ChildEndedError:
                 fault = None
             finally:
-                self._child = None
+                opened, self._child = self._child is not None, None
                 await child.end()
             await child.ended.wait()
-        return child.answered > 1, fault or self._ending(child)
+        fault = fault or self._ending(child)
+        if not opened and self._info is not None:  # whoever asks meanwhile need not wait for the next try
+            self._fault = fault
+            self._tell()
+        return child.answered > 1, fault
 
     def _opened(self, answer: _Answer) -> PluginError | None:
         if isinstance(answer, SomaError):
@@ -196,8 +200,15 @@ class Worker:
             return error
         if self._info is not None and info != self._info:
             return PluginError(f"{self.plugin.title}: after its restart it is another encoder", "restart the node")
+        if self._info is None:
+            self._say_what_is_within_reach(isolation)
         self._info, self.isolation = info, isolation
         return None
+
+    def _say_what_is_within_reach(self, isolation: tuple[str, ...]) -> None:
+        lost = within_reach(isolation, network="network" in self._order.needs)
+        if lost:
+            self._log.warning("this system does not keep from it: %s; see `soma doctor`", ", ".join(lost))
 
     def _ending(self, child: Child[_Answer]) -> PluginError:
         if child.overstayed and not child.answered:
@@ -206,6 +217,11 @@ class Worker:
             return PluginError(
                 f"{self.plugin.title}: no answer within {child.patience:g} s, the worker was stopped",
                 "give it smaller items, or raise its time limit",
+            )
+        if child.status == NO_MEMORY:
+            return PluginError(
+                f"{self.plugin.title}: the worker ran out of its {self._order.memory >> 20} MiB of memory",
+                "give it smaller items, or raise [node] encoder_memory",
             )
         return worker_ended(self.plugin, child.status)
 
@@ -274,12 +290,14 @@ async def open_worker(
         yield worker
 
 
-def offered_isolation() -> tuple[str, ...]:
-    """What this system offers to confine a worker, found by confining a process that does nothing else. Blocks."""
+def offered_isolation() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What this system offers to confine a worker, and what it leaves within a worker's reach. Blocks.
+
+    Found by confining a process that does nothing else.
+    """
     code = (
-        "import os; from pathlib import Path; from soma_core.node import _confinement as c\n"
-        "cwd = Path.cwd(); print(*c.confine(cwd, [cwd.parent], [], network=False), sep='\\n')\n"
-        "print('limited memory' if c.limit_memory(1 << 40) else 'unlimited memory')"
+        "from pathlib import Path; from soma_core.node._confinement import confine; cwd = Path.cwd()\n"
+        f"print(*confine(cwd, [cwd.parent], [], network=False, memory={_three_quarters()}), sep='\\n')"
     )
     import tempfile
 
@@ -294,7 +312,8 @@ def offered_isolation() -> tuple[str, ...]:
             check=False,
             text=True,
         )
-    return tuple(done.stdout.split("\n")[:-1])
+    offered = tuple(done.stdout.split("\n")[:-1])
+    return offered, within_reach(offered, network=False)
 
 
 def _order(

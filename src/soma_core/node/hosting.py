@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 import attrs
 import numpy as np
@@ -27,6 +27,9 @@ from .signing import Signing
 from .store import Store
 from .threads import Thread
 
+SECONDS: Final = 60.0
+"""What an encoder may take for a batch, at most."""
+
 
 def role_of(plugin: Plugin) -> str:
     """The key role of the encoder that `plugin` makes on this node."""
@@ -46,11 +49,12 @@ def dimension_of(info: EncoderInfo) -> int:
 
 @asynccontextmanager
 async def open_encoder(
-    prepared: Prepared, plugin: Plugin, data_dir: Path, signing: Signing | None = None
+    prepared: Prepared, plugin: Plugin, data_dir: Path, signing: Signing | None = None, seconds: float = SECONDS
 ) -> AsyncIterator[Worker]:
     """The encoder of `plugin` in a process of its own, which finds the node's data directory empty but for its own.
 
-    `signing`: its key, for an encoder that needs an identity. Raises `PluginError` if it does not open.
+    `signing`: its key, for an encoder that needs an identity. `seconds`: after which an answer is of no use to anybody.
+    Raises `PluginError` if it does not open.
     """
 
     async def sign(body: bytes) -> bytes:
@@ -59,12 +63,17 @@ async def open_encoder(
 
     spec = prepared.specs[plugin.name]
     config = prepared.resolved.of(plugin.name, spec.config)
+    node = prepared.resolved.node
     async with open_worker(
         plugin,
         attrs.asdict(config),
         places.make(data_dir, places.COMPONENTS, plugin.name),
         needs=spec.needs,
-        limits=Limits(open_seconds=prepared.resolved.node.open_timeout),
+        limits=Limits(
+            seconds=min(seconds, SECONDS),
+            open_seconds=node.open_timeout,
+            memory=node.encoder_memory << 20 if node.encoder_memory else None,
+        ),
         hidden=(data_dir,),
         sign=sign if signing is not None and "identity" in spec.needs else None,
     ) as worker:

@@ -2,7 +2,7 @@
 
 It confines itself before it imports anything of the plugin, opens the encoder, and answers batches, one after the
 other, in its main thread; a second thread reads requests and cancellations, and ends the process with its pipe. What
-the plugin prints goes to the log. Rules W1 to W16 of ``specs/05-keys-and-processes.md``.
+the plugin prints goes to the log. Rules W1 to W18 of ``specs/05-keys-and-processes.md``.
 """
 
 import json
@@ -22,8 +22,9 @@ from soma_core.codec import Value, decode
 from soma_core.errors import DecodeError, EncoderError, PluginError, SomaError
 from soma_core.records import structure, text, uint
 
-from ._confinement import confine, forbid_core_files, leave_ending_to_the_node, limit_memory, take_pipes
+from ._confinement import confine, leave_ending_to_the_node, take_pipes
 from ._frames import FRAME_MAX, PREFIX, frame, frame_length, write_all
+from ._guard import stand_guard
 
 if TYPE_CHECKING:
     from soma_core.api import Encoder, EncoderInfo
@@ -49,6 +50,9 @@ WIDTHS: Final = {
     "<c16": 16,
 }
 """Types of arrays that travel, and their width in bytes. The node then takes two of them and refuses others by name."""
+
+NO_MEMORY: Final = 12
+"""Exit status of a worker that has reached its limit of memory. What it holds is not to be had back: it ends."""
 
 _LAST = 2.0  # seconds to finish and close after the pipe has ended
 
@@ -149,6 +153,8 @@ class Inbox:
                 self._take(self._pipe.value())
         except EOFError:
             pass
+        except MemoryError:
+            _out_of_memory()
         except DecodeError as error:
             sys.stderr.write(f"what came in was no request: {error}\n")
             status = 1
@@ -182,9 +188,17 @@ def serve(encoder: "Encoder", pipe: Pipe, inbox: Inbox) -> None:
                 header, bulk = _compute(encoder, items, run.seed)
             except EncoderError as error:
                 pipe.send([number, "failed", error.what, error.remedy])
+            except MemoryError:
+                _out_of_memory()
             else:
                 pipe.send([number, "run", header], *bulk)
         inbox.cancelled.discard(number)
+
+
+def _out_of_memory() -> None:
+    """End: a worker that leaks would fail from now on, and a new one does not."""
+    os.write(2, b"out of memory\n")
+    os._exit(NO_MEMORY)
 
 
 def _compute(encoder: Any, items: Sequence[bytes], seed: bytes | None) -> tuple[list[Any], list[memoryview]]:
@@ -192,6 +206,8 @@ def _compute(encoder: Any, items: Sequence[bytes], seed: bytes | None) -> tuple[
         plain = [_array(array) for array in _call(encoder, items, seed)]
     except SomaError as error:
         raise EncoderError(error.what, error.remedy) from error
+    except MemoryError:
+        raise
     except (Exception, SystemExit) as error:  # whatever a foreign encoder raises
         from soma_core.plugins import describe
 
@@ -229,6 +245,7 @@ def _array(value: Any) -> Any:
 def main() -> int:
     """Serve the pipe this process was started with until it ends. The exit status: 0, or 1 after an error."""
     leave_ending_to_the_node()
+    stand_guard()
     pipe = Pipe(*take_pipes())
     try:
         number, order = _first(pipe.value())
@@ -238,10 +255,12 @@ def main() -> int:
         sys.stderr.write(f"what came in was no request: {error}\n")
         return 1
     isolation = confine(
-        Path(order.directory), map(Path, order.hidden), map(Path, order.shown), network="network" in order.needs
+        Path(order.directory),
+        map(Path, order.hidden),
+        map(Path, order.shown),
+        network="network" in order.needs,
+        memory=order.memory,
     )
-    isolation += forbid_core_files()
-    isolation += (f"at most {order.memory >> 20} MiB",) if limit_memory(order.memory) else ()
     inbox = Inbox(pipe)
     try:
         encoder = _open(order, inbox.sign)

@@ -27,7 +27,7 @@ export function decode (bytes) {
 // 02: digests and signatures
 export const digest = (tag, ...parts) =>
   blake2b(join(...parts), { dkLen: 32, personalization: join(text(tag), new Uint8Array(16 - tag.length)) })
-const signed = (chain, body) => digest('soma/hello', chain, new Uint8Array(8), body) // S5, in epoch 0
+export const signed = (chain, body) => digest('soma/hello', chain, new Uint8Array(8), body) // S5, in epoch 0
 
 // 50, N53: messages behind their length
 export const framed = message => join(uint32(message.length), message)
@@ -42,20 +42,23 @@ export class Channel {
   }
 }
 
+// 50, N54: what is signed. A side is { words: nonce and Soma key, id: the bytes of its libp2p peer id }.
+const side = ({ words, id }) => join(words, sha256(id))
+export const challengeOf = (role, dialled, accepted) =>
+  join(text('soma/libp2p/1'), Uint8Array.of(role), side(dialled), side(accepted))
+
 // 50, N54: both sides prove their Soma keys. `expected` is the key that was dialled; without it we are the ones dialled.
 // Gives the key that the other side has proved.
 export async function prove (channel, identity, connection, ownId, expected) {
-  const us = { words: join(randomBytes(32), identity.key), id: ownId }
-  const them = { id: connection.remotePeer }
+  const us = { words: join(randomBytes(32), identity.key), id: ownId.toMultihash().bytes }
+  const them = { id: connection.remotePeer.toMultihash().bytes }
   const hear = async () => {
     const frame = await channel.receive(65)
     demand(frame[0] === 1, `N55: version ${frame[0]}`)
     them.words = frame.slice(1)
   }
-  const side = ({ words, id }) => join(words, sha256(id.toMultihash().bytes))
   const dialled = expected !== undefined
-  const challenge = role => signed(identity.chain, join(text('soma/libp2p/1'), Uint8Array.of(role),
-    ...(dialled ? [us, them] : [them, us]).map(side)))
+  const challenge = role => signed(identity.chain, challengeOf(role, ...(dialled ? [us, them] : [them, us])))
   const check = async role => demand(
     schnorr.verify(await channel.receive(64), challenge(role), them.words.slice(32)), 'N55: not the holder of the key')
   const sign = async role => await channel.send(schnorr.sign(challenge(role), identity.secret))
@@ -79,13 +82,35 @@ export function message ({ kind, id = 0, op = '', body = {}, payload = new Uint8
   const header = encode({ kind, id, op, body, size: payload.length, digest: digest('soma/payload', payload) })
   return join(uint32(header.length), header, payload)
 }
+// Kind → whether its id counts (null: as it likes), and whether it has an operation, a body, a payload.
+const KINDS = {
+  hello: [false, false, true, false],
+  request: [true, true, true, true],
+  reply: [true, false, true, true],
+  error: [null, false, true, false],
+  note: [false, true, true, true],
+  ping: [true, false, false, false],
+  pong: [true, false, false, false]
+}
+const isUint = number => typeof number === 'bigint' ? number < 1n << 63n : Number.isInteger(number) && number >= 0
+const isMap = value => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+
 export function parse (bytes) {
+  demand(bytes.length > 4 && bytes.length <= MAX_MESSAGE, 'N1: no message')
   const length = lengthIn(bytes)
   demand(length > 0 && length <= 8192 && 4 + length <= bytes.length, 'N1: header length')
   const header = decode(bytes.slice(4, 4 + length))
+  demand(isMap(header) && Object.keys(header).sort().join() === 'body,digest,id,kind,op,size', 'N2: fields')
+  const { kind, id, op, body, size } = header
+  demand(isUint(id) && isUint(size) && isMap(body) && typeof op === 'string' && op.length <= 32, 'N2: kinds of fields')
+  demand(typeof kind === 'string' && Object.hasOwn(KINDS, kind), 'N3: kind')
+  const [numbered, operates, speaks, carries] = KINDS[kind]
+  demand(numbered === null || numbered === id > 0, 'N4: id')
+  demand(operates ? /^[a-z]+(\.[a-z]+)+$/.test(op) : op === '', 'N5: operation')
+  demand(speaks || Object.keys(body).length === 0, 'N6: body')
   const payload = bytes.slice(4 + length)
-  demand(header.size === payload.length, 'N7: size')
-  demand(equal(header.digest, digest('soma/payload', payload)), 'N8: digest')
+  demand(size === payload.length && (carries || size === 0), 'N7: size')
+  demand(header.digest instanceof Uint8Array && equal(header.digest, digest('soma/payload', payload)), 'N8: digest')
   return { ...header, payload }
 }
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 import trio
 from running_node import RunningNode
+from vectors import DIRECTORY
 
 from soma_core.api import PeerId, TransportContext
 from soma_core.cli._client import Node
@@ -28,8 +29,11 @@ LIMIT = 60.0
 """Seconds for one visit, of which a few are heartbeats."""
 
 
+NODE: Final = ("node", "--import", "./node20.mjs")
+
+
 def command(mode: str, **facts: Any) -> list[str]:
-    return ["node", "--import", "./node20.mjs", "peer.mjs", mode, json.dumps({"secret": SECRET.hex(), **facts})]
+    return [*NODE, "peer.mjs", mode, json.dumps({"secret": SECRET.hex(), **facts})]
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +96,14 @@ def test_bad_frames_end_the_connection_at_once_and_nothing_else(
 def test_a_foreign_chain_is_refused_by_both(visit: tuple[bytes, dict[str, Any]], node: RunningNode) -> None:
     assert visit[1]["foreign"] == "another chain"
     assert f"the peer is on chain {'00' * 32}" in node.log.read_text()
+
+
+def test_the_other_make_keeps_the_vectors() -> None:
+    done = subprocess.run([*NODE, "vectors.mjs"], cwd=HERE, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stderr
+    net, blobs = (json.loads((DIRECTORY / name).read_text("utf-8")) for name in ("net.json", "blobs.json"))
+    cases = [*net["messages"], *net["invalid_messages"], *net["proofs"], *blobs["blobs"]]
+    assert int(done.stdout) == len(cases)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicat
 from soma_core.api import CHANNELS, Channel
 
 from ._upgrade import LINE
-from ._yamux import FRAME, GuardedStream
+from ._yamux import BODY, GuardedStream
 
 PIECE: Final = 1 << 18
 """Bytes read at a time: every read costs a window update."""
@@ -69,7 +69,7 @@ class Stream:
         while rest:
             while self._raw.send_window <= 0:
                 await self._raw.window_grew.wait()
-            part = bytes(rest[: min(self._raw.send_window, FRAME)])  # what is on its way exists twice: little of it
+            part = bytes(rest[: min(self._raw.send_window, BODY)])  # what is on its way exists twice: little of it
             await self._raw.write(part)
             rest = rest[len(part) :]
 

@@ -22,6 +22,8 @@ STRANGERS_BUFFERED: Final = 1 << 16
 """The same of a connection whose peer has not proved itself: negotiation and hello are less than one kB."""
 FRAME: Final = 65_519
 """Bytes of a yamux frame: the most that one Noise record holds. Without it every full frame costs two records."""
+BODY: Final = FRAME - yamux.HEADER_SIZE
+"""Bytes of data in it."""
 
 
 class GuardedStream(yamux.YamuxStream):  # type: ignore[misc]  # py-libp2p is not typed

@@ -322,3 +322,20 @@ def test_a_ledger_that_lies_about_what_it_keeps_is_caught(
             "test_snapshot_as_declared": lambda: suite.test_snapshot_as_declared(chosen, ledger),
         }
         assert {name for name, check in checks.items() if fails(check)} == caught
+
+
+def test_an_engine_that_claims_more_than_one_member_is_tried_with_four(world: Path) -> None:
+    source = """
+        import attrs
+        import soma_consensus_solo as solo
+        from soma_core.api import hookimpl
+
+        @hookimpl
+        def soma_consensus():
+            return attrs.evolve(solo.soma_consensus(), features={"byzantine"})
+    """
+    install(world, "soma-consensus-kit", {"consensus-kit": "soma_consensus_kit"}, {"soma_consensus_kit": source})
+    found = {one.name: one for one in run_suite("consensus", "consensus-kit", {})}
+    assert found["test_rule_is_named"].ok
+    assert "4 members" in found["test_byzantine_as_declared"].detail
+    assert "4 members" in found["test_everything_is_ordered_once_and_everywhere_alike"].detail

@@ -1,6 +1,6 @@
-"""What every consensus engine must do. Inherit `ConsensusSuite`, name the plugin and say how many `members`."""
+"""What every consensus engine must do. Inherit `ConsensusSuite` and name the plugin."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -35,15 +35,20 @@ class Unheard:
 
 
 class ConsensusSuite(Suite):
-    """Inherit, and set `plugin`, and `members` and `config` where the defaults do not do."""
+    """Inherit, and set `plugin` to the component's name and `config` to its settings.
 
-    members: ClassVar[int] = 1
+    `members`: of the committees that it is tried with; 0 is four where a feature says that there are several, else one.
+    """
+
+    members: int = 0
     capabilities = frozenset({"catch-up", "byzantine"})
 
     @pytest.fixture
     def chosen(self) -> Component:
         """The component under test."""
-        return component(self.plugin, self.config)
+        chosen = component(self.plugin, self.config)
+        self.members = self.members or (4 if chosen.spec.features else 1)
+        return chosen
 
     @pytest.fixture
     def opener(self, chosen: Component) -> "Opener":

@@ -260,7 +260,9 @@ def test_check_opens_and_shows_the_traceback(world: Path, soma: Callable[..., Si
         "encoder-bad (soma-encoder-bad 0.3): open raised OSError: weights.safetensors not found (soma_encoder_bad.py:"
     )
     exclusive = soma("plugins", "check", "ledger-memory", "ledger-sqlite")
-    assert exclusive.err == "ledger-memory and ledger-sqlite: a node has one ledger; name one\n"
+    assert exclusive.err == (
+        "ledger-memory (soma-memory 0.1.0) and ledger-sqlite (soma-sqlite 0.1.0): a node has one ledger; name one\n"
+    )
     wrong = soma("plugins", "check", "encoder-foo", "--set", "encoder.foo.dim=1", "--set", "encoder.foo.kin=1")
     assert wrong.status == 4
     assert wrong.err.splitlines() == [

@@ -131,7 +131,26 @@ def test_exclusive() -> None:
     installed = [Plugin(f"consensus-{short}", short, f"soma-{short}", "1", "soma-core") for short in ("solo", "dag")]
     with pytest.raises(PluginError) as caught:
         Plugins([*installed, *_fillers()]).select(["consensus-solo", "consensus-dag"])
-    assert str(caught.value) == "consensus-dag and consensus-solo: a node has one consensus; name one"
+    assert str(caught.value) == (
+        "consensus-dag (soma-dag 1) and consensus-solo (soma-solo 1): a node has one consensus; name one"
+    )
+
+
+@pytest.mark.parametrize("broken", [b"[soma.plugins]\nwithout a value\n", b"[soma.plugins]\n\xff = x\n", b"\x00"])
+def test_a_distribution_with_unreadable_entry_points_hides_no_other(world: Path, broken: bytes) -> None:
+    install(world, "broken", {"encoder-broken": "broken"})
+    (world / "broken-0.3.dist-info" / "entry_points.txt").write_bytes(broken)
+    encoder(world, GOOD_ENCODER)
+    assert "encoder-broken" not in [plugin.name for plugin in scan()]
+    assert Plugins().spec("encoder", "encoder-foo").api == 1
+
+
+def test_a_distribution_with_unreadable_metadata_is_listed_and_said(world: Path, fault: Callable[..., str]) -> None:
+    encoder(world, GOOD_ENCODER)
+    install(world, "broken", {"encoder-broken": "broken"})
+    (world / "broken-0.3.dist-info" / "METADATA").write_bytes(b"Name: \xff\xfe\n")
+    assert "encoder-foo" in [plugin.name for plugin in scan()]
+    assert fault("encoder-broken").startswith("encoder-broken (unknown 0): the distribution does not require soma-core")
 
 
 def test_metadata_faults_come_before_any_import(world: Path) -> None:

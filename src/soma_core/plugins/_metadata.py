@@ -53,15 +53,31 @@ class Plugin(NamedTuple):
 
 def scan() -> tuple[Plugin, ...]:
     """Every plugin entry point on the path, by name, then distribution. One distribution found twice counts once."""
-    found = set()
-    for entry in metadata.entry_points(group=GROUP):
-        if entry.dist is not None:
-            about = entry.dist.metadata
-            name, version = about["Name"] or "unknown", about["Version"] or "0"
-            found.add(
-                Plugin(entry.name, entry.value, name, version, _core_requirement(name, entry.dist.requires or ()))
-            )
-    return tuple(sorted(found))
+    return tuple(sorted({_plugin(entry) for entry in _entries() if entry.dist is not None}))
+
+
+def _entries() -> Iterable[metadata.EntryPoint]:
+    try:
+        return metadata.entry_points(group=GROUP)
+    except Exception:  # noqa: BLE001  # one distribution whose file is no list of entry points hides those of all others
+        return [entry for distribution in metadata.distributions() for entry in _readable(distribution)]
+
+
+def _readable(distribution: metadata.Distribution) -> Iterable[metadata.EntryPoint]:
+    try:
+        return [entry for entry in distribution.entry_points if entry.group == GROUP]
+    except Exception:  # noqa: BLE001  # as above
+        return []
+
+
+def _plugin(entry: metadata.EntryPoint) -> Plugin:
+    assert entry.dist is not None
+    try:
+        about, requires = entry.dist.metadata, entry.dist.requires or ()
+        name, version = about["Name"] or "unknown", about["Version"] or "0"
+    except Exception:  # noqa: BLE001  # metadata that cannot be read says nothing, and is found out when it is chosen
+        name, version, requires = "unknown", "0", ()
+    return Plugin(entry.name, entry.value, name, version, _core_requirement(name, requires))
 
 
 def normalised(distribution: str) -> str:

@@ -57,7 +57,7 @@ def select(names: Sequence[str], installed: Sequence[Plugin], origin: str = "") 
 def exclusive(chosen: tuple[Plugin, ...]) -> tuple[Plugin, ...]:
     """`chosen`, if it has at most one of each kind of which a node has one."""
     for kind in EXCLUSIVE:
-        several = sorted(plugin.name for plugin in chosen if plugin.kind == kind)
+        several = sorted(plugin.title for plugin in chosen if plugin.kind == kind)
         if len(several) > 1:
             raise PluginError(f"{_and(several)}: a node has one {kind}", "name one")
     return chosen

@@ -217,6 +217,13 @@ def abuse(session: nox.Session) -> None:
     pytest_in_default_set(session, "tests/checks/test_transport_abuse.py", *session.posargs)
 
 
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Every decoder, guided by coverage: ``-- SECONDS NAME…``, else 20 s of all, which writes ``specs/results``."""
+    session.install("-q", "-r", "requirements.txt", "-r", "requirements-dev.txt", "atheris")
+    session.run("python", "tests/fuzz/coverage_guided.py", *session.posargs, env=ENVIRONMENT)
+
+
 @nox.session(default=False, requires=["build"])
 def full(session: nox.Session) -> None:
     """What takes long. Each run writes its figures to ``specs/results``, to be committed with them."""

@@ -261,6 +261,16 @@ def test_files_that_are_no_settings(place: Place) -> None:
     path.write_bytes(b"#" * (MAX_FILE + 1))
     with pytest.raises(ConfigError, match=r"^soma\.toml: longer than 65536 bytes"):
         gather(place.options())
+    for text, problem in {
+        "node = 1\na" + ".a" * 129 + " = 1": "line 2: more than 128 dots",
+        "plugins = " + "[" * 5_000: "a value stands in more than 16 tables and arrays",
+        "plugins = " + "[" * 20 + "]" * 20: "a value stands in more than 16 tables and arrays",
+        f"plugins = {1 << 63}": "an integer of more than 64 bits",
+        "plugins = " + "9" * 5_000: "Exceeds the limit",
+    }.items():
+        place.write(text)
+        with pytest.raises(ConfigError, match=rf"^soma\.toml: {problem}.*; no setting needs it$"):
+            gather(place.options())
     with pytest.raises(ConfigError, match=r"cannot be read: Is a directory"):
         gather(place.options(config=place.path))
 

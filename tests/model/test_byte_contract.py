@@ -103,6 +103,16 @@ def test_a_config_survives_its_json():
         ModelConfig.from_json("{")
     with pytest.raises(DecodeError, match="exactly"):
         ModelConfig.from_json("[]")
+    for text, why in (
+        (config.to_json().replace('"dim": 8', '"dim": 4, "dim": 8'), "a name stands twice"),
+        (config.to_json().encode("utf-16"), "not JSON"),
+        ('{"dim":' * 5 + "0" + "}" * 5, "nested more than 4 deep"),
+        ('{"dim":' + "[" * 5_000, "nested too deep"),
+        ('{"dim": NaN}', "NaN is no number"),
+        ('{"\\ud800": 0}', "surrogates not allowed"),
+    ):
+        with pytest.raises(DecodeError, match=why):
+            ModelConfig.from_json(text)
 
 
 def test_the_published_network_has_the_published_number_of_parameters():

@@ -1,0 +1,15 @@
+"""Every decoder that meets bytes from outside this process, by name."""
+
+from typing import Final
+
+import decoders_chain
+import decoders_files
+import decoders_net
+import decoders_processes
+from decoder import Decoder
+
+DECODERS: Final[dict[str, Decoder]] = {
+    decoder.name: decoder
+    for module in (decoders_chain, decoders_net, decoders_files, decoders_processes)
+    for decoder in module.DECODERS
+}

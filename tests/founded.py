@@ -6,7 +6,7 @@ from typing import Final
 from attrs import evolve
 
 from soma_core import keystore
-from soma_core.genesis import SHANNONS, write
+from soma_core.genesis import write
 from soma_core.keystore import KeyStore
 from soma_core.node.development import Founder, FoundingEncoder, foreign_frame, found_network
 from soma_core.plugins import Plugins
@@ -42,5 +42,4 @@ def found(data_dir: Path, *encoders: str, **parameters: int) -> None:
         ("consensus-solo", plugins.spec("consensus", "consensus-solo")),
         ("scoring-soma", plugins.spec("scoring", "scoring-soma")),
     )
-    changed = evolve(genesis.parameters, emission=SHANNONS, **parameters)
-    write(evolve(genesis, parameters=changed), data_dir / "genesis.cbor")
+    write(evolve(genesis, parameters=evolve(genesis.parameters, **parameters)), data_dir / "genesis.cbor")

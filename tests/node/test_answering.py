@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import trio
+import trio.testing
 from attrs import define, field
 from ledger_world import World, key, unit
 
@@ -14,7 +15,7 @@ from soma_core import chain, fixed
 from soma_core.api import Evaluation
 from soma_core.crypto import address_of, digest
 from soma_core.errors import EncoderError, UnreachableError
-from soma_core.node.answering import Answering, Judged, judge
+from soma_core.node.answering import AT_ONCE, Answering, Judged, judge
 
 ME = 1
 JOB = digest("soma/job", b"one")
@@ -149,6 +150,67 @@ async def test_a_model_that_fails_says_so_and_stays_silent(
     assert await answered(world, tmp_path, DRAWN, OPEN, model=Model(fault)) == []
     assert "encoder-x: vector 1 of 1 holds NaN; report it to its author" in caplog.text
     assert left(tmp_path) == []
+
+
+@define
+class Stuck:
+    """A model that answers nothing until it is let go."""
+
+    begun: list[bytes] = field(factory=list)
+    go: trio.Event = field(factory=trio.Event)
+
+    async def answer(self, data: bytes, seed: bytes, /) -> Judged:
+        self.begun.append(seed)
+        await self.go.wait()
+        return Judged(unit(5), 3 << 16)
+
+
+def drawn(number: int) -> chain.ShardDrawn:
+    return chain.ShardDrawn(digest("soma/job", bytes([number])), BLOB, 4, (Outbox().address,), 10_000)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(10):
+        while not condition():  # noqa: ASYNC110  # threads write to the disk: no event tells
+            await trio.sleep(0.002)
+
+
+async def test_work_on_what_is_settled_is_dropped_and_what_waits_is_bounded_by_open_jobs(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, outbox, here = Stuck(), Outbox(), Here(world)
+    answering = Answering(model, outbox, here, here, good_data, tmp_path)  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answering.run)
+        for number in range(200):  # far more than there is room for at a time, each settled as the chain does it
+            answering.note(applied(drawn(number)))
+            if number < AT_ONCE:
+                await until(lambda n=number: len(model.begun) == n + 1)  # type: ignore[misc]
+            if number >= 20:
+                answering.note(applied(chain.Settled(drawn(number - 20).job, "refunded", b"")))
+        assert len(answering._todo) == 20
+        await until(lambda: len(model.begun) == 2 * AT_ONCE)
+        for number in range(180, 198):
+            answering.note(applied(chain.Settled(drawn(number).job, "refunded", b"")))
+        model.go.set()
+        await until(lambda: len(outbox.sent) == 2)
+        nursery.cancel_scope.cancel()
+    assert {action.job for _, action in outbox.sent} == {drawn(198).job, drawn(199).job}
+    assert caplog.text.count("settled before it was answered") == 2 * AT_ONCE
+    assert sorted(left(tmp_path)) == sorted(drawn(number).job.hex() for number in (198, 199))
+
+
+async def test_several_jobs_are_worked_on_at_once(world: World, tmp_path: Path) -> None:
+    model, outbox, here = Stuck(), Outbox(), Here(world)
+    answering = Answering(model, outbox, here, here, good_data, tmp_path)  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(answering.run)
+        await trio.testing.wait_all_tasks_blocked()  # all of them wait for work
+        answering.note(applied(*map(drawn, range(9))))
+        await until(lambda: len(model.begun) == AT_ONCE)
+        model.go.set()
+        await until(lambda: len(outbox.sent) == 9)
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_concerns_others_is_left_to_them(world: World, tmp_path: Path) -> None:

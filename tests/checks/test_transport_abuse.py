@@ -41,6 +41,8 @@ PEERS: Final = 20
 """Hostile peers of each attack at a time."""
 PATIENCE: Final = 10.0
 """Seconds that the honest peer waits for one answer."""
+SLOWEST: Final = 5.0
+"""Seconds that the slowest answer may take."""
 MIB: Final = 1 << 20
 MOST_GROWTH: Final = 2 * PEER_MEMORY
 """Bytes by which an attack may make the node grow: the allocator keeps some of what was freed."""
@@ -238,6 +240,7 @@ def test_an_honest_peer_is_served_and_memory_is_bounded(
     assert result["honest_answered"] > 2 * seconds
     assert result["honest_blobs"] > seconds / 4
     assert result["honest_reconnected"] == 0
+    assert result["honest_slowest_seconds"] < SLOWEST
     assert result["rss_growth_mib"] < MOST_GROWTH / MIB
     assert "Traceback" not in victim.log.read_text("utf-8")
 

@@ -119,7 +119,8 @@ def _record(cls: type[Any]) -> Callable[[Any, Any], Any]:
         if missing := wanted - set(value):  # a default in the class is for authors, never for the wire
             raise ValueError(f"{min(missing)} is missing")
         if extra := set(value) - wanted:
-            raise ValueError(f"{min(map(str, extra))} is not a field")
+            name = min(map(str, extra))
+            raise ValueError(f"{name if name.isidentifier() else repr(name):.60} is not a field")
         return build(value, kind)
 
     return hook

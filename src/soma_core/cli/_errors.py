@@ -8,6 +8,8 @@ import click
 
 from soma_core.errors import ConfigError, PluginError, SomaError
 
+from ._print import printable
+
 INTERRUPTED: Final = 130
 
 
@@ -36,7 +38,8 @@ def report(error: BaseException) -> int:
 
 def line_of(error: SomaError) -> str:
     """An error as it is printed. Plugin and config errors already say whose they are; others begin with ``soma:``."""
-    return str(error) if isinstance(error, (PluginError, ConfigError)) else f"soma: {error}"
+    text = str(error) if isinstance(error, (PluginError, ConfigError)) else f"soma: {error}"
+    return "\n".join(map(printable, text.split("\n")))  # what is wrong with a file may be quoted from it
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

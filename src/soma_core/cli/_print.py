@@ -24,6 +24,11 @@ def data_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def printable(text: str) -> str:
+    """What somebody else wrote, in one line that a terminal shows and does not obey."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def columns(rows: Sequence[Sequence[str]], gap: int = 3) -> list[str]:
     """`rows` as lines whose cells stand under each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -8,7 +8,7 @@ from soma_core.chain.receipts import JobReceipt, MemberReceipt
 from soma_core.records import unpack
 
 from ._money import soma
-from ._print import columns
+from ._print import columns, printable
 
 Q16 = 1 << 16
 
@@ -57,6 +57,10 @@ def is_out(member: MemberReceipt) -> bool:
 
 def lines(path: str, receipt: JobReceipt, saved: str) -> list[str]:
     """A settled job, as ``soma embed`` prints it."""
+    return [printable(line) for line in _lines(path, receipt, saved)]
+
+
+def _lines(path: str, receipt: JobReceipt, saved: str) -> list[str]:
     paid = receipt.pot + receipt.commission
     head = f"{path} · {receipt.size:,} bytes · {soma(paid, 4)} SOMA"
     if receipt.outcome != "settled":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import json_option
-from ._print import data, data_json, talk
+from ._print import data, data_json, printable, talk
 
 if TYPE_CHECKING:
     from soma_core.chain.proofs import ReceiptFile
@@ -54,7 +54,7 @@ def verify(receipt: Path, genesis: Path | None, chain: str | None, as_json: bool
     from ._receipts import lines
 
     talk(f"trusts   {basis}")
-    talk(f"signed   by {', '.join(signers)} under commit {file.checkpoint.record.index}")
+    talk(f"signed   by {printable(', '.join(signers))} under commit {file.checkpoint.record.index}")
     for line in lines(f"job {job.job.hex()[:12]}", job, str(receipt)):
         data(line)
     data("valid    signatures, proof, payments and joined vector hold")

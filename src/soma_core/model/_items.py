@@ -52,7 +52,7 @@ def read_pack(data: bytes) -> tuple[Item, ...]:
             _refuse(f"item {number} has {size} bytes, {len(data) - place} are left")
         item = Item(kind, name, data[place : place + size])
         if item.digest() != wanted:
-            _refuse(f"item {number}, {name}, is not what its digest says")
+            _refuse(f"item {number}, {name!r:.80}, is not what its digest says")
         items.append(item)
         place += size
     if place != len(data):

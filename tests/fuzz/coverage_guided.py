@@ -6,6 +6,7 @@ the tests try it for ever. A run of all decoders writes ``specs/results/fuzz.jso
 """
 
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -57,7 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     seconds = int(arguments[0]) if arguments and arguments[0].isdecimal() else SECONDS
     named = [argument for argument in arguments if not argument.isdecimal()]
     names = named or subprocess.check_output([sys.executable, __file__, "--names"], text=True).split()
-    found = {name: _campaign(name, seconds) for name in names}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = dict(zip(names, pool.map(_campaign, names, itertools.repeat(seconds)), strict=True))
     if not named:
         RESULTS.write_text(json.dumps(_report(found, seconds), indent=2) + "\n", "utf-8")
     return int(any(result["crashes"] or result["non_canonical_accepted"] for result in found.values()))

@@ -202,8 +202,8 @@ class _Node:
                         encoders=tuple(self._encoders),
                     )
                 )
-                # What a node consists of by now stays as long as it does. Left to the collector, a flood of small messages
-                # makes it look at all of that again and again, 90 ms each time.
+                # What a node consists of by now stays as long as it does. Left to the collector, a flood of small
+                # messages makes it look at all of that again and again, 90 ms each time.
                 gc.collect()
                 gc.freeze()
                 await trio.sleep_forever()

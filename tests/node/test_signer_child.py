@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from refusing_kernel import without_capabilities
 from signer_world import CHAIN, pid_of, raw, sign_frame
 
 from soma_core import crypto
@@ -141,6 +142,47 @@ async def test_the_child_closes_everything_and_hides_its_memory(home, monkeypatc
             assert not any(link.startswith("socket") for link in links)
     os.close(read)
     os.close(write)
+
+
+NEIGHBOUR = """
+import os, sys
+
+def look(path):
+    if path.endswith("/0"):
+        return os.readlink(path)
+    with open(path, "rb", buffering=0) as file:
+        return path.endswith("/mem") or file.read(1)
+
+for pid in sys.argv[1:]:
+    found = []
+    for name in ("mem", "environ", "maps", "fd/0"):
+        try:
+            look(f"/proc/{pid}/{name}")
+            found.append(name)
+        except PermissionError:
+            pass
+    print(*found)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux hides a process from others of its user")
+async def test_another_process_of_the_same_user_reads_nothing_of_the_signer(home, tmp_path_factory, monkeypatch):
+    without_capabilities(monkeypatch, tmp_path_factory.mktemp("kernel"))
+    async with open_signer(home, CHAIN, roles=("validator",)) as signer:
+        ordinary = await trio.lowlevel.open_process(
+            [sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        try:
+            await ordinary.stdout.receive_some()
+            command = [sys.executable, "-c", NEIGHBOUR, str(ordinary.pid), str(pid_of(signer))]
+            done = await trio.run_process(command, capture_stdout=True)
+        finally:
+            ordinary.kill()
+            await ordinary.wait()
+            await ordinary.stdio.aclose()
+    seen, hidden = done.stdout.decode().split("\n")[:2]
+    assert seen == "mem environ maps fd/0", "else this test could not fail"
+    assert hidden == ""
 
 
 def test_the_child_imports_no_plugin_no_trio_and_no_numpy(home):

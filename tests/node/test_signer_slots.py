@@ -1,11 +1,14 @@
 """One body a slot, ever: over restarts, kills, damage, disks that fail, and a second signer."""
 
 import os
+import resource
 import signal
 import sqlite3
+import sys
 
 import pytest
 from attrs import evolve
+from refusing_kernel import KNOWN, SYNC, refuse
 from signer_world import CHAIN, pid_of, raw, sign_frame
 
 from soma_core.codec import decode
@@ -147,6 +150,41 @@ def test_a_write_that_fails_lets_no_signature_out_and_ends_signing(home, word):
     slots = SignedSlots(home / "keys" / "signed.sqlite")
     assert slots.signature(keys.public["validator"], "soma/block", CHAIN, (0, 1), bytes(32)) is None
     slots.close()
+
+
+@pytest.mark.skipif(not KNOWN, reason="Linux refuses single calls, on these machines")
+async def test_where_the_disk_does_not_sync_no_slot_is_signed(home, tmp_path_factory, monkeypatch):
+    """The kernel itself refuses: a signature that left had not waited for the disk."""
+    async with open_signer(home, CHAIN, roles=("validator",)) as signer:
+        await signer.role("validator").sign("soma/block", 0, b"one", slot=1)  # the record is made, and opens unwritten
+    with monkeypatch.context() as patch:
+        refuse(patch, tmp_path_factory.mktemp("kernel"), SYNC)
+        async with open_signer(home, CHAIN, roles=("validator", "account")) as signer:
+            key = signer.role("validator")
+            with pytest.raises(KeyStoreError, match=r"signed\.sqlite: could not be written .*; nothing was signed"):
+                await key.sign("soma/block", 0, b"two", slot=2)
+            with pytest.raises(KeyStoreError, match="nothing more is signed; mend the disk, restart"):
+                await key.sign("soma/checkpoint", 0, b"two", slot=2)
+            assert await key.sign("soma/possession", 0, b"no slot, no promise")
+            assert await signer.role("account").sign("soma/tx", 0, b"no slot, no promise")
+    async with open_signer(home, CHAIN, roles=("validator",)) as signer:
+        assert await signer.role("validator").sign("soma/block", 0, b"three", slot=3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux limits another process")
+async def test_where_the_disk_is_full_no_slot_is_signed(home):
+    async with open_signer(home, CHAIN, roles=("validator",)) as signer:
+        key = signer.role("validator")
+        await key.sign("soma/block", 0, b"one", slot=1)
+        resource.prlimit(pid_of(signer), resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        with pytest.raises(KeyStoreError, match=r"signed\.sqlite: could not be written"):
+            await key.sign("soma/block", 0, b"two", slot=2)
+        resource.prlimit(pid_of(signer), resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        with pytest.raises(KeyStoreError, match="nothing more is signed"):
+            await key.sign("soma/block", 0, b"two", slot=2)
+    async with open_signer(home, CHAIN, roles=("validator",)) as signer:
+        assert await signer.role("validator").sign("soma/block", 0, b"one", slot=1)
+        assert await signer.role("validator").sign("soma/block", 0, b"another", slot=2), "nothing was promised"
 
 
 def test_the_promise_is_durable_before_the_answer_exists(home):

@@ -13,22 +13,15 @@ import sys
 
 import pytest
 import trio
+from refusing_kernel import KNOWN, LANDLOCK, UNSHARE, refuse
 from worker_world import encode_one, opened
 
 from soma_core.cli import _health
 from soma_core.node import _confinement
 from soma_core.node._confinement import within_reach
-from soma_core.node._seccomp import _EQUAL, _FIRST_ARGUMENT, _LOAD, _MACHINES, _NUMBER
 from soma_core.node.encoding import offered_isolation, open_worker
 
-linux = pytest.mark.skipif(
-    sys.platform != "linux" or os.uname().machine not in _MACHINES, reason="Linux confines, on these machines"
-)
-
-UNSHARE = {"x86_64": 272, "aarch64": 97, "riscv64": 97}.get(os.uname().machine, 0)
-PRCTL = {"x86_64": 157, "aarch64": 167, "riscv64": 167}.get(os.uname().machine, 0)
-LANDLOCK = (444, 445, 446)
-SET_SECCOMP = 22
+linux = pytest.mark.skipif(not KNOWN, reason="Linux confines, on these machines")
 
 
 def kernel_offers(call):
@@ -50,30 +43,9 @@ def without(tmp_path, monkeypatch):
     """Start children from now on where the kernel refuses these mechanisms."""
 
     def take_away(*mechanisms):
-        calls = [
-            *([UNSHARE] if "user namespaces" in mechanisms else []),
-            *(LANDLOCK if "landlock" in mechanisms else ()),
-        ]
-        steps = [(_LOAD, _NUMBER, None, None), *((_EQUAL, call, "refuse", None) for call in calls)]
-        if "seccomp" in mechanisms:
-            steps += [
-                (_EQUAL, PRCTL, None, "allow"),
-                (_LOAD, _FIRST_ARGUMENT, None, None),
-                (_EQUAL, SET_SECCOMP, "refuse", "allow"),
-            ]
-        else:
-            steps += [(_EQUAL, calls[0], "refuse", "allow")]
-        script, program = tmp_path / "without.py", tmp_path / "python"
-        script.write_text(
-            "import os, sys\n"
-            "from soma_core.node._kernel import system_call\n"
-            "from soma_core.node._seccomp import install\n"
-            f"assert system_call('prctl', 38, 1, 0, 0, 0) and install({steps!r})\n"
-            f"os.execv({sys.executable!r}, [{sys.executable!r}, *sys.argv[1:]])\n"
-        )
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
-        program.chmod(0o755)
-        monkeypatch.setattr(sys, "executable", str(program))
+        calls = {"user namespaces": UNSHARE, "landlock": LANDLOCK, "seccomp": ()}
+        refused = [call for mechanism in mechanisms for call in calls[mechanism]]
+        refuse(monkeypatch, tmp_path, refused, filters="seccomp" in mechanisms)
 
     return take_away
 

@@ -93,10 +93,10 @@ async def test_what_a_peer_wrote_wrong_is_logged_without_what_a_terminal_acts_on
             await other.greet()
             await connected(one, 3)
             header = codec.decode(encode_message(Message("ping", 1))[4:])
-            wrong = codec.encode({**header, "\x1b[2J\n" * 2000: 0})
+            wrong = codec.encode({**header, "\x1b[2J\n" * 1000: 0})
             await other.say_bytes("sync", len(wrong).to_bytes(4, "big") + wrong)
             await other.until_gone()
-    assert "?[2J" in caplog.text
+    assert caplog.text.count("is not a field") == 2
     assert "\x1b" not in caplog.text
     assert max(map(len, caplog.messages)) < 1000
 

@@ -123,11 +123,15 @@ async def test_what_an_encoder_writes_to_the_pipe_ends_the_worker_and_not_the_no
     async def sign(body):
         await trio.sleep_forever()
 
-    for item in (b"garbage", b"lies", b"asks"):
+    for item in (b"garbage", b"lies", b"opens", b"asks"):
         async with opened(fake, tmp_path, sign=sign) as worker:
             with pytest.raises(EncoderError, match="the worker ended with status -9"):
                 await worker.encode([item])
             assert (await encode_one(worker, b"a")).tolist() == [97] * 4
+    async with opened(fake, tmp_path) as worker:
+        with pytest.raises(EncoderError, match="skipped what nobody cancelled"):
+            await worker.encode([b"skips"])
+        assert (await encode_one(worker, b"a")).tolist() == [97] * 4
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

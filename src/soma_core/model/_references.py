@@ -20,10 +20,10 @@ def network_frame() -> tuple[bytes, NDArray[np.int16]]:
     bundle = _bundle()
     anchors = bundle.anchors().read_bytes()
     items = len(read_pack(anchors))
-    flat = np.frombuffer(bundle.references().read_bytes(), "<i2")
-    if not items or flat.size % items:
-        raise DecodeError(f"{flat.size} numbers are no vectors for {items} anchors", "install soma-encoders again")
-    return digest("soma/anchor", anchors), flat.reshape(items, -1).astype(np.int16)
+    data = bundle.references().read_bytes()
+    if not items or not data or len(data) % (2 * items):
+        raise DecodeError(f"{len(data)} bytes are no vectors for {items} anchors", "install soma-encoders again")
+    return digest("soma/anchor", anchors), np.frombuffer(data, "<i2").reshape(items, -1).astype(np.int16)
 
 
 def sample_files() -> tuple[Path, ...]:

@@ -136,7 +136,8 @@ class Worker:
                 break
         if isinstance(answer, SomaError):
             raise EncoderError(f"{self.plugin.name}: {answer.what}", answer.remedy)
-        assert isinstance(answer, Arrays)
+        if not isinstance(answer, Arrays):
+            raise EncoderError(f"{self.plugin.name}: skipped what nobody cancelled", "report it to its author")
         return answer
 
     async def supervise(self) -> None:
@@ -229,21 +230,21 @@ class Worker:
         self, child: Child[_Answer], nursery: trio.Nursery, reader: FrameReader
     ) -> tuple[int, _Answer] | None:
         match await reader.value():
-            case [int(number), "run", header]:
+            case [int(number), "run", header] if child.answered:
                 arrays, size = bulk_size(header)
                 return number, Arrays(arrays, await reader.raw(size))
             case [int(number), "failed", str(what), str(remedy)]:
                 return number, EncoderError(what, remedy)
-            case [int(number), "skipped"]:
+            case [int(number), "skipped"] if child.answered:
                 return number, None
             case [int(number), "sign", bytes(body)] if len(body) <= SIGN_MAX and self._to_sign < SIGNING_MAX:
                 self._to_sign += 1
                 nursery.start_soon(self._sign, child, number, body)
                 return None
-            case [int(number), "open", dict(info), list(isolation)]:
+            case [int(number), "open", dict(info), list(isolation)] if not child.answered:
                 fields: dict[str, object] = {str(key): value for key, value in info.items()}
                 length = fields.get("frame")
-                if not isinstance(length, int) or not 0 <= length <= BULK_MAX:
+                if type(length) is not int or not 0 <= length <= BULK_MAX:
                     raise DecodeError("a frame map without a length", "see soma_core.api.EncoderInfo")
                 return number, (fields, tuple(map(str, isolation)), await reader.raw(length))
         raise DecodeError("what the worker said is no answer", "nothing of the plugin's writes to its pipe")

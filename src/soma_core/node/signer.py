@@ -294,7 +294,7 @@ def _open(value: Value, sink: Sink, hardening: tuple[str, ...]) -> Keys | None:
 
 def _request(value: Value) -> tuple[int, object]:
     match value:
-        case [int(number), str(name), dict(fields)] if name in REQUESTS and number >= 0:
+        case [int(number), str(name), dict(fields)] if type(number) is int and number >= 0 and name in REQUESTS:
             return number, structure(REQUESTS[name], fields)
     raise DecodeError(f"{value!r:.80} is no request", f"requests are {', '.join(REQUESTS)}")
 

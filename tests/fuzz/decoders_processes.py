@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from queue import Empty
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -199,23 +200,28 @@ BATCH, DIM = 3, 4
 
 
 def _answer(data: bytes) -> Any:
-    pipe: Any = _Pipe(data)
-    child: Any = None
+    """The first byte says whether the worker that says the rest is open already."""
+    pipe: Any = _Pipe(data[1:])
+    child: Any = SimpleNamespace(answered=int(data[:1] == b"s"))
     nursery: Any = _Nursery()
     hosted = _worker()
     hosted._to_sign = 0
     answered = driven(hosted._receive(child, nursery, FrameReader(pipe)))
-    match answered:
-        case (_, Arrays() as arrays):
-            if len(arrays.header) == 2:
-                return checked_evaluation("encoder-fuzz", arrays, 0, BATCH, BATCH, DIM).bits_per_byte
-            return checked_vectors("encoder-fuzz", arrays, 0, BATCH, BATCH, DIM)
-        case (_, tuple() as opened):
-            if (fault := hosted._opened(opened)) is not None:
-                hosted._info = None
-                raise fault
-            info, hosted._info = hosted.info, None
-            assert type(info.dim) is type(info.max_batch) is int
+    if answered is None:
+        return None
+    answer = answered[1]
+    if not child.answered:
+        if (fault := hosted._opened(answer)) is not None:
+            hosted._info = None
+            raise fault
+        info, hosted._info = hosted.info, None
+        assert type(info.dim) is type(info.max_batch) is int
+    elif isinstance(answer, Arrays):
+        if len(answer.header) == 2:
+            return checked_evaluation("encoder-fuzz", answer, 0, BATCH, BATCH, DIM).bits_per_byte
+        return checked_vectors("encoder-fuzz", answer, 0, BATCH, BATCH, DIM)
+    else:
+        assert answer is None or isinstance(answer, EncoderError)
     return None
 
 
@@ -237,12 +243,12 @@ def _answers() -> list[bytes]:
     }
     vectors = np.ones((BATCH, DIM), "<f4").tobytes()
     return [
-        frame([1, "run", [["<f4", [BATCH, DIM]]]]) + vectors,
-        frame([1, "run", [["<f4", [BATCH, DIM]], ["<f8", [BATCH]]]]) + vectors + np.ones(BATCH, "<f8").tobytes(),
-        frame([1, "failed", "what", "remedy"]),
-        frame([1, "skipped"]),
-        frame([1, "sign", b"body"]),
-        frame([0, "open", info, ["no network"]]) + b"map",
+        b"s" + frame([1, "run", [["<f4", [BATCH, DIM]]]]) + vectors,
+        b"s" + frame([1, "run", [["<f4", [BATCH, DIM]], ["<f8", [BATCH]]]]) + vectors + np.ones(BATCH, "<f8").tobytes(),
+        b"s" + frame([1, "failed", "what", "remedy"]),
+        b"s" + frame([1, "skipped"]),
+        b"s" + frame([1, "sign", b"body"]),
+        b"o" + frame([0, "open", info, ["no network"]]) + b"map",
     ]
 
 

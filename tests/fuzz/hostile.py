@@ -112,9 +112,9 @@ def _streams() -> Iterator[tuple[str, str, bytes]]:
     yield "libp2p-frames", "a frame of 2^32-1", b"\xff" * 100
     yield "control-request", "lengths of 2^32-1", b"\xff" * 100
     yield "control-request", "a header at the limit that never came", b"\x00\x10\x00\x00" * 2 + bytes(100)
-    yield "worker-answer", "arrays of 2^256 numbers", _frame([1, "run", [["<f8", [codec.INT_MAX] * 4]] * 2])
-    yield "worker-answer", "10000 arrays", _frame([1, "run", [["|b1", []]] * 10_000])
-    yield "worker-answer", "64 MiB that never came", _frame([1, "run", [["|b1", [1 << 26]]]])
+    yield "worker-answer", "arrays of 2^256 numbers", b"s" + _frame([1, "run", [["<f8", [codec.INT_MAX] * 4]] * 2])
+    yield "worker-answer", "10000 arrays", b"s" + _frame([1, "run", [["|b1", []]] * 10_000])
+    yield "worker-answer", "64 MiB that never came", b"s" + _frame([1, "run", [["|b1", [1 << 26]]]])
     yield "worker-request", "a batch of 2^64", b"s" + _frame([1, "run", {"sizes": [codec.INT_MAX], "seed": None}])
     yield "worker-request", "60000 items", b"s" + _frame([1, "run", {"sizes": [0] * 60_000, "seed": None}])
     yield "multistream", "a line of 2^63", b"\x80" * 9 + b"\x01"

@@ -3,12 +3,13 @@
 Whatever a plugin does wrong while it opens becomes one line that names it.
 """
 
+import inspect
 import logging
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import trio
 
@@ -28,14 +29,12 @@ from soma_core.api import (
     TransportSpec,
 )
 from soma_core.config import Prepared, instance
-from soma_core.errors import ConfigError, GenesisError, SomaError
+from soma_core.errors import ConfigError, GenesisError, PluginError, SomaError
 from soma_core.genesis import Rule
 from soma_core.plugins import Plugin, Plugins, open_failed, open_hangs
 
 from . import directory as places
 from .threads import Thread
-
-T = TypeVar("T")
 
 
 def one_of(prepared: Prepared, kind: str) -> Plugin:
@@ -63,9 +62,10 @@ async def open_ledger(
     with trio.move_on_after(patience):
         try:
             ledger = await thread.run_or_leave(spec.open, config, context)
+            _check_complete(plugin, ledger, Ledger)
         except SomaError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # whatever a foreign module raises
             raise open_failed(plugin, error) from error
     if ledger is None:
         raise open_hangs(plugin, patience)
@@ -95,10 +95,11 @@ async def open_transport(
             async with spec.open(config, context) as transport:
                 opened = True
                 opening.deadline = math.inf
+                _check_complete(plugin, transport, Transport)
                 yield transport
         except SomaError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # whatever a foreign module raises
             if opened:
                 raise
             raise open_failed(plugin, error) from error
@@ -108,9 +109,10 @@ async def open_transport(
 
 def scoring_of(plugins: Plugins, rule: Rule) -> ScoringRule:
     """The scoring rule that a genesis names. Raises `PluginError` or `GenesisError`."""
+    plugin = plugins.find(rule.plugin)
     spec = plugins.spec("scoring", rule.plugin)
     _same_rule(spec, rule)
-    opened: ScoringRule = spec.open(params_of(spec, rule))
+    opened: ScoringRule = _opened(plugin, ScoringRule, spec.open, params_of(spec, rule))
     return opened
 
 
@@ -120,20 +122,21 @@ def engine_opener(prepared: Prepared, rule: Rule) -> "EngineOpener":
     spec = prepared.specs[plugin.name]
     assert isinstance(spec, ConsensusSpec)
     _same_rule(spec, rule)
-    return EngineOpener(spec, prepared.resolved.of(plugin.name, spec.config), params_of(spec, rule))
+    return EngineOpener(plugin, spec, prepared.resolved.of(plugin.name, spec.config), params_of(spec, rule))
 
 
 class EngineOpener:
     """Makes an engine for each epoch."""
 
-    def __init__(self, spec: ConsensusSpec[Any, Any], config: Any, params: Any) -> None:
+    def __init__(self, plugin: Plugin, spec: ConsensusSpec[Any, Any], config: Any, params: Any) -> None:
+        self._plugin = plugin
         self._spec = spec
         self._config = config
         self._params = params
 
     def __call__(self, setup: Setup) -> Engine:
-        """An engine for one epoch."""
-        engine: Engine = self._spec.open(self._config, self._params, setup)
+        """An engine for one epoch. Raises `PluginError`."""
+        engine: Engine = _opened(self._plugin, Engine, self._spec.open, self._config, self._params, setup)
         return engine
 
 
@@ -155,4 +158,28 @@ def _same_rule(spec: ConsensusSpec[Any, Any] | ScoringSpec[Any], rule: Rule) -> 
             f"the network runs {rule.rule_id} version {rule.rule_version},"
             f" {rule.plugin} here is {spec.rule_id} version {spec.rule_version}",
             "install the release of the plugin that the network runs, or name the consensus it was founded with",
+        )
+
+
+def _opened(plugin: Plugin, protocol: type, open_: Callable[..., Any], *arguments: object) -> Any:
+    """What a pure component's `open_` gives, at once."""
+    try:
+        component = open_(*arguments)
+    except SomaError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a foreign module raises
+        raise open_failed(plugin, error) from error
+    _check_complete(plugin, component, protocol)
+    return component
+
+
+def _check_complete(plugin: Plugin, component: object, protocol: type) -> None:
+    """Whether `component` has every member of `protocol`. Raises `PluginError`."""
+    ours = [base for base in protocol.__mro__ if base.__module__.startswith("soma_core.")]
+    names = {name for base in ours for name in (*vars(base), *inspect.get_annotations(base))}
+    missing = sorted(name for name in names if not name.startswith("_") and not hasattr(component, name))
+    if missing:
+        raise PluginError(
+            f"{plugin.title}: open returned {type(component).__name__} without {', '.join(missing)}",
+            f"return what soma_core.api.{protocol.__name__} describes",
         )

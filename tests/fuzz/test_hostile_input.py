@@ -112,6 +112,10 @@ def test_the_integers_do_collide() -> None:
         codec.decode(integer_keys(20_000))
     most = dict.fromkeys(colliding(codec.MAX_INTEGER_KEYS))
     assert codec.decode(codec.encode(most)) == most
+    with pytest.raises(DecodeError, match="a map of 257 integer keys, more than 256"):
+        codec.encode(dict.fromkeys(range(codec.MAX_INTEGER_KEYS + 1)))
+    many = dict.fromkeys(f"{number:03}" for number in range(codec.MAX_INTEGER_KEYS + 1))
+    assert codec.decode(codec.encode(many)) == many
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Inputs made to cost: lengths that lie, depth, expansion, squares. By decoder and by what is wrong with them."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final
 
 from decoders import DECODERS
@@ -21,6 +22,7 @@ def _head(major: int, argument: int) -> bytes:
     return bytes([major << 5 | 27]) + argument.to_bytes(8, "big")
 
 
+@cache
 def colliding(count: int) -> list[int]:
     """Integers of which each is looked for in a table of CPython's at the place of all those before it."""
     bits = (3 * count // 2).bit_length()

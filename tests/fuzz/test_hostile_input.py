@@ -150,7 +150,7 @@ GROWING: dict[str, Callable[[int], Callable[[], object]]] = {
     "text keys": lambda n: lambda: codec.decode(codec.encode({f"{k:07}": k for k in range(n)})),
     "a text": lambda n: lambda: codec.decode(codec.encode("ä" * n)),
     "maps of as many integers as may be": lambda n: (
-        lambda: codec.decode(codec.encode([dict.fromkeys(range(256))] * (n // 20)))
+        lambda: codec.decode(codec.encode([dict.fromkeys(range(256))] * (n // 100)))
     ),
     "frames": lambda n: lambda: Splitter().feed(b"\x00\x00\x00\x01\x00" * n),
     "bytes of frames, one by one": lambda n: lambda: _fed(b"\x00\x00\x00\x01\x00" * (n // 5)),

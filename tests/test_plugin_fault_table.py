@@ -202,6 +202,13 @@ def test_a_careless_plugin_ends_the_node_with_what_to_do(soma: Soma, what: str) 
         assert re.fullmatch(r".+: .+; .+|.+: 'many' is not an int|.+ is outside 1\.\.4096", line)
 
 
+def test_on_the_first_run_too_nothing_is_said_before_the_fault(soma: Soma, tmp_path: Path) -> None:
+    one = TABLE["misspelled hook"]
+    done = soma("run", "--plugin", "consensus-solo", "--plugin", one.name, "--data-dir", str(tmp_path / "new"))
+    assert (done.returncode, done.stderr.splitlines()) == (3, list(one.said))
+    assert not (tmp_path / "new" / "genesis.cbor").exists()
+
+
 def test_help_the_listing_and_other_plugins_go_on_beside_all_of_them(soma: Soma) -> None:
     helped, listed, checked = soma("--help"), soma("plugins", "list"), soma("plugins", "check", "encoder-good")
     assert (helped.returncode, helped.stderr) == (0, "")

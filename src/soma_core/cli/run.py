@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @with_options
-def run(options: "Options") -> None:
+@click.option("--until-eof", is_flag=True, help="End when standard input does, as when the starting program has died.")
+def run(options: "Options", until_eof: bool) -> None:
     """Run a node. With no genesis file, found a development network of one and run that."""
     from soma_core.node.assembly import data_dir_of, genesis_path
 
@@ -26,7 +27,7 @@ def run(options: "Options") -> None:
     path = genesis_path(options)
     if not path.exists() and path == data_dir / "genesis.cbor":
         _found(options)
-    _serve(options)
+    _serve(options, until_eof=until_eof)
 
 
 def _found(options: "Options") -> None:
@@ -39,14 +40,16 @@ def _found(options: "Options") -> None:
     from soma_core.node.assembly import data_dir_of, genesis_path
     from soma_core.node.founding import found_development
 
-    talk(f"No genesis yet: founding a development network in {data_dir_of(options)}")
-    trio.run(found_development, options, data_dir_of(options), genesis_path(options))
+    def begun() -> None:
+        talk(f"No genesis yet: founding a development network in {data_dir_of(options)}")
+
+    trio.run(found_development, options, data_dir_of(options), genesis_path(options), begun)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "soma_core.cli", *sys.argv[1:]])  # noqa: S606  # ourselves
 
 
-def _serve(options: "Options") -> None:
+def _serve(options: "Options", *, until_eof: bool) -> None:
     import signal
 
     import trio
@@ -67,6 +70,8 @@ def _serve(options: "Options") -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as told:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_end_on_signal, told, nursery.cancel_scope)
+                if until_eof:
+                    nursery.start_soon(_end_with_input, nursery.cancel_scope)
                 await run_node(options, up)
                 nursery.cancel_scope.cancel()
 
@@ -77,6 +82,17 @@ async def _end_on_signal(told: "AsyncIterator[int]", scope: "trio.CancelScope") 
     async for number in told:
         talk(f"signal {number}: ending")
         scope.cancel()
+
+
+async def _end_with_input(scope: "trio.CancelScope") -> None:
+    import os
+
+    import trio
+
+    while await trio.to_thread.run_sync(os.read, 0, 1 << 12, abandon_on_cancel=True):
+        pass
+    talk("standard input has ended: ending")
+    scope.cancel()
 
 
 def _start_log(options: "Options") -> None:

@@ -4,6 +4,7 @@ Its encoders are the ones that were named, opened once to learn what they are. T
 imported; their secrets are not kept here.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -23,10 +24,13 @@ from .hosting import dimension_of, frame_of, open_encoder, role_of
 SCORING = "scoring-soma"
 
 
-async def found_development(options: Options, data_dir: Path, path: Path) -> None:
+async def found_development(
+    options: Options, data_dir: Path, path: Path, begun: Callable[[], None] = lambda: None
+) -> None:
     """Make keys and a genesis of one validator, and of the encoders that were named, as the file `path`.
 
-    Raises `UsageError` if no consensus was named: such a node can only join a network.
+    `begun` is called when nothing is wrong with what was named, before it is opened, which takes its time. Raises
+    `UsageError` if no consensus was named: such a node can only join a network.
     """
     settings = gather(options)
     selection = Plugins().select(settings.plugins, settings.plugins_origin)
@@ -40,6 +44,7 @@ async def found_development(options: Options, data_dir: Path, path: Path) -> Non
         roles = ("account", "node", "validator", *(role_of(plugin) for plugin in encoders))
         keys = {entry.role: entry.key for entry in KeyStore(data_dir).ensure(roles)}
         prepared = prepare(options)
+        begun()
         infos = {plugin.name: await _info(prepared, plugin, data_dir) for plugin in encoders}
         consensus = one_of(prepared, "consensus")
         spec = prepared.specs[consensus.name]

@@ -16,7 +16,7 @@ UNSHARE = (272,) if _X86 else (97,)
 LANDLOCK = (444, 445, 446)
 SYNC = (74, 75) if _X86 else (82, 83)
 """``fsync`` and ``fdatasync``."""
-_PRCTL = 157 if _X86 else 167
+PRCTL = (157,) if _X86 else (167,)
 _SET_SECCOMP = 22
 
 
@@ -27,7 +27,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, folder: Path, calls: Sequence[int], 
     """
     steps: list[Step] = [(_LOAD, _NUMBER, None, None), *((_EQUAL, call, "refuse", None) for call in calls)]
     if filters:
-        steps += [(_EQUAL, _PRCTL, None, "allow"), (_LOAD, _FIRST_ARGUMENT, None, None)]
+        steps += [(_EQUAL, *PRCTL, None, "allow"), (_LOAD, _FIRST_ARGUMENT, None, None)]
     steps.append((_EQUAL, _SET_SECCOMP if filters else calls[0], "refuse", "allow"))
     _stand_for_python(monkeypatch, folder, f"assert install({steps!r})")
 

@@ -209,6 +209,18 @@ def test_on_the_first_run_too_nothing_is_said_before_the_fault(soma: Soma, tmp_p
     assert not (tmp_path / "new" / "genesis.cbor").exists()
 
 
+def test_plugins_in_the_process_of_the_node_do_not_inherit_the_passphrase(soma: Soma, site: Path, data: Path) -> None:
+    nosy = "import os\nraise RuntimeError(sorted(name for name in os.environ if 'PASSPHRASE' in name))"
+    install(site, "soma-ledger-nosy", {"ledger-nosy": "soma_nosy"}, {"soma_nosy": nosy})
+    chosen = [word for name in ("consensus-solo", "transport-memory", "ledger-nosy") for word in ("--plugin", name)]
+    secret = (data / "keys" / "passphrase").read_text()
+    done = soma("run", *chosen, SOMA_PASSPHRASE=secret.strip())
+    assert done.stderr == (
+        "ledger-nosy (soma-ledger-nosy 0.3): import of soma_nosy failed: RuntimeError: []; "
+        "`soma plugins check ledger-nosy` shows the traceback\n"
+    )
+
+
 def test_help_the_listing_and_other_plugins_go_on_beside_all_of_them(soma: Soma) -> None:
     helped, listed, checked = soma("--help"), soma("plugins", "list"), soma("plugins", "check", "encoder-good")
     assert (helped.returncode, helped.stderr) == (0, "")

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import trio
-from refusing_kernel import without_capabilities
+from refusing_kernel import KNOWN, PRCTL, refuse, without_capabilities
 from signer_world import CHAIN, pid_of, raw, sign_frame
 
 from soma_core import crypto
+from soma_core.cli import _health
 from soma_core.crypto import signing_digest
 from soma_core.errors import KeyStoreError
+from soma_core.node._confinement import HIDDEN
 from soma_core.node._frames import FRAME_MAX, frame
 from soma_core.node.signing import open_signer
 
@@ -183,6 +185,17 @@ async def test_another_process_of_the_same_user_reads_nothing_of_the_signer(home
     seen, hidden = done.stdout.decode().split("\n")[:2]
     assert seen == "mem environ maps fd/0", "else this test could not fail"
     assert hidden == ""
+
+
+def test_the_doctor_says_whether_the_signer_can_be_read(tmp_path, monkeypatch):
+    finding = _health.signer()
+    assert "no core file" in finding.detail
+    assert (HIDDEN in finding.detail) == (finding.level == "ok") == (sys.platform == "linux")
+    if KNOWN:
+        refuse(monkeypatch, tmp_path, PRCTL)
+        finding = _health.signer()
+        assert (finding.level, HIDDEN in finding.detail) == ("warn", False)
+        assert finding.fix
 
 
 def test_the_child_imports_no_plugin_no_trio_and_no_numpy(home):

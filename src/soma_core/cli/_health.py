@@ -45,6 +45,17 @@ def isolation() -> Finding:
     )
 
 
+def signer() -> Finding:
+    """Whether this system keeps other processes of the same account from reading the one that holds the keys."""
+    from soma_core.node.signing import offered_hardening
+
+    offered, hidden = offered_hardening()
+    detail = f"own process, {', '.join(offered)}"
+    if hidden:
+        return Finding("ok", "signer isolation", detail)
+    return Finding("warn", "signer isolation", detail, "run nothing else under the account of a node that holds money")
+
+
 def passphrase(data_dir: Path) -> Iterator[Finding]:
     """Whether the keys are only as safe as a file beside them."""
     from soma_core.keystore import passphrase_file

@@ -53,6 +53,7 @@ def _examine(options: "Options") -> Iterator[Finding]:
 
     yield _health.python()
     yield _health.isolation()
+    yield _health.signer()
     try:
         settings = gather(options)
     except SomaError as error:

@@ -30,6 +30,8 @@ _MS_REC: Final = 0x4000
 _MS_PRIVATE: Final = 0x40000
 _LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
 
+HIDDEN: Final = "memory unreadable to others"
+"""What a signer says that has hidden its memory."""
 FILES_MAX: Final = 1024
 """Descriptors a worker may have open."""
 
@@ -64,7 +66,7 @@ def forbid_core_files() -> tuple[str, ...]:
 
 def hide_memory() -> tuple[str, ...]:
     """Forbid, where the system can, that other processes of the same user read this one. Says whether it took."""
-    return ("memory unreadable to others",) if system_call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0) else ()
+    return (HIDDEN,) if system_call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0) else ()
 
 
 def confine(

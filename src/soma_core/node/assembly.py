@@ -9,6 +9,7 @@ encodes.
 
 import gc
 import logging
+import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -91,6 +92,7 @@ async def run_node(options: Options, up: Callable[[Running], None]) -> None:
     genesis = read(genesis_path(options))
     with places.locked(data_dir):
         async with open_signer(data_dir, genesis.chain) as signer:
+            os.environ.pop("SOMA_PASSPHRASE", None)  # the signer has it; what plugins start need not inherit it
             prepared = prepare(options)
             async with _open(prepared, data_dir, genesis, signer) as node:
                 await node.run(up)

@@ -6,6 +6,8 @@ for whoever signs in that role. No secret is ever in this process.
 
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from soma_core.keystore import ROLES, KeyStore
 from soma_core.records import to_value
 
 from ._children import Child, ChildEndedError, beside, environment, start
+from ._confinement import HIDDEN
 from ._frames import FrameReader, frame
 from .signer import REQUESTS, Anchor, Link, Open, Sign
 
@@ -146,6 +149,22 @@ async def open_signer(data_dir: Path, chain: bytes, *, roles: Sequence[str] | No
                     raise KeyStoreError("the signer did not say which keys it opened", "reinstall soma-core")
         finally:
             await child.end()
+
+
+def offered_hardening() -> tuple[tuple[str, ...], bool]:
+    """What this system offers to a signer, and whether others of its account cannot read it then. Blocks.
+
+    Found by a process that does nothing else.
+    """
+    code = (
+        "from soma_core.node._confinement import forbid_core_files, hide_memory\n"
+        "print(*forbid_core_files(), *hide_memory(), sep='\\n')"
+    )
+    done = subprocess.run(  # noqa: S603  # this interpreter, our own words
+        [sys.executable, "-P", "-c", code], env=environment(), capture_output=True, timeout=30, check=False, text=True
+    )
+    offered = tuple(done.stdout.split("\n")[:-1])
+    return offered, HIDDEN in offered
 
 
 async def _ask(child: Child[_Answer], request: object, name: str) -> bytes:

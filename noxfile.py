@@ -217,6 +217,18 @@ def abuse(session: nox.Session) -> None:
     pytest_in_default_set(session, "tests/checks/test_transport_abuse.py", *session.posargs)
 
 
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
+def power(session: nox.Session) -> None:
+    """Faults of the disk and losses of power, by the thousand; writes ``specs/results/power-loss.json``."""
+    pytest_in_default_set(session, "tests/checks/test_power_loss.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
+def kill(session: nox.Session) -> None:
+    """SIGKILL of any process of a network under load, 200 times; writes ``specs/results/kill.json``. About 20 min."""
+    pytest_in_default_set(session, "-s", "tests/checks/test_kill_loop.py", *session.posargs)
+
+
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Every decoder, guided by coverage: ``-- SECONDS NAME…``, else 20 s of all, which writes ``specs/results``."""

@@ -26,7 +26,7 @@ def test_every_commit_is_synced(tmp_path: Path) -> None:
     with closing(opened(tmp_path)) as ledger:
         one = ledger._connection.execute
         assert one("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert one("PRAGMA synchronous").fetchone() == (2,), "2 is FULL"
+        assert one("PRAGMA synchronous").fetchone() == (3,), "3 is EXTRA: FULL, and deletions"
 
 
 def test_second_opening_is_refused_in_this_process_and_in_another(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class Reader(Protocol):
 
 
 class Ledger(Reader, Protocol):
-    """An ``OSError`` from `write` means that nothing was written; the node then stops."""
+    """An ``OSError`` from `write` ends its use: at the next opening the batch is there whole or not at all."""
 
     def write(self, batch: Mapping[bytes, bytes | None], /) -> None:
         """All of `batch` or nothing; None deletes. With the feature ``durable`` it is on disk when this returns."""

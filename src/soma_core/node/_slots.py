@@ -56,7 +56,11 @@ class SignedSlots:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
-            self._open()
+            try:
+                self._open()
+            except BaseException:
+                self._file.close()
+                raise
         except (sqlite3.Error, ValueError, TypeError, OSError) as error:
             if "locked" in str(error):
                 raise KeyStoreError(f"{path}: another signer holds it", "stop the other node of these keys") from error
@@ -110,8 +114,10 @@ class SignedSlots:
     def _open(self) -> None:
         run = self._file.execute
         run("PRAGMA locking_mode = EXCLUSIVE")
+        run("PRAGMA synchronous = EXTRA")  # FULL, and the journal of the first transaction, once deleted, stays so
+        # A killed signer leaves what is seen and not on disk, names too: out of its log and in again syncs all.
+        run("PRAGMA journal_mode = DELETE")
         run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
         run("PRAGMA fullfsync = ON")  # macOS: fsync alone leaves data in the drive
         (health,) = run("PRAGMA integrity_check(1)").fetchone()
         if health != "ok":

@@ -21,7 +21,7 @@ from soma_core.api import HasSnapshot, Ledger, LedgerContext
 from soma_core.api.spec import Database
 
 from .component import Component, component
-from .suite import Suite
+from .ledger_power import PowerSuite
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class Interrupted(Mapping[bytes, bytes | None]):
             yield key
 
 
-class LedgerSuite(Suite):
+class LedgerSuite(PowerSuite):
     """Inherit, and set `plugin` to the component's name and `config` to its settings."""
 
     capabilities = frozenset({"durable", "snapshot"})

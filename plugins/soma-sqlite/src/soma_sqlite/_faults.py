@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+_IO: Final = 10
 _FULL: Final = 13
 _CANNOT_OPEN: Final = 14
 _CORRUPT: Final = 11
@@ -13,6 +14,11 @@ _READ_ONLY: Final = 8
 _BUSY: Final = (5, 6)
 
 _MEANING: Final = {
+    _IO: (
+        errno.EIO,
+        "the disk failed",
+        "look at the system log and restart the machine before the node: after a failed sync it may show what is lost",
+    ),
     _FULL: (errno.ENOSPC, "the disk is full", "free space and start again; nothing of the last write was kept"),
     _CANNOT_OPEN: (errno.ENOENT, "the file cannot be opened", "check that its directory exists and is yours"),
     _CORRUPT: (errno.EIO, "the database is damaged", "restore a backup, or remove it and sync from peers"),

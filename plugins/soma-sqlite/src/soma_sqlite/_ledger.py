@@ -151,15 +151,18 @@ def _prepare(connection: sqlite3.Connection, path: Path, cache_mb: int) -> None:
         row = connection.execute(f"PRAGMA {text}").fetchone()
         return row[0] if row else None
 
+    # FULL, and a deleted journal does not come back. First of all: the first read may have a journal to play back.
+    pragma("synchronous = EXTRA")
     owner, layout = pragma("application_id"), pragma("user_version")
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if owner != APPLICATION_ID and (owner or tables):
         raise OSError(errno.EINVAL, "this is another program's database; move it away", str(path))
     if owner == APPLICATION_ID and layout != LAYOUT:
         raise OSError(errno.EINVAL, f"layout {layout} is not {LAYOUT}; use the soma-sqlite that wrote it", str(path))
+    # A killed process leaves what is seen and not on disk, names too: out of its log and in again syncs all.
+    pragma("journal_mode = DELETE")
     if pragma("journal_mode = WAL") != "wal":
         raise OSError(errno.ENOTSUP, "this file system has no shared memory for SQLite; use a local disk", str(path))
-    pragma("synchronous = FULL")
     pragma("fullfsync = 1")  # macOS: F_FULLFSYNC; elsewhere without effect
     pragma("checkpoint_fullfsync = 1")
     pragma(f"cache_size = {-1024 * cache_mb}")

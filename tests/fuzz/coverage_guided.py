@@ -56,13 +56,14 @@ def main(arguments: Sequence[str]) -> int:
 
             _say(" ".join(DECODERS))
             return 0
+    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=HERE, text=True).strip()
     seconds = int(arguments[0]) if arguments and arguments[0].isdecimal() else SECONDS
     named = [argument for argument in arguments if not argument.isdecimal()]
     names = named or subprocess.check_output([sys.executable, __file__, "--names"], text=True).split()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(names, pool.map(_campaign, names, itertools.repeat(seconds)), strict=True))
     if not named:
-        RESULTS.write_text(json.dumps(_report(found, seconds), indent=2) + "\n", "utf-8")
+        RESULTS.write_text(json.dumps(_report(found, seconds, commit), indent=2) + "\n", "utf-8")
     return int(any(result["crashes"] or result["non_canonical_accepted"] for result in found.values()))
 
 
@@ -134,9 +135,7 @@ def _environment(directory: str) -> dict[str, str]:
     return {**os.environ, "TMPDIR": directory, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-def _report(found: dict[str, dict[str, Any]], seconds: int) -> dict[str, Any]:
-    root = HERE.parents[1]
-    commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=root, text=True).strip()
+def _report(found: dict[str, dict[str, Any]], seconds: int, commit: str) -> dict[str, Any]:
     model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text("utf-8"))
     return {
         "what": "coverage-guided fuzzing of every decoder: faults found, and inputs accepted that are not canonical",
@@ -193,18 +192,19 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _reduce(name: str, fresh: Path) -> int:
-    """Keep the smallest inputs that together run every line pair that any of them runs, crashes beside them."""
+    """Keep inputs that together run every line pair that any of them runs: those that were kept, then the smallest."""
     from decoders import DECODERS
 
     decoder = DECODERS[name]
     kept = CORPUS / name
-    candidates = {path.read_bytes() for path in (*_files(kept), *_files(fresh)) if not path.name.startswith("crash-")}
+    known = {path.read_bytes() for path in _files(kept) if not path.name.startswith("crash-")}
+    candidates = known | {path.read_bytes() for path in _files(fresh)}
     seen: set[object] = set()
     for seed in decoder.seeds():
         seen |= _traced(decoder, seed)
     chosen: list[bytes] = []
     until, size = time.monotonic() + REDUCE_SECONDS, 0
-    for data in sorted(candidates, key=lambda data: (len(data), data)):
+    for data in sorted(candidates, key=lambda data: (data not in known, len(data), data)):
         if time.monotonic() > until or len(chosen) == FILES_MOST or size + len(data) > BYTES_MOST:
             break
         reached = _traced(decoder, data)

@@ -46,6 +46,13 @@ async def test_the_answer_of_a_cancelled_request_goes_to_nobody(home):
             assert crypto.verify(key.key, signing_digest("soma/tx", CHAIN, i, b"kept"), signature)
 
 
+async def test_a_signer_that_dies_ends_the_block_that_needs_it_though_nothing_is_signed(home):
+    with pytest.raises(KeyStoreError, match="the signer ended with status -9"), trio.fail_after(20):
+        async with open_signer(home, CHAIN, roles=("validator",)) as signer:
+            os.kill(pid_of(signer), signal.SIGKILL)
+            await trio.sleep_forever()
+
+
 async def test_a_capability_that_outlives_its_signer_says_so(home):
     async with open_signer(home, CHAIN, roles=("account",)) as signer:
         key = signer.role("account")

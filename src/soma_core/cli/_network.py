@@ -1,7 +1,7 @@
 """A network of several nodes on this machine, each a process of its own over real sockets on loopback.
 
 The parent makes keys and one genesis, starts the validators, tells the others where they listen, and ends what it
-started: its own children, by their process.
+started: its own children, by their process. Should it be killed before it can, they end with the pipe it held.
 """
 
 import os
@@ -18,8 +18,9 @@ from attrs import define, frozen
 
 from soma_core.api import control
 from soma_core.errors import UnreachableError, UsageError
+from soma_core.genesis import Parameters
 from soma_core.keystore import KeyStore
-from soma_core.node.development import Founder, FoundingEncoder, bundled_frame, found_network
+from soma_core.node.development import DEVELOPMENT, Founder, FoundingEncoder, bundled_frame, found_network
 from soma_core.plugins import Plugins
 
 from ._client import Node
@@ -43,6 +44,7 @@ class Plan:
     scoring: str = "scoring-soma"
     encoder: str = "encoder-jax"
     encoders: Sequence[str] = ("text", "code", "image", "audio", "generalist")
+    parameters: Parameters = DEVELOPMENT
 
 
 @define(eq=False)
@@ -101,11 +103,13 @@ class Network:
 
     def stop(self) -> None:
         """End every process that was started here, gently first."""
-        running = [node.process for node in self._nodes if node.process is not None and node.process.poll() is None]
-        for process in reversed(running):
-            process.send_signal(signal.SIGTERM)
+        started = [node.process for node in self._nodes if node.process is not None]
+        for process in reversed(started):
+            process.send_signal(signal.SIGTERM)  # nothing happens if it has ended
         deadline = time.monotonic() + STOP_LIMIT
-        for process in running:
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.close()
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -147,6 +151,7 @@ class Network:
             bundled_frame(),
             (plan.consensus, plugins.spec("consensus", plan.consensus)),
             (plan.scoring, plugins.spec("scoring", plan.scoring)),
+            plan.parameters,
         )
         from soma_core.genesis import write
 
@@ -171,8 +176,8 @@ class Network:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SOMA_")}
         with (node.directory / "node.log").open("ab") as log:
             node.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                [sys.executable, "-m", "soma_core.cli", "run", "--data-dir", str(node.directory)],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "soma_core.cli", "run", "--until-eof", "--data-dir", str(node.directory)],
+                stdin=subprocess.PIPE,  # it ends with us, however we do
                 stdout=log,
                 stderr=log,
                 env=environment,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @with_options
 @click.option("--until-eof", is_flag=True, help="End when standard input does, as when the starting program has died.")
-def run(options: "Options", until_eof: bool) -> None:
+def run(options: "Options", *, until_eof: bool) -> None:
     """Run a node. With no genesis file, found a development network of one and run that."""
     from soma_core.node.assembly import data_dir_of, genesis_path
 

@@ -89,13 +89,14 @@ def found_network(
     frame: Frame,
     consensus: tuple[str, ConsensusSpec[Any, Any]],
     scoring: tuple[str, ScoringSpec[Any]],
+    parameters: Parameters = DEVELOPMENT,
 ) -> Genesis:
-    """A genesis that starts now. `consensus` and `scoring`: plugin name and spec."""
+    """A genesis that starts now. `consensus` and `scoring`: plugin name and spec. The dimension is the frame's."""
     paid = {address_of(f.account) for f in founders} | {address_of(e.account) for e in encoders}
     genesis = Genesis(
         name=name,
         time=time.time_ns() // 1_000_000,
-        parameters=evolve(DEVELOPMENT, dimension=frame.dimension),
+        parameters=evolve(parameters, dimension=frame.dimension),
         consensus=rule_of(*consensus),
         scoring=rule_of(*scoring),
         architectures=(ARCHITECTURE,),

@@ -6,8 +6,6 @@ for whoever signs in that role. No secret is ever in this process.
 
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +20,6 @@ from soma_core.keystore import ROLES, KeyStore
 from soma_core.records import to_value
 
 from ._children import Child, ChildEndedError, beside, environment, start
-from ._confinement import HIDDEN
 from ._frames import FrameReader, frame
 from .signer import REQUESTS, Anchor, Link, Open, Sign
 
@@ -127,8 +124,8 @@ class Signer:
 async def open_signer(data_dir: Path, chain: bytes, *, roles: Sequence[str] | None = None) -> AsyncIterator[Signer]:
     """The signer process with the keys in `data_dir` for `roles` (None: all that are there), signing for one `chain`.
 
-    `chain`: the genesis digest, 32 bytes. Raises `KeyStoreError` where a key cannot be opened, and where a signature is
-    asked of a signer that has ended: that is final, the node stops.
+    `chain`: the genesis digest, 32 bytes. Raises `KeyStoreError` where a key cannot be opened, and when the signer ends
+    before the block does, which is cancelled: that is final, the node stops.
     """
     if roles is None:
         roles = [entry.role for entry in KeyStore(data_dir).list()]
@@ -144,27 +141,15 @@ async def open_signer(data_dir: Path, chain: bytes, *, roles: Sequence[str] | No
                 raise KeyStoreError(f"the signer is not open after {OPEN_TIMEOUT:g} s", "see the log above")
             match hello:
                 case {"keys": dict(keys), "hardening": list(hardening)}:
-                    yield Signer(chain, keys, hardening, child)
+                    with trio.CancelScope() as signing:
+                        nursery.start_soon(_end_with, child, signing)
+                        yield Signer(chain, keys, hardening, child)
+                    if signing.cancelled_caught:
+                        raise _gone(child.status)
                 case _:
                     raise KeyStoreError("the signer did not say which keys it opened", "reinstall soma-core")
         finally:
             await child.end()
-
-
-def offered_hardening() -> tuple[tuple[str, ...], bool]:
-    """What this system offers to a signer, and whether others of its account cannot read it then. Blocks.
-
-    Found by a process that does nothing else.
-    """
-    code = (
-        "from soma_core.node._confinement import forbid_core_files, hide_memory\n"
-        "print(*forbid_core_files(), *hide_memory(), sep='\\n')"
-    )
-    done = subprocess.run(  # noqa: S603  # this interpreter, our own words
-        [sys.executable, "-P", "-c", code], env=environment(), capture_output=True, timeout=30, check=False, text=True
-    )
-    offered = tuple(done.stdout.split("\n")[:-1])
-    return offered, HIDDEN in offered
 
 
 async def _ask(child: Child[_Answer], request: object, name: str) -> bytes:
@@ -179,10 +164,20 @@ async def _answer(child: Child[_Answer], request: object, name: str) -> _Answer:
     try:
         answer = await child.ask(lambda number: frame([number, name, fields]))
     except ChildEndedError as error:
-        raise KeyStoreError(f"the signer ended with status {error.status}", "see the log above, restart") from None
+        raise _gone(error.status) from None
     if isinstance(answer, KeyStoreError):
         raise answer
     return answer
+
+
+async def _end_with(child: Child[_Answer], signing: trio.CancelScope) -> None:
+    """A node that cannot sign any more would go on as if it could, until it is asked to."""
+    await child.ended.wait()
+    signing.cancel()
+
+
+def _gone(status: int) -> KeyStoreError:
+    return KeyStoreError(f"the signer ended with status {status}", "see the log above, restart")
 
 
 async def _receive(reader: FrameReader) -> tuple[int, _Answer]:

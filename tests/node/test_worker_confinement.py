@@ -19,7 +19,8 @@ from worker_world import encode_one, opened
 from soma_core.cli import _health
 from soma_core.node import _confinement
 from soma_core.node._confinement import within_reach
-from soma_core.node.encoding import offered_isolation, open_worker
+from soma_core.node.encoding import open_worker
+from soma_core.node.offering import offered_isolation
 
 linux = pytest.mark.skipif(not KNOWN, reason="Linux confines, on these machines")
 

@@ -31,7 +31,7 @@ def python() -> Finding:
 
 def isolation() -> Finding:
     """What this system offers to keep encoder workers from the node and from each other: tried, not assumed."""
-    from soma_core.node.encoding import offered_isolation
+    from soma_core.node.offering import offered_isolation
 
     offered, lost = offered_isolation()
     detail = f"own process, {', '.join(offered) or 'nothing more'}"
@@ -47,7 +47,7 @@ def isolation() -> Finding:
 
 def signer() -> Finding:
     """Whether this system keeps other processes of the same account from reading the one that holds the keys."""
-    from soma_core.node.signing import offered_hardening
+    from soma_core.node.offering import offered_hardening
 
     offered, hidden = offered_hardening()
     detail = f"own process, {', '.join(offered)}"

@@ -94,6 +94,11 @@ def confine(
     return tuple(dict.fromkeys((*done, *refuse_calls(network=network))))
 
 
+def default_memory() -> int:
+    """Three quarters of the machine's memory, in bytes: what a worker may have if nobody says otherwise."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+
+
 def within_reach(isolation: Collection[str], *, network: bool) -> tuple[str, ...]:
     """What this system does not keep from a worker that achieved `isolation`, in words."""
     kept = {

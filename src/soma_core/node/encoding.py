@@ -7,8 +7,6 @@ trusted: see `soma_core.node.worker` for what confines it and `soma_core.node._a
 import json
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -28,7 +26,7 @@ from soma_core.records import to_value
 
 from ._answers import Arrays, bulk_size, checked_evaluation, checked_info, checked_vectors, joined
 from ._children import Child, ChildEndedError, beside, environment, start
-from ._confinement import within_reach
+from ._confinement import default_memory, within_reach
 from ._frames import FrameReader, frame
 from .worker import BULK_MAX, CONFIG_MAX, ITEMS_MAX, NO_MEMORY, SIGN_MAX, Open, Run
 
@@ -48,10 +46,6 @@ _PREFIXES: Final = ("OMP_", "OPENBLAS_", "MKL_", "XLA_", "JAX_", "CUDA_", "NVIDI
 _Answer = Arrays | SomaError | tuple[dict[str, object], tuple[str, ...], bytes] | None
 Sign = Callable[[bytes], Awaitable[bytes]]
 """Signs a body under ``soma/webhook``, for an encoder that needs an identity."""
-
-
-def _three_quarters() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
 
 
 @frozen(kw_only=True)
@@ -291,32 +285,6 @@ async def open_worker(
         yield worker
 
 
-def offered_isolation() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What this system offers to confine a worker, and what it leaves within a worker's reach. Blocks.
-
-    Found by confining a process that does nothing else.
-    """
-    code = (
-        "from pathlib import Path; from soma_core.node._confinement import confine; cwd = Path.cwd()\n"
-        f"print(*confine(cwd, [cwd.parent], [], network=False, memory={_three_quarters()}), sep='\\n')"
-    )
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="soma-probe-") as directory:
-        (Path(directory).resolve() / "inner").mkdir()
-        done = subprocess.run(  # noqa: S603  # this interpreter, our own words
-            [sys.executable, "-P", "-c", code],
-            cwd=Path(directory).resolve() / "inner",
-            env=environment(),
-            capture_output=True,
-            timeout=30,
-            check=False,
-            text=True,
-        )
-    offered = tuple(done.stdout.split("\n")[:-1])
-    return offered, within_reach(offered, network=False)
-
-
 def _order(
     plugin: Plugin,
     config: Mapping[str, object],
@@ -338,7 +306,7 @@ def _order(
         hidden=tuple(map(str, covers)),
         shown=tuple(map(str, _named(config.values(), covers, own))),
         needs=tuple(sorted(needs)),
-        memory=_three_quarters() if limits.memory is None else limits.memory,
+        memory=default_memory() if limits.memory is None else limits.memory,
     )
 
 

@@ -220,7 +220,7 @@ def abuse(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False, requires=["default-set"])
 def power(session: nox.Session) -> None:
     """Faults of the disk and losses of power, by the thousand; writes ``specs/results/power-loss.json``."""
-    pytest_in_default_set(session, "tests/checks/test_power_loss.py", *session.posargs)
+    pytest_in_default_set(session, "tests/checks/test_power_trials.py", *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False, requires=["default-set"])

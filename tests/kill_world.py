@@ -26,6 +26,8 @@ END_LIMIT: Final = 15.0
 """Seconds in which what depends on a killed process must have ended."""
 POLL: Final = 0.02
 SLOW_POLL: Final = 0.1
+EXPLANATION: Final = re.compile(r"(soma|[a-z0-9-]+ \(.+ .+\)): .+; .+")
+"""The last line of a node that ended because a child of it did."""
 
 
 @frozen
@@ -193,7 +195,7 @@ class Member:
         if status != -signal.SIGKILL:
             if not self.excused:
                 raise HelpNeededError(f"{self.name} ended by itself with {status}: {said}")
-            if status <= 0 or not re.match(r"soma: .*;", said):
+            if status <= 0 or not EXPLANATION.match(said):
                 raise HelpNeededError(f"{self.name} ended with {status} and did not say why: {said}")
         self.excused = False
         self.start()
@@ -245,12 +247,17 @@ class Member:
 
 
 def founded(root: Path, plan: Plan, port: int) -> list[Member]:
-    """The nodes of a network that `soma localnet` made and ended again; the validator first, listening at `port`.
+    """The nodes of a network that `soma localnet` made and ended again."""
+    with Network(root, plan, lambda _text: None) as network:
+        network.start()
+    return members_of(root, plan, port)
+
+
+def members_of(root: Path, plan: Plan, port: int) -> list[Member]:
+    """The nodes of the local network in `root`, which has ended; the validator first, listening at `port`.
 
     A validator that is started again alone must be where its peers look for it.
     """
-    with Network(root, plan, lambda _text: None) as network:
-        network.start()
     members = [Member(name, root / name, validates=name == "validator") for name in ("validator", *plan.encoders)]
     for member in members:
         settings = member.directory / "soma.toml"

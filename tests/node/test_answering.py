@@ -15,6 +15,7 @@ from soma_core import chain, fixed
 from soma_core.api import Evaluation
 from soma_core.crypto import address_of, digest
 from soma_core.errors import EncoderError, UnreachableError
+from soma_core.node import answering as answering_module
 from soma_core.node.answering import AT_ONCE, Answering, Judged, judge
 
 ME = 1
@@ -150,6 +151,21 @@ async def test_a_model_that_fails_says_so_and_stays_silent(
     assert await answered(world, tmp_path, DRAWN, OPEN, model=Model(fault)) == []
     assert "encoder-x: vector 1 of 1 holds NaN; report it to its author" in caplog.text
     assert left(tmp_path) == []
+
+
+async def test_an_answer_that_finds_no_validator_is_sent_until_one_takes_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering_module, "AGAIN_AFTER", 0.001)
+    tries = iter([True, True, False])
+
+    def no_validator() -> None:
+        if next(tries):
+            raise UnreachableError("no validator is connected", "wait")
+
+    model = Model()
+    ((kind, _),) = await answered(world, tmp_path, DRAWN, model=model, outbox=Outbox(on_send=no_validator))
+    assert (kind, model.asked, next(tries, None)) == ("commit_embedding", 1, None)
 
 
 @define

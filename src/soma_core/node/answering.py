@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from soma_core import chain, fixed
 from soma_core.api import Evaluation
-from soma_core.errors import DecodeError, SomaError
+from soma_core.errors import DecodeError, SomaError, UnreachableError
 from soma_core.records import octets, pack, uint, unpack
 
 from .durable import read_if_there, write_durably
@@ -26,6 +26,8 @@ from .wallet import Wallet
 
 AT_ONCE: Final = 4
 """Jobs an encoder works on at a time: while one computes, others fetch, seal or show."""
+AGAIN_AFTER: Final = 1.0
+"""Seconds after which an answer is sent once more that found no validator."""
 LOSS_MOST: Final = 16 << 16
 
 _Work = chain.ShardDrawn | chain.RevealsOpen
@@ -167,8 +169,15 @@ class Answering:
         )
 
     async def _send(self, job: bytes, kind: str, action: object) -> None:
-        """Have it ordered; say in the log if the chain says no."""
-        done = await self._wallet.send(kind, action)
+        """Have it ordered, while the job waits for it; say in the log if the chain says no."""
+        while True:
+            try:
+                done = await self._wallet.send(kind, action)
+            except UnreachableError as error:  # silence would cost the encoder what its validators' restart did
+                _log.warning("job %s: %s is sent again: %s", job.hex()[:12], kind, error.what)
+                await trio.sleep(AGAIN_AFTER)
+            else:
+                break
         if done.code:
             _log.warning("job %s: the chain refused %s: %s", job.hex()[:12], kind, done.text)
 

@@ -1,6 +1,7 @@
 """An account this node acts for: numbers, signs and sends its transactions, and learns what became of them."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, final
 
 import trio
@@ -8,7 +9,7 @@ from attrs import define, field
 
 from soma_core import chain
 from soma_core.crypto import address_of
-from soma_core.errors import RefusedError, UnreachableError
+from soma_core.errors import RefusedError, SomaError, UnreachableError
 from soma_core.records import to_value
 
 from .events import Hub
@@ -18,6 +19,8 @@ from .threads import Thread
 
 PATIENCE: Final = 60.0
 """Seconds to wait until a transaction is ordered."""
+AGAIN_AFTER: Final = 5.0
+"""Seconds after which what was not ordered is handed over once more."""
 EXPIRES_AFTER: Final = 8
 """Epochs a transaction stays valid: long enough for a slow network, short enough to be forgotten."""
 
@@ -62,7 +65,7 @@ class Wallet:
         try:
             await self._submit(signed)
             with trio.move_on_after(PATIENCE):
-                await pending.done.wait()
+                await self._ordered(pending, signed)
         finally:
             del self._pending[signed.id]
         outcome = pending.outcome
@@ -74,6 +77,15 @@ class Wallet:
         if outcome.outcome == "skipped":
             raise RefusedError(f"the chain skipped the {kind} transaction: {outcome.text}", "ask again")
         return outcome
+
+    async def _ordered(self, pending: _Pending, signed: chain.SignedTransaction) -> None:
+        """Wait for the outcome. A validator that was restarted has forgotten what waited: it is told the same again."""
+        while not pending.done.is_set():
+            with trio.move_on_after(AGAIN_AFTER):
+                await pending.done.wait()
+                return
+            with suppress(SomaError):  # it may be refused because it is ordered already
+                await self._submit(signed)
 
     def _next(self, state: chain.State) -> tuple[int, int]:
         """The lowest sequence number that is neither used nor on its way, and the epoch."""

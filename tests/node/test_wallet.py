@@ -1,0 +1,93 @@
+"""A transaction on its way: handed over again where it was forgotten, and given up in the end."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, field
+from ledger_world import World, key
+
+from soma_core import chain
+from soma_core.crypto import signing_digest
+from soma_core.errors import RefusedError, UnreachableError
+from soma_core.node.events import Hub
+from soma_core.node.wallet import AGAIN_AFTER, PATIENCE, Wallet
+
+SOMEBODY = bytes(32)
+
+
+class Key:
+    """A signing capability without a process behind it."""
+
+    def __init__(self, world: World) -> None:
+        self.key = key(1).public
+        self._chain = world.genesis.chain
+
+    async def sign(self, domain: str, epoch: int, body: bytes) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return key(1).sign(signing_digest(domain, self._chain, epoch, body))
+
+
+class Here:
+    """A store and its thread."""
+
+    def __init__(self, world: World) -> None:
+        self.genesis = world.genesis
+        self._state = world.state
+
+    def read(self, look: Callable[[chain.State], Any]) -> Any:
+        return look(self._state)
+
+    async def run(self, work: Callable[..., Any], *arguments: object) -> Any:
+        await trio.lowlevel.checkpoint()
+        return work(*arguments)
+
+
+@define
+class Orderer:
+    """Whoever orders: it forgets the first `forgets` of what it is given, and refuses what it knows."""
+
+    hub: Hub
+    forgets: int = 0
+    given: list[tuple[float, bytes]] = field(factory=list)
+
+    async def take(self, signed: chain.SignedTransaction) -> None:
+        await trio.lowlevel.checkpoint()
+        self.given.append((trio.current_time(), signed.id))
+        if len(self.given) == self.forgets + 1:
+            done = chain.TransactionDone(signed.id, "applied", "", "")
+            self.hub.publish(type("Applied", (), {"events": (done,)})())  # type: ignore[arg-type]
+        elif len(self.given) > 1:
+            raise RefusedError("it refuses", "as it may")
+
+
+def wallet_of(world: World, orderer: Orderer) -> Wallet:
+    here: Any = Here(world)
+    signing: Any = Key(world)
+    return Wallet(signing, here, here, orderer.hub, orderer.take)
+
+
+async def send(wallet: Wallet) -> chain.TransactionDone:
+    return await wallet.send("transfer", chain.Transfer(SOMEBODY, 1))
+
+
+async def test_what_is_ordered_at_once_is_handed_over_once(world: World, autojump_clock: object) -> None:
+    orderer = Orderer(Hub())
+    assert (await send(wallet_of(world, orderer))).outcome == "applied"
+    assert len(orderer.given) == 1
+
+
+async def test_what_was_forgotten_is_handed_over_again_and_stays_the_same(world: World, autojump_clock: object) -> None:
+    orderer, begun = Orderer(Hub(), forgets=3), trio.current_time()
+    assert (await send(wallet_of(world, orderer))).outcome == "applied"
+    assert len({identity for _, identity in orderer.given}) == 1
+    assert [round(at - begun) for at, _ in orderer.given] == [round(n * AGAIN_AFTER) for n in range(4)]
+
+
+async def test_what_nobody_orders_is_given_up(world: World, autojump_clock: object) -> None:
+    orderer, begun = Orderer(Hub(), forgets=1_000), trio.current_time()
+    with pytest.raises(UnreachableError, match="was not ordered within 60 s"):
+        await send(wallet_of(world, orderer))
+    assert trio.current_time() - begun == pytest.approx(PATIENCE)
+    assert len(orderer.given) == pytest.approx(PATIENCE / AGAIN_AFTER, abs=1)

@@ -219,8 +219,9 @@ def abuse(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", default=False, requires=["default-set"])
 def power(session: nox.Session) -> None:
-    """Faults of the disk and losses of power, by the thousand; writes ``specs/results/power-loss.json``."""
-    pytest_in_default_set(session, "tests/checks/test_power_trials.py", *session.posargs)
+    """Faults of the disk and losses of power, by the thousand, of ledgers and of nodes; writes ``specs/results``."""
+    trials = ("tests/checks/test_power_trials.py", "tests/checks/test_crash_trials.py")
+    pytest_in_default_set(session, *(session.posargs or trials))
 
 
 @nox.session(venv_backend="none", default=False, requires=["default-set"])

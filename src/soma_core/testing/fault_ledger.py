@@ -1,7 +1,7 @@
 """Ledgers in memory, of one machine that dies at the write it is told to: for whatever stands on ledgers.
 
-`soma_core.testing.disk` is for ledgers themselves. Here a batch is there or it is not; what is tried is what a node makes
-of it, at every single write of all its databases.
+`soma_core.testing.disk` is for ledgers themselves. Here a batch is there or it is not; what is tried is what a node
+makes of it, at every single write of all its databases.
 """
 
 import errno

@@ -14,8 +14,8 @@ from ledger_world import World, key, unit
 from soma_core import chain, fixed
 from soma_core.api import Evaluation
 from soma_core.crypto import address_of, digest
-from soma_core.errors import EncoderError, UnreachableError
-from soma_core.node import answering as answering_module
+from soma_core.errors import EncoderError, RefusedError, UnreachableError
+from soma_core.node import wallet
 from soma_core.node.answering import AT_ONCE, Answering, Judged, judge
 
 ME = 1
@@ -156,16 +156,18 @@ async def test_a_model_that_fails_says_so_and_stays_silent(
 async def test_an_answer_that_finds_no_validator_is_sent_until_one_takes_it(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering_module, "AGAIN_AFTER", 0.001)
-    tries = iter([True, True, False])
+    monkeypatch.setattr(wallet, "INSIST_AFTER", 0.001)
+    tries = iter(
+        [UnreachableError("no validator is connected", "wait"), RefusedError("number 5 is used", "wait"), None]
+    )
 
     def no_validator() -> None:
-        if next(tries):
-            raise UnreachableError("no validator is connected", "wait")
+        if (error := next(tries)) is not None:
+            raise error
 
     model = Model()
     ((kind, _),) = await answered(world, tmp_path, DRAWN, model=model, outbox=Outbox(on_send=no_validator))
-    assert (kind, model.asked, next(tries, None)) == ("commit_embedding", 1, None)
+    assert (kind, model.asked, [*tries]) == ("commit_embedding", 1, [])
 
 
 @define

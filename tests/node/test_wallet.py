@@ -91,3 +91,16 @@ async def test_what_nobody_orders_is_given_up(world: World, autojump_clock: obje
         await send(wallet_of(world, orderer))
     assert trio.current_time() - begun == pytest.approx(PATIENCE)
     assert len(orderer.given) == pytest.approx(PATIENCE / AGAIN_AFTER, abs=1)
+
+
+async def test_what_is_ordered_twice_was_applied(world: World, autojump_clock: object) -> None:
+    hub = Hub()
+
+    async def twice(signed: chain.SignedTransaction) -> None:
+        await trio.lowlevel.checkpoint()
+        for outcome in ("applied", "skipped"):
+            done = chain.TransactionDone(signed.id, outcome, "", "")
+            hub.publish(type("Applied", (), {"events": (done,)})())  # type: ignore[arg-type]
+
+    orderer: Any = type("Twice", (), {"hub": hub, "take": staticmethod(twice)})()
+    assert (await send(wallet_of(world, orderer))).outcome == "applied"

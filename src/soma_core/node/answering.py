@@ -15,19 +15,17 @@ from numpy.typing import NDArray
 
 from soma_core import chain, fixed
 from soma_core.api import Evaluation
-from soma_core.errors import DecodeError, SomaError, UnreachableError
+from soma_core.errors import DecodeError, SomaError
 from soma_core.records import octets, pack, uint, unpack
 
 from .durable import read_if_there, write_durably
 from .store import Store
 from .threads import Thread
 from .validating import Fetch
-from .wallet import Wallet
+from .wallet import Wallet, insist
 
 AT_ONCE: Final = 4
 """Jobs an encoder works on at a time: while one computes, others fetch, seal or show."""
-AGAIN_AFTER: Final = 1.0
-"""Seconds after which an answer is sent once more that found no validator."""
 LOSS_MOST: Final = 16 << 16
 
 _Work = chain.ShardDrawn | chain.RevealsOpen
@@ -170,14 +168,7 @@ class Answering:
 
     async def _send(self, job: bytes, kind: str, action: object) -> None:
         """Have it ordered, while the job waits for it; say in the log if the chain says no."""
-        while True:
-            try:
-                done = await self._wallet.send(kind, action)
-            except UnreachableError as error:  # silence would cost the encoder what its validators' restart did
-                _log.warning("job %s: %s is sent again: %s", job.hex()[:12], kind, error.what)
-                await trio.sleep(AGAIN_AFTER)
-            else:
-                break
+        done = await insist(self._wallet, kind, action)  # silence would cost the encoder what a restart did
         if done.code:
             _log.warning("job %s: the chain refused %s: %s", job.hex()[:12], kind, done.text)
 

@@ -14,7 +14,7 @@ from .checkpoints import Checkpoints
 from .signing import Signing
 from .store import Store
 from .threads import Thread
-from .wallet import Wallet
+from .wallet import Wallet, insist
 
 WAITING: Final = 1_024
 """Jobs whose data is still to be got; the chain opens no more than its `open_jobs`."""
@@ -87,6 +87,6 @@ class Validating:
             try:
                 with trio.move_on_after(self._store.genesis.parameters.attest_ms / 1000):
                     await self._fetch(wanted.blob, wanted.size)
-                    await self._wallet.send("attest_data", chain.AttestData(wanted.job))
+                    await insist(self._wallet, "attest_data", chain.AttestData(wanted.job))
             except SomaError as error:
                 _log.warning("job %s: not attested: %s", wanted.job.hex()[:12], error)

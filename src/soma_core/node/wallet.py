@@ -1,5 +1,6 @@
 """An account this node acts for: numbers, signs and sends its transactions, and learns what became of them."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, final
@@ -21,9 +22,12 @@ PATIENCE: Final = 60.0
 """Seconds to wait until a transaction is ordered."""
 AGAIN_AFTER: Final = 5.0
 """Seconds after which what was not ordered is handed over once more."""
+INSIST_AFTER: Final = 1.0
+"""Seconds after which what nobody took is made anew, by who insists."""
 EXPIRES_AFTER: Final = 8
 """Epochs a transaction stays valid: long enough for a slow network, short enough to be forgotten."""
 
+_log = logging.getLogger("soma.wallet")
 Submit = Callable[[chain.SignedTransaction], Awaitable[None]]
 """Hand a signed transaction to whoever orders it. Raises `RefusedError` or `UnreachableError`."""
 
@@ -115,6 +119,21 @@ class Wallet:
 
     def _note(self, applied: chain.Applied) -> None:
         for event in applied.events:
-            if isinstance(event, chain.TransactionDone) and (pending := self._pending.get(event.id)):
+            if not isinstance(event, chain.TransactionDone) or (pending := self._pending.get(event.id)) is None:
+                continue
+            if pending.outcome is None:  # ordered twice, it was applied first and skipped then
                 pending.outcome = event
                 pending.done.set()
+
+
+async def insist(wallet: Wallet, kind: str, action: object) -> chain.TransactionDone:
+    """`Wallet.send`, again and again until somebody has ordered it. Who calls cancels it when nobody waits any more.
+
+    Validators may be away for a while, and a node that has just started may not know which of its numbers are used.
+    """
+    while True:
+        try:
+            return await wallet.send(kind, action)
+        except (RefusedError, UnreachableError) as error:
+            _log.warning("%s is sent again: %s", kind, error.what)
+        await trio.sleep(INSIST_AFTER)

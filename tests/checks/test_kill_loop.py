@@ -24,6 +24,7 @@ from kill_world import HelpNeededError, Member, Seen, founded, until
 from soma_core.api import control
 from soma_core.cli._client import Node
 from soma_core.cli._network import Plan
+from soma_core.errors import SomaError
 from soma_core.genesis import Genesis, read
 from soma_core.node.development import BALANCE, DEVELOPMENT
 
@@ -145,11 +146,14 @@ class Loop:
 
     def check(self, last: int | None = None) -> None:
         """Hold the network against its promises."""
-        with Node(self.members[0].directory) as node:
-            for fault in self.promises.check(node, self.genesis, last):
-                self.table.add(self.victim, fault.kind, fault.what)
-            if drift := node.ask(control.SUPPLY, control.Empty()).drift:
-                self.table.add(self.victim, "double" if drift > 0 else "lost", f"the supply drifts by {drift}")
+        try:
+            with Node(self.members[0].directory) as node:
+                for fault in self.promises.check(node, self.genesis, last):
+                    self.table.add(self.victim, fault.kind, fault.what)
+                if drift := node.ask(control.SUPPLY, control.Empty()).drift:
+                    self.table.add(self.victim, "double" if drift > 0 else "lost", f"the supply drifts by {drift}")
+        except SomaError as error:  # it went away by itself, or a receipt does not verify
+            self.table.add(self.victim, "crash", f"asked for what was promised, the validator: {error}")
         for job in self.promises.open:
             if time.monotonic() - job.since > JOB_LIMIT:
                 self.table.add(self.victim, "lost", f"job {job.key.hex()} is not over after {JOB_LIMIT:g} s")

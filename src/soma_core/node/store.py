@@ -133,7 +133,7 @@ class Store:
         return tip
 
     def apply(self, commit: Commit, proved: CommitRecord | None = None) -> chain.Applied:
-        """Apply and write the next commit. Raises before anything is written, or `OSError` if nothing could be.
+        """Apply and write the next commit. Raises before anything is written, or an `OSError` of the ledger, which ends it.
 
         `proved`: the record a quorum signed for it. Raises `VerificationError` if the commit comes to another one.
         """
@@ -177,8 +177,9 @@ class Store:
 
     def keep_signatures(self, index: int, signatures: tuple[tuple[int, bytes], ...]) -> None:
         """Store a quorum's signatures: the record is a checkpoint from now on."""
-        self.proved = max(self.proved, index)
-        self._ledger.write({key_of(SIGNATURES, index): pack(Signatures(signatures)), PROVED: pack(Proved(self.proved))})
+        proved = max(self.proved, index)
+        self._ledger.write({key_of(SIGNATURES, index): pack(Signatures(signatures)), PROVED: pack(Proved(proved))})
+        self.proved = proved
 
     def first_checkpoint(self, index: int) -> int | None:
         """The first commit from `index` on whose record has a quorum's signatures."""

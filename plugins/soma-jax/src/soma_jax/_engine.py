@@ -1,4 +1,4 @@
-"""The encoder behind ``encoder-jax``: chunks of all items of a batch, equal ones once, in slabs of few fixed shapes."""
+"""The encoder behind ``encoder-jax``: chunks of all items of a batch, equal ones once, in slabs of few fixed sizes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -16,8 +16,8 @@ from soma_core.model import ARCHITECTURE, FIRST_BYTE_BITS, MAX_LOSS, chunks, loa
 from . import Config
 from ._forward import Parameters, as_arrays, charged_nats, pooled, representations
 
-SLABS: Final = (8, 64)
-"""Chunks computed at once, and so the shapes that are compiled: the smallest that holds what is left."""
+SLABS: Final = (64, 8, 1)
+"""Chunks computed at once, and so the shapes that are compiled: the largest that is filled, so that none is padded."""
 
 
 @frozen(eq=False)
@@ -48,10 +48,10 @@ class JaxEncoder:
         def read(parameters: Parameters, ids: Array, targets: Array) -> tuple[Array, Array]:
             with jax.default_matmul_precision("highest"):
                 reps = representations(parameters, self._shape, ids)
-                return pooled(reps, ids), charged_nats(parameters, reps, targets).sum(1)
+                return pooled(reps, ids), charged_nats(parameters, reps, targets)
 
         def weighed(parameters: Parameters, ids: Array, targets: Array, weights: Array) -> Array:
-            return jnp.sum(read(parameters, ids, targets)[1] * weights)
+            return jnp.sum(read(parameters, ids, targets)[1].sum(1) * weights)
 
         self._read = jax.jit(read)
         self._slope = jax.jit(jax.grad(weighed))
@@ -67,8 +67,8 @@ class JaxEncoder:
         sums, bits = np.zeros((len(work.pieces), self.info.dim)), np.zeros(len(work.pieces))
         for start, stop, ids, targets in self._slabs(work.pieces):
             summed, nats = self._read(self._parameters, ids, targets)
-            sums[start:stop] = np.asarray(summed, np.float64)[: stop - start]
-            bits[start:stop] = np.asarray(nats, np.float64)[: stop - start] / np.log(2) + FIRST_BYTE_BITS
+            sums[start:stop] = np.asarray(summed, np.float64)
+            bits[start:stop] = np.asarray(nats, np.float64).sum(1) / np.log(2) + FIRST_BYTE_BITS
         vectors, losses = np.empty((len(batch), self.info.dim), np.float32), np.empty(len(batch))
         for place, (counts, size) in enumerate(zip(work.counts, work.sizes, strict=True)):
             numbers, times = np.array(list(counts)), np.array(list(counts.values()), np.float64)
@@ -86,8 +86,7 @@ class JaxEncoder:
                 share[number] += times / size / np.log(2)
         total = {name: np.zeros(p.shape) for name, p in self._parameters.items()}
         for start, stop, ids, targets in self._slabs(work.pieces):
-            weights = np.zeros(len(ids), np.float32)
-            weights[: stop - start] = share[start:stop]
+            weights = share[start:stop].astype(np.float32)
             for name, slope in self._slope(self._parameters, ids, targets, weights).items():
                 total[name] += np.asarray(slope)
         return {name: slope.astype(np.float32) for name, slope in total.items()}
@@ -110,12 +109,10 @@ class JaxEncoder:
         return out
 
     def _slabs(self, pieces: list[bytes]) -> Iterator[tuple[int, int, NDArray[np.int32], NDArray[np.int32]]]:
-        """(start, stop, ids, targets) of each slab. Rows behind `stop` repeat its first and are not looked at."""
+        """(start, stop, ids, targets) of each slab."""
         start = 0
         while start < len(pieces):
-            size = next((s for s in SLABS if s >= len(pieces) - start), SLABS[-1])
-            stop = min(start + size, len(pieces))
-            chosen = pieces[start:stop] + [pieces[start]] * (size - (stop - start))
-            slab = rows(chosen, self._shape.seq)
+            stop = start + next(size for size in SLABS if size <= len(pieces) - start)
+            slab = rows(pieces[start:stop], self._shape.seq)
             yield start, stop, slab.ids.astype(np.int32), slab.targets.astype(np.int32)
             start = stop

@@ -1,6 +1,7 @@
 """The byte transformer in JAX: the same mathematics as ``soma_core.model``'s reference, batched."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,14 @@ from soma_core.model import BYTES, LAYER_NORM_EPSILON, ModelConfig, rotation
 Parameters = Mapping[str, Array]
 """Tensors by their name in the safetensors layout."""
 
+QUERIES: Final = 128
+"""Positions that ask at once: no score is computed for keys behind the last of them, which none of them sees."""
+
 
 def representations(parameters: Parameters, config: ModelConfig, ids: Array) -> Array:
     """The normalised last layer [B, T, dim] for token `ids` [B, T]. Causal: no position sees what follows it."""
     batch, length = ids.shape
     cos, sin = (jnp.asarray(table[:length]) for table in rotation(config, "float32"))
-    visible = jnp.tril(jnp.ones((length, length), bool))
 
     def heads(x: Array) -> Array:
         return x.reshape(batch, length, config.heads, config.head_dim).transpose(0, 2, 1, 3)
@@ -30,9 +33,8 @@ def representations(parameters: Parameters, config: ModelConfig, ids: Array) -> 
         query, key, value = (
             heads(_linear(parameters, f"{layer}.attention.{part}", h)) for part in ("query", "key", "value")
         )
-        scores = _turn(query, cos, sin) @ _turn(key, cos, sin).swapaxes(-1, -2) / np.sqrt(config.head_dim)
-        weights = jax.nn.softmax(jnp.where(visible, scores, jnp.finfo(scores.dtype).min), axis=-1)
-        mixed = (weights @ value).transpose(0, 2, 1, 3).reshape(batch, length, config.dim)
+        query = _turn(query, cos, sin) / np.float32(np.sqrt(config.head_dim))
+        mixed = _attend(query, _turn(key, cos, sin), value).transpose(0, 2, 1, 3).reshape(batch, length, config.dim)
         x = x + _linear(parameters, f"{layer}.attention.output", mixed)
         h = _linear(parameters, f"{layer}.pwff.linear_inner", _normalise(parameters, f"{layer}.norm_2", x))
         x = x + _linear(parameters, f"{layer}.pwff.linear_outer", jax.nn.gelu(h, approximate=False))
@@ -42,8 +44,9 @@ def representations(parameters: Parameters, config: ModelConfig, ids: Array) -> 
 def charged_nats(parameters: Parameters, reps: Array, targets: Array) -> Array:
     """−ln p of each target [B, T]; 0 where the target is no byte. The sum runs over the whole vocabulary."""
     logits = _linear(parameters, "predictor", reps)
-    chosen = jnp.take_along_axis(logits, targets[..., None].astype(jnp.int32), axis=-1)[..., 0]
-    return jnp.where(targets < BYTES, jax.nn.logsumexp(logits, axis=-1) - chosen, 0)
+    chosen = jnp.take_along_axis(logits, targets[..., None].astype(jnp.int32), axis=-1)
+    # Subtracted first: the difference of two large numbers would be rounded twice.
+    return jnp.where(targets < BYTES, jax.nn.logsumexp(logits - chosen, axis=-1), 0)
 
 
 def pooled(reps: Array, ids: Array) -> Array:
@@ -54,6 +57,20 @@ def pooled(reps: Array, ids: Array) -> Array:
 def as_arrays(tensors: Mapping[str, NDArray[np.float32]]) -> dict[str, Array]:
     """`tensors` on the default device."""
     return {name: jnp.asarray(tensor) for name, tensor in tensors.items()}
+
+
+def _attend(query: Array, key: Array, value: Array) -> Array:
+    """Causal attention of scaled queries: all [B, heads, T, head_dim]. It divides last, where numbers are fewest."""
+    mixed = []
+    for start in range(0, query.shape[-2], QUERIES):
+        asking = query[..., start : start + QUERIES, :]
+        stop = start + asking.shape[-2]
+        scores = asking @ key[..., :stop, :].swapaxes(-1, -2)
+        visible = jnp.arange(start, stop)[:, None] >= jnp.arange(stop)
+        scores = jnp.where(visible, scores, jnp.finfo(scores.dtype).min)
+        weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
+        mixed.append(weights @ value[..., :stop, :] / weights.sum(-1, keepdims=True))
+    return jnp.concatenate(mixed, axis=-2)
 
 
 def _linear(parameters: Parameters, name: str, x: Array) -> Array:

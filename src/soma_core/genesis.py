@@ -4,6 +4,7 @@ A genesis holds no secret and no address of a peer. It is a strict record: two f
 networks. Rules G1 to G11 of ``specs/10-genesis.md``.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -123,7 +124,7 @@ class Genesis:
     encoders: tuple[Encoder, ...]
     references: tuple[bytes, ...]
 
-    @property
+    @cached_property
     def chain(self) -> bytes:
         """The chain id: 32 bytes."""
         return digest("soma/genesis", pack(self))

@@ -133,7 +133,7 @@ class Store:
         return tip
 
     def apply(self, commit: Commit, proved: CommitRecord | None = None) -> chain.Applied:
-        """Apply and write the next commit. Raises before anything is written, or an `OSError` of the ledger, which ends it.
+        """Apply and write the next commit. Raises before anything is written, or `OSError`: then open the ledger anew.
 
         `proved`: the record a quorum signed for it. Raises `VerificationError` if the commit comes to another one.
         """

@@ -33,10 +33,10 @@ JOBS_MOST: Final = 8
 class Transfer:
     """Money to a fresh address. `said`: ``applied``, ``failed``, or ``nothing`` where no answer came."""
 
-    to: bytes
+    to: bytes = field(repr=bytes.hex)
     amount: int
     said: str = "nothing"
-    id: bytes | None = None
+    id: bytes | None = field(default=None, repr=False)
 
 
 @define(eq=False)

@@ -5,19 +5,16 @@ Writes ``specs/results/kill.json``. ``SOMA_KILL_ROUNDS`` and ``SOMA_KILL_SEED`` 
 
 import json
 import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Final
 
 import pytest
-from attrs import asdict, define, evolve, field
-from constants import SPECS
+import results
+from attrs import define, evolve, field
 from kill_clients import Client, Promises, audit
 from kill_world import HelpNeededError, Member, Seen, founded, until
 
@@ -28,7 +25,6 @@ from soma_core.errors import SomaError
 from soma_core.genesis import Genesis, read
 from soma_core.node.development import BALANCE, DEVELOPMENT
 
-ROOT: Final = SPECS.parent
 ALL_ROUNDS: Final = 200
 ROUNDS: Final = int(os.environ.get("SOMA_KILL_ROUNDS", ALL_ROUNDS))
 SEED: Final = int(os.environ.get("SOMA_KILL_SEED", "2026"))
@@ -304,19 +300,24 @@ def stop(loop: Loop) -> None:
 
 def write(table: Table, figures: dict[str, object]) -> None:
     """The results file."""
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    about = {
-        "what": "SIGKILL of any process of a network of three nodes under load, and of a node that founds its network",
-        "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {model}, {platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "seed": SEED,
-        "rounds": ROUNDS,
+    faults = [{"fault": f"kill -9 of the {victim}", **counted(c)} for victim, c in sorted(table.counts.items())]
+    results.write(
+        "kill",
+        "SIGKILL of any process of a network of three nodes under load, and of a node that founds its network",
+        SEED,
+        rounds=ROUNDS,
         **figures,
-        "victims": {victim: asdict(count) for victim, count in sorted(table.counts.items())},
-        "total": asdict(Count(*(sum(getattr(c, n) for c in table.counts.values()) for n in asdict(Count())))),
-        "found": list(table.found.values()),
+        faults=faults,
+        found=list(table.found.values()),
+    )
+
+
+def counted(count: Count) -> dict[str, int]:
+    """A row of the results. `starting`: of those that were tried, how many came before the node was up."""
+    return {
+        "tried": count.killed,
+        "starting": count.starting,
+        "lost": count.lost,
+        "double": count.double,
+        "crash": count.crash,
     }
-    (SPECS / "results" / "kill.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")

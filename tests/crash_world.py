@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from driver_world import InlineThread
 from ledger_world import World, key, make_genesis, unit
 
-from soma_consensus_solo import Config, open_engine
+from soma_consensus_solo import Config, _record, open_engine
 from soma_core import api, chain, fixed
 from soma_core.api import NoParams
 from soma_core.beacon import Chain
@@ -23,22 +23,31 @@ from soma_core.node.checkpoints import Checkpoints
 from soma_core.node.driver import Driver, Outside
 from soma_core.node.events import Hub
 from soma_core.node.mempool import Mempool
-from soma_core.node.store import COMMITS, Store, unpack_commit
+from soma_core.node.store import COMMITS, PROVED, TIP, Proved, Store, unpack_commit
 from soma_core.records import pack, unpack
 from soma_core.testing.fault_ledger import Death, Machine
 
 PAYER, PAID, REQUESTER, VALIDATOR = 5, 7, 6, 0
 TRANSFERS: Final = 3
-BLOB = digest("soma/blob", b"data")
+BLOB, UNHEARD = digest("soma/blob", b"data"), digest("soma/blob", b"that nobody holds")
 SALT = digest("soma/chunk", b"salt")
 SIZE: Final = 100
 START: Final = 1_000_000
 EPOCH_MS: Final = 400
+DEADLINE_MS: Final = 600
+"""Of each stage of a job."""
 PATIENCE: Final = 30.0
 """Virtual seconds in which a node that is left alone must come to the end."""
 
 _LINKS: Final[dict[int, Chain]] = {}
-GENESIS = make_genesis(epoch_ms=EPOCH_MS, beacon_rounds=256)
+GENESIS = make_genesis(
+    epoch_ms=EPOCH_MS,
+    beacon_rounds=256,
+    attest_ms=DEADLINE_MS,
+    draw_ms=DEADLINE_MS,
+    commit_ms=DEADLINE_MS,
+    reveal_ms=DEADLINE_MS,
+)
 PARAMETERS = GENESIS.parameters
 
 
@@ -81,7 +90,8 @@ class Signer:
 class Town:
     """`done`: what the node said became of each transaction; `found`: those whose fate was seen after a restart.
 
-    `records`: digests of those it said were on disk. `receipts`: of each job. `away`: ms of life and death so far.
+    `records`: digests of those it said were on disk. `ordered`: of commits whose order was on disk when the node died,
+    by epoch and index. `receipts`: of each job. `away`: ms of life and death so far.
     """
 
     machine: Machine = field(factory=Machine)
@@ -89,6 +99,7 @@ class Town:
     world: World = field(factory=lambda: World(GENESIS, links=_LINKS))  # makes transactions and links, applies nothing
     done: dict[bytes, tuple[int, str]] = field(factory=dict)
     records: dict[int, bytes] = field(factory=dict)
+    ordered: dict[tuple[int, int], bytes] = field(factory=dict)
     receipts: dict[bytes, bytes] = field(factory=dict)
     found: set[bytes] = field(factory=set)
     orders: list[chain.SignedTransaction] = field(init=False)
@@ -96,15 +107,16 @@ class Town:
 
     def __attrs_post_init__(self) -> None:
         pay = chain.Transfer(address(PAID), 7)
-        ask = chain.RequestEmbedding(blob=BLOB, size=SIZE, nonce=0)
         wires = [self.world.transaction(PAYER, "transfer", pay, expiry=100) for _ in range(TRANSFERS)]
-        wires.append(self.world.transaction(REQUESTER, "request_embedding", ask, expiry=100))
+        for blob in (BLOB, UNHEARD):
+            ask = chain.RequestEmbedding(blob=blob, size=SIZE, nonce=0)
+            wires.append(self.world.transaction(REQUESTER, "request_embedding", ask, expiry=100))
         self.orders = [chain.parse_wire(wire) for wire in wires]
 
     @property
     def satisfied(self) -> bool:
         """Whether everybody has heard what they wait for, and an epoch has ended."""
-        return all(order.id in self.found or order.id in self.done for order in self.orders) and bool(self.receipts)
+        return all(order.id in self.found or order.id in self.done for order in self.orders) and len(self.receipts) == 2
 
     def look(self, store: Store) -> None:
         """After a restart: what was applied and never heard of is not asked for again."""
@@ -121,6 +133,8 @@ class Town:
         index, record = applied.record.index, chain.record_digest(applied.record)
         if self.records.setdefault(index, record) != record:
             raise BrokenPromiseError("lost", f"commit {index} has become another")
+        if self.order_on_disk().get((applied.record.epoch, index)) != applied.record.commit:
+            raise BrokenPromiseError("lost", f"commit {index} was applied before its order was on disk")
         for event in applied.events:
             if isinstance(event, chain.TransactionDone) and event.outcome != "skipped":
                 said = (index, event.outcome)
@@ -128,6 +142,23 @@ class Town:
                     raise BrokenPromiseError("double", "a transaction was done twice")
             if isinstance(event, chain.Settled) and self.receipts.setdefault(event.job, event.receipt) != event.receipt:
                 raise BrokenPromiseError("double", "a job was settled twice")
+
+    def order_on_disk(self) -> dict[tuple[int, int], bytes]:
+        """The digests of the commits that the engines keep, by epoch and index."""
+        stored = self.machine.stored.get("consensus", {})
+        kept = [(int.from_bytes(key[:8], "big"), _record.unpack(key[8:], data)) for key, data in stored.items()]
+        return {(epoch, commit.index): commit.digest for epoch, commit in kept}
+
+    def bury(self, life: "Life") -> None:
+        """The node has died: what it had shown is on disk, and what it had ordered is remembered."""
+        stored = self.machine.stored["chain"]
+        tip = unpack(chain.Tip, stored[TIP]).index if TIP in stored else 0
+        proved = unpack(Proved, stored[PROVED]).index if PROVED in stored else 0
+        if life.store is not None and (life.store.tip.index > tip or life.store.proved > proved):
+            raise BrokenPromiseError("lost", "the node had shown what is not on disk")
+        for place, commit in self.order_on_disk().items():
+            if self.ordered.setdefault(place, commit) != commit:
+                raise BrokenPromiseError("double", f"commit {place[1]} was ordered twice")
 
 
 @define
@@ -139,17 +170,17 @@ class Life:
     asked: set[tuple[bytes, str, int]] = field(factory=set)
     over: trio.Event = field(factory=trio.Event)
     driver: Driver = field(init=False)
-    store: Store = field(init=False)
+    store: Store | None = None
     checkpoints: Checkpoints = field(init=False)
 
     async def run(self) -> None:
         """Raises what ended it; returns when everybody is satisfied."""
         town, thread = self.town, InlineThread()
-        self.store = Store(GENESIS, town.world.rule, town.machine.open("chain"))
-        self.checkpoints = Checkpoints(GENESIS, self.store, thread, Hub())  # type: ignore[arg-type]
+        store = self.store = Store(GENESIS, town.world.rule, town.machine.open("chain"))
+        self.checkpoints = Checkpoints(GENESIS, store, thread, Hub())  # type: ignore[arg-type]
         self.driver = Driver(
             Outside(
-                store=self.store,
+                store=store,
                 store_thread=thread,  # type: ignore[arg-type]  # the same calls, in this thread
                 records=town.machine.open("consensus"),
                 records_thread=thread,  # type: ignore[arg-type]
@@ -164,14 +195,14 @@ class Life:
                 now=lambda: START + town.away + int(trio.current_time() * 1000),
             )
         )
-        tip = self.store.record(self.store.tip.index)
-        if tip is not None and self.store.proved < tip.index:
+        tip = store.record(store.tip.index)
+        if tip is not None and store.proved < tip.index:
             await self.checkpoints.sign(tip, town.signer, 0)  # type: ignore[arg-type]
-        town.look(self.store)
+        town.look(store)
         for order in town.orders:
             if order.id not in town.found and order.id not in town.done:
                 self.submit(order)
-        self.store.read(self.answer)
+        store.read(self.answer)
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.driver.run)
@@ -192,6 +223,7 @@ class Life:
         self.town.hear(what)
         await self.checkpoints.note(what, 0)
         await self.checkpoints.sign(what.record, self.town.signer, 0)  # type: ignore[arg-type]
+        assert self.store is not None
         self.store.read(self.answer)
         if self.town.satisfied and what.record.epoch > 0:
             self.over.set()
@@ -199,7 +231,7 @@ class Life:
     def answer(self, state: chain.State) -> None:
         """What validator and encoders do about the jobs that are open; each thing once a life."""
         for job, stored in state.scan(chain.JOBS):
-            if stored.stage == "attesting":
+            if stored.stage == "attesting" and stored.blob == BLOB:
                 self.act(state, VALIDATOR, "attest_data", job, chain.AttestData(job))
             for number in range(1, 5):
                 member = next((m for m in stored.shard if m.encoder == address(number)), None)
@@ -221,19 +253,23 @@ class Life:
 
     def submit(self, signed: chain.SignedTransaction) -> None:
         """As the node takes a transaction: not if the chain would skip it."""
+        assert self.store is not None
         if self.store.examine(signed) is None and self.mempool.add(signed):
             self.driver.payload_ready()
 
 
 @frozen
 class Ending:
-    """How a story went. `struck`: the ledgers at whose writes the node died. `job`: ``settled`` or ``refunded``."""
+    """How a story went. `struck`: the ledgers at whose writes the node died.
+
+    `job`: ``settled`` or ``refunded``, of the one that was answered; the other is always refunded.
+    """
 
     struck: tuple[str, ...]
     job: str
 
 
-def story(*deaths: tuple[int, Death], away: int = 10_000) -> Ending:
+def story(*deaths: tuple[int, Death], away: int = 50) -> Ending:
     """The node dies as `deaths` say, life after life, each time for `away` ms, then lives on to the end.
 
     A death that does not come is the end of the story. Raises `BrokenPromiseError`.
@@ -241,30 +277,31 @@ def story(*deaths: tuple[int, Death], away: int = 10_000) -> Ending:
     town, struck = Town(), []
     for at, how in deaths:
         town.machine.die(at, how)
-        error = _live(town)
+        life = Life(town)
+        error = _live(life)
         if town.machine.struck is None:
             break
         if error is None:
             raise BrokenPromiseError("crash", f"the node went on, {how} write {at}, of {town.machine.struck}")
+        town.bury(life)
         struck.append(town.machine.struck)
         town.away += away
         town.machine.restart()
     else:
-        error = _live(town)
+        error = _live(Life(town))
     if error is not None:
         raise BrokenPromiseError("crash", f"the node does not come up again: {error}") from error
     try:
         _audit(town)
     except SomaError as error:
         raise BrokenPromiseError("crash", f"the ledger is not whole: {error}") from error
-    (receipt,) = town.receipts.values()
-    return Ending(tuple(struck), unpack(chain.JobReceipt, receipt).outcome)
+    return Ending(tuple(struck), _outcomes(town)[BLOB].outcome)
 
 
-def _live(town: Town) -> OSError | None:
+def _live(life: Life) -> OSError | None:
     """One life, in virtual time: the failed write that ended it, None if the story came to its end."""
     try:
-        trio.run(Life(town).run, clock=trio.testing.MockClock(autojump_threshold=0))
+        trio.run(life.run, clock=trio.testing.MockClock(autojump_threshold=0))
     except OSError as error:
         return error
     except (SomaError, trio.TooSlowError) as error:
@@ -306,23 +343,40 @@ def _audit(town: Town) -> None:
         record = store.record(index)
         if record is None or chain.record_digest(record) != digest_:
             raise BrokenPromiseError("lost", f"commit {index} was acknowledged and is not there")
+    for (epoch, index), digest_ in town.ordered.items():
+        record = store.record(index)
+        if record is None or (record.commit != digest_ and record.epoch == epoch):
+            raise BrokenPromiseError("lost", f"commit {index} was ordered and is another or not there")
     for identity, said in town.done.items():
         if outcomes.get(identity) != said:
             raise BrokenPromiseError("lost", "an acknowledged transaction is not there")
     _audit_money(town, chain.State(ledger))
 
 
+def _outcomes(town: Town) -> dict[bytes, chain.JobReceipt]:
+    """The receipts by blob."""
+    receipts = [unpack(chain.JobReceipt, data) for data in town.receipts.values()]
+    return {receipt.blob: receipt for receipt in receipts}
+
+
 def _audit_money(town: Town, state: chain.State) -> None:
-    """Every order was paid for once, to the shannon."""
+    """Every order was paid for once, to the shannon; what became of the jobs was paid out once."""
     pot, commission = chain.price(PARAMETERS, SIZE)
+    outcomes = _outcomes(town)
+    owed = {blob: 0 if receipt.outcome == "refunded" else pot + commission for blob, receipt in outcomes.items()}
+    assert owed[UNHEARD] == 0
     balance = {n: chain.account_of(state, address(n)).balance - 10**12 for n in (PAYER, PAID, REQUESTER)}
-    (receipt,) = (unpack(chain.JobReceipt, data) for data in town.receipts.values())
-    owed = 0 if receipt.outcome == "refunded" else pot + commission
-    right = {PAYER: -TRANSFERS * (7 + PARAMETERS.fee), PAID: TRANSFERS * 7, REQUESTER: -owed - PARAMETERS.fee}
+    right = {
+        PAYER: -TRANSFERS * (7 + PARAMETERS.fee),
+        PAID: TRANSFERS * 7,
+        REQUESTER: -sum(owed.values()) - 2 * PARAMETERS.fee,
+    }
     if balance != right:
         raise BrokenPromiseError("double", f"the balances changed by {balance}, not {right}")
-    won = [payment.amount for payment in receipt.payments if payment.reason == "won"]
-    assert won == ([] if receipt.outcome == "refunded" else [pot])
-    assert sum(payment.amount for payment in receipt.payments) == pot + commission
+    for blob, receipt in outcomes.items():
+        won = [payment.amount for payment in receipt.payments if payment.reason == "won"]
+        assert won == ([pot] if owed[blob] else [])
+        assert sum(payment.amount for payment in receipt.payments) == pot + commission
+    assert len(list(state.scan(chain.DONE))) == len(town.receipts)
     assert state.need(chain.EPOCH).number >= 1
     assert not list(state.scan(chain.JOBS))

@@ -21,7 +21,7 @@ STORIES = 1_000
 """Of up to three deaths, besides those that die once: at each write, in each way."""
 
 
-AWAY = (10_000, 70_000, 200_000)
+AWAY = (50, 800, 10_000)
 """Milliseconds until it is up again: within a job's deadlines, beyond some, beyond all."""
 
 

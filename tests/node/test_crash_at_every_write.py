@@ -1,6 +1,7 @@
 """A validator that dies at each write of its ledgers keeps what it promised; and the trial notices one that does not.
 
-Transfers, a job from request to receipt, checkpoints and the end of an epoch lie between the first write and the last.
+Transfers, a job from request to receipt, one that nobody answers, checkpoints and the end of an epoch lie between the
+first write and the last.
 ``nox -s power`` tries every way of dying, and dying again while recovering, by the hundred.
 """
 
@@ -12,24 +13,34 @@ from random import Random
 import pytest
 from crash_world import BrokenPromiseError, Ending, story
 
-from soma_core.node.store import TIP
+from soma_core import api, chain
+from soma_core.node.driver import Driver
+from soma_core.node.store import COMMITS, TIP, Store, key_of, pack_commit
 from soma_core.testing import fault_ledger
 from soma_core.testing.fault_ledger import DEATHS, Death, FaultLedger, Machine
 
-LONG = 200_000
-"""Milliseconds after which every deadline of a job is over."""
+SHORT, LONG = 50, 10_000
+"""Milliseconds: within every deadline of a job, and beyond all."""
 
 
-def at_every_write(how: Death, away: int) -> Iterator[Ending]:
-    """A story for each write there is."""
-    return takewhile(lambda ending: ending.struck, (story((at, how), away=away) for at in count(1)))
+def at_every_write(how: Death, away: int, first: int = 1, step: int = 1) -> Iterator[Ending]:
+    """A story for each write there is, or each of a stride."""
+    return takewhile(lambda ending: ending.struck, (story((at, how), away=away) for at in count(first, step)))
 
 
+# Every write is met once with the batch gone and once with it there. Writes come in threes, so strides of two meet
+# every kind.
 @pytest.mark.parametrize(
-    ("how", "away", "jobs"), [("before", LONG, {"settled", "refunded"}), ("unsure", 10_000, {"settled"})]
+    ("how", "first", "away", "jobs"),
+    [
+        ("before", 1, LONG, {"settled", "refunded"}),
+        ("after", 1, SHORT, {"settled"}),
+        ("refused", 2, SHORT, {"settled"}),
+        ("unsure", 2, LONG, {"settled", "refunded"}),
+    ],
 )
-def test_a_death_at_any_write_breaks_no_promise(how: Death, away: int, jobs: set[str]) -> None:
-    endings = list(at_every_write(how, away))
+def test_a_death_at_any_write_breaks_no_promise(how: Death, first: int, away: int, jobs: set[str]) -> None:
+    endings = list(at_every_write(how, away, first, 2))
     assert len(endings) >= 15
     assert {ending.struck for ending in endings} == {("chain",), ("consensus",)}
     assert {ending.job for ending in endings} == jobs
@@ -37,10 +48,10 @@ def test_a_death_at_any_write_breaks_no_promise(how: Death, away: int, jobs: set
 
 def test_dying_again_while_recovering_breaks_no_promise() -> None:
     died = 0
-    for seed in range(8):
+    for seed in range(6):
         random = Random(seed)
         died += len(story(*((random.randrange(1, 10), random.choice(DEATHS)) for _ in range(3))).struck)
-    assert died > 12
+    assert died > 9
 
 
 # The trial notices. ---------------------------------------------------------------------------------------------------
@@ -88,3 +99,46 @@ def test_notices_a_node_that_goes_on_after_a_failed_write(monkeypatch: pytest.Mo
     monkeypatch.setattr(FaultLedger, "write", write)
     with pytest.raises(BrokenPromiseError, match="went on"):
         list(at_every_write("refused", LONG))
+
+
+def test_notices_a_tip_that_is_shown_before_it_is_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def apply(self: Store, commit: api.Commit) -> chain.Applied:
+        applied = chain.apply(self.genesis, self._rule, self._ledger, self.tip, commit)
+        self.tip = applied.tip
+        self._write(applied, {key_of(COMMITS, commit.index): pack_commit(commit)})
+        return applied
+
+    monkeypatch.setattr(Store, "apply", apply)
+    with pytest.raises(BrokenPromiseError, match="lost: the node had shown"):
+        list(at_every_write("refused", SHORT))
+
+
+def test_notices_a_driver_that_delivers_before_it_persists(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Driver._act
+    behind: dict[Driver, list[api.Persist]] = {}
+
+    async def act(self: Driver, epoch: object, action: api.Action) -> api.Event | None:
+        if not isinstance(action, api.Persist):
+            return await real(self, epoch, action)  # type: ignore[arg-type]
+        waiting = behind.setdefault(self, [])
+        while waiting:
+            await real(self, epoch, waiting.pop())  # type: ignore[arg-type]
+        waiting.append(action)
+        epoch.durable = action.barrier  # type: ignore[attr-defined]
+        return api.Durable(action.barrier)
+
+    monkeypatch.setattr(Driver, "_act", act)
+    with pytest.raises(BrokenPromiseError, match="lost: commit 1 was applied before its order was on disk"):
+        story()
+
+
+def test_notices_an_order_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Driver._recover
+
+    def recover(self: Driver, prefix: bytes) -> Mapping[bytes, bytes]:
+        real(self, prefix)
+        return {}
+
+    monkeypatch.setattr(Driver, "_recover", recover)
+    with pytest.raises(BrokenPromiseError, match="was ordered"):
+        list(at_every_write("before", LONG))

@@ -230,6 +230,16 @@ def kill(session: nox.Session) -> None:
     pytest_in_default_set(session, "-s", "tests/checks/test_kill_loop.py", *session.posargs)
 
 
+@nox.session(default=False, requires=["default-set"])
+def bench(session: nox.Session) -> None:
+    """How fast, as ratios to something bare measured in the same run: ``-- NAME…``, ``-- --write`` keeps them."""
+    # In an environment of its own: Torch is nobody's default, and `soma-models` is only here to be compared with.
+    session.install("-q", "-c", "constraints.txt", "torch==2.13.0")
+    session.install("-q", "-c", "constraints.txt", "soma-models==0.1.7", "numpy")
+    environment = {"PYTHONPATH": "tests", "SOMA_BENCH_TORCH": str(Path(session.bin, "python").absolute())}
+    in_default_set(session, "benchmarks", *session.posargs, env=environment)
+
+
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Every decoder, guided by coverage: ``-- SECONDS NAME…``, else 20 s of all, which writes ``specs/results``."""

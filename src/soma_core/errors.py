@@ -13,7 +13,8 @@
     ├── RefusedError              1   a node or the chain said no, and why
     ├── EncoderError              1   an encoder gave no usable answer
     ├── CorruptionError           1   a ledger or a blob is not what it was; the node stops before it writes
-    └── VerificationError         1   a receipt or a checkpoint does not prove what it says
+    ├── VerificationError         1   a receipt or a checkpoint does not prove what it says
+    └── StorageError              1   the disk took or gave no more; the node ended before anything was half done
 
 The number is the exit status of `soma` when the error reaches the command line (130 is Ctrl-C).
 """
@@ -96,6 +97,10 @@ class EncoderError(SomaError):
 
 class CorruptionError(SomaError):
     """Stored data contradicts itself. The node stops before it writes."""
+
+
+class StorageError(SomaError):
+    """The disk is full or failing. The node ends; what was acknowledged is there at the next start."""
 
 
 class VerificationError(SomaError):

@@ -52,6 +52,7 @@ from .hosting import HostedEncoder, answers_directory, check_registration, open_
 from .mempool import Mempool
 from .operations import Facts, Operations
 from .signing import Signer, open_signer
+from .storage import disk_failures
 from .store import Store
 from .threads import Thread, open_thread
 from .validating import Validating
@@ -90,7 +91,7 @@ async def run_node(options: Options, up: Callable[[Running], None]) -> None:
     """Run a node until it is cancelled or asked to stop. `up` is called once everything answers."""
     data_dir = data_dir_of(options)
     genesis = read(genesis_path(options))
-    with places.locked(data_dir):
+    with places.locked(data_dir), disk_failures(data_dir):
         async with open_signer(data_dir, genesis.chain) as signer:
             os.environ.pop("SOMA_PASSPHRASE", None)  # the signer has it; what plugins start need not inherit it
             prepared = prepare(options)

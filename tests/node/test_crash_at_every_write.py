@@ -1,7 +1,7 @@
 """A validator that dies at each write of its ledgers keeps what it promised; and the trial notices one that does not.
 
 Transfers, a job from request to receipt, one that nobody answers, checkpoints and the end of an epoch lie between the
-first write and the last.
+first write and the last. A follower dies at its writes, too.
 ``nox -s power`` tries every way of dying, and dying again while recovering, by the hundred.
 """
 
@@ -9,12 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import count, takewhile
 from random import Random
+from typing import Any
 
 import pytest
 from crash_world import BrokenPromiseError, Ending, story
+from driver_world import InlineThread, Setting, drive
+from ledger_world import key
 
 from soma_core import api, chain
+from soma_core.crypto import signing_digest
 from soma_core.node.driver import Driver
+from soma_core.node.events import Hub
+from soma_core.node.following import Following, Source
 from soma_core.node.store import COMMITS, TIP, Store, key_of, pack_commit
 from soma_core.testing import fault_ledger
 from soma_core.testing.fault_ledger import DEATHS, Death, FaultLedger, Machine
@@ -52,6 +58,34 @@ def test_dying_again_while_recovering_breaks_no_promise() -> None:
         random = Random(seed)
         died += len(story(*((random.randrange(1, 10), random.choice(DEATHS)) for _ in range(3))).struck)
     assert died > 9
+
+
+@pytest.mark.parametrize("how", ["before", "unsure"])
+async def test_a_follower_that_dies_at_any_write_comes_to_the_same_state(how: Death, autojump_clock: Any) -> None:
+    setting, thread = Setting(), InlineThread()
+    leader = await drive(setting, 2, [], feed=2)
+    for index in range(1, leader.tip.index + 1):
+        record = leader.record(index)
+        assert record is not None
+        signed = signing_digest("soma/checkpoint", leader.genesis.chain, record.epoch, chain.record_digest(record))
+        leader.keep_signatures(index, ((0, key(100).sign(signed)),))
+    entries = list(await Source(leader, thread, Hub()).entries(1, 256, 1 << 19))  # type: ignore[arg-type]
+
+    async def live(machine: Machine) -> Store:
+        store = Store(leader.genesis, setting.world.rule, machine.open("chain"))
+        following = Following(store, thread, Hub())  # type: ignore[arg-type]  # the same calls, in this thread
+        await following.apply([entry for entry in entries if entry.index >= following.next()])
+        return store
+
+    for at in range(1, 2 * leader.tip.index + 2):
+        machine = Machine()
+        machine.die(at, how)
+        with pytest.raises(OSError, match="planned"):
+            await live(machine)
+        machine.restart()
+        store = await live(machine)
+        assert (store.tip, store.entries()) == (leader.tip, leader.entries())
+        assert store.proved >= leader.tip.index - 1  # the last signatures may be lost; those of a later commit serve
 
 
 # The trial notices. ---------------------------------------------------------------------------------------------------
@@ -111,6 +145,18 @@ def test_notices_a_tip_that_is_shown_before_it_is_on_disk(monkeypatch: pytest.Mo
     monkeypatch.setattr(Store, "apply", apply)
     with pytest.raises(BrokenPromiseError, match="lost: the node had shown"):
         list(at_every_write("refused", SHORT))
+
+
+def test_notices_a_checkpoint_that_is_shown_before_it_is_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Store.keep_signatures
+
+    def keep(self: Store, index: int, signatures: tuple[tuple[int, bytes], ...]) -> None:
+        self.proved = max(self.proved, index)
+        real(self, index, signatures)
+
+    monkeypatch.setattr(Store, "keep_signatures", keep)
+    with pytest.raises(BrokenPromiseError, match="lost: the node had shown"):
+        list(at_every_write("before", SHORT))
 
 
 def test_notices_a_driver_that_delivers_before_it_persists(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,17 +121,17 @@ def _check(value: object, depth: int) -> None:  # noqa: C901  # one branch a typ
         if not INT_MIN <= value <= INT_MAX:  # type: ignore[operator]
             _refuse("an integer outside -2^64..2^64-1; such numbers travel as byte strings")
     elif kind is str:
-        if any("\ud800" <= c <= "\udfff" for c in value):  # type: ignore[attr-defined]
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):  # type: ignore[attr-defined]
             _refuse("text with a lone surrogate")
     elif kind is list or kind is tuple:
         for item in value:  # type: ignore[attr-defined]
             _check(item, depth + 1)
     elif kind is dict:
-        keys = list(value)  # type: ignore[call-overload]
-        if not (all(type(k) is str for k in keys) or all(type(k) is int and k >= 0 for k in keys)):
+        kinds = set(map(type, value))  # type: ignore[call-overload]
+        if kinds - {str} and (kinds != {int} or min(value) < 0):  # type: ignore[call-overload]
             _refuse("a map whose keys are neither all text nor all unsigned integers")
-        if len(keys) > MAX_INTEGER_KEYS and type(keys[0]) is int:
-            _refuse(f"a map of {len(keys)} integer keys, more than {MAX_INTEGER_KEYS}")
+        if kinds == {int} and len(value) > MAX_INTEGER_KEYS:  # type: ignore[arg-type]
+            _refuse(f"a map of {len(value)} integer keys, more than {MAX_INTEGER_KEYS}")  # type: ignore[arg-type]
         for key, item in value.items():  # type: ignore[attr-defined]
             _check(key, depth + 1)
             _check(item, depth + 1)

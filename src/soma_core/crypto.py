@@ -21,6 +21,7 @@ SIGNATURE_SIZE: Final = 64
 DOMAINS: Final = {
     "soma/address": "account address: digest of a public key",
     "soma/anchor": "one item of the frame's anchors",
+    "soma/backup": "everything in a backup, in order",
     "soma/beacon": "next beacon from the previous one and a leader's link",
     "soma/beaconlink": "one step of a validator's beacon hash chain",
     "soma/beaconseed": "a validator's secret seed of one epoch's hash chain",

@@ -198,6 +198,23 @@ class Encoders:
     encoders: tuple[RegisteredEncoder, ...]
 
 
+@frozen(kw_only=True)
+class Backup:
+    """Write a backup as the file `path`, absolute, which is not there yet. `keys`: with the encrypted key files."""
+
+    path: str = text(most=4096)
+    keys: bool = False
+
+
+@frozen(kw_only=True)
+class BackupReply:
+    """What the backup holds: the last commit, and the digest of its record."""
+
+    chain: bytes = octets(32)
+    index: int = uint()
+    record: bytes = octets(32)
+
+
 @frozen
 class Operation(Generic[Q, R]):
     """A name on the wire, the record a request brings and the record its reply is."""
@@ -217,11 +234,12 @@ EMBED: Final = Operation("embed", Embed, EmbedReply)
 WAIT_JOB: Final = Operation("wait_job", WaitJob, JobReply)
 SUPPLY: Final = Operation("supply", Empty, Supply)
 ENCODERS: Final = Operation("encoders", Empty, Encoders)
+BACKUP: Final = Operation("backup", Backup, BackupReply)
 STOP: Final = Operation("stop", Empty, Empty)
 
 OPERATIONS: Final[Mapping[str, Operation[object, object]]] = {
     operation.name: operation  # type: ignore[misc]
-    for operation in (STATUS, GENESIS, BALANCE, SEND, PUT_BLOB, PRICE, EMBED, WAIT_JOB, SUPPLY, ENCODERS, STOP)
+    for operation in (STATUS, GENESIS, BALANCE, SEND, PUT_BLOB, PRICE, EMBED, WAIT_JOB, SUPPLY, ENCODERS, BACKUP, STOP)
 }
 """Every operation. `GENESIS` replies with the genesis file as payload."""
 

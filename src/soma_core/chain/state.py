@@ -8,6 +8,7 @@ side: the supply check adds up what the changed records themselves hold, before 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 from attrs import frozen
@@ -17,6 +18,9 @@ from soma_core.errors import CorruptionError, DecodeError
 from soma_core.records import pack, unpack
 
 R = TypeVar("R")
+
+REMEMBERED: Final = 2_048
+"""Records, the last ones read. A commit reads every open job, most of them as the one before did."""
 
 
 def _nothing(_record: Any) -> int:
@@ -138,9 +142,16 @@ class State:
 def read_record(table: Table[R], data: bytes) -> R:
     """A stored record. Raises `CorruptionError` if it is damaged."""
     try:
-        return unpack(table.record, data)
+        record: R = _read(table.record, data)
     except DecodeError as error:
         raise CorruptionError(
             f"a stored {table.name} is damaged: {error.what}",
             "restore a backup or synchronise into a new data directory",
         ) from error
+    return record
+
+
+@lru_cache(REMEMBERED)
+def _read(kind: type[Any], data: bytes) -> Any:
+    """The same bytes are read once: records do not change."""
+    return unpack(kind, data)

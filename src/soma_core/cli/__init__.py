@@ -20,6 +20,8 @@ VERBS: Final = {
     "status": Verb("Say how a running node is."),
     "balance": Verb("Show what an account holds."),
     "send": Verb("Send SOMA to an account."),
+    "backup": Verb("Write all that a node's chain is into one file."),
+    "restore": Verb("Make a node's data directory from a backup."),
     "keys": Verb("Make, list and show keys."),
     "genesis": Verb("Make, show and check genesis files."),
     "encoder": Verb("Try one encoder on a file, without a network."),

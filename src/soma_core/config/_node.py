@@ -21,4 +21,6 @@ class NodeConfig:
     peers: tuple[str, ...] = option((), "peers to dial first, each KEY@ADDRESS")
     open_timeout: int = option(30, "seconds a component may take to open", min=1, max=3600)
     encoder_memory: int = option(0, "MiB of memory an encoder may take; 0 is three quarters of the machine's", min=0)
+    space_low: int = option(512, "MiB free on the disk below which no new work is taken; 0 is never", min=0)
+    space_least: int = option(128, "MiB free on the disk below which the node ends; 0 is never", min=0)
     log_level: LogLevel = option("info", "what is logged: debug, info, warning or error")

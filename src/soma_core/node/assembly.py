@@ -51,6 +51,7 @@ from .following import Following, Source
 from .hosting import HostedEncoder, answers_directory, check_registration, open_encoder, role_of
 from .mempool import Mempool
 from .operations import Facts, Operations
+from .restoring import remember
 from .signing import Signer, open_signer
 from .storage import disk_failures
 from .store import Store
@@ -256,6 +257,8 @@ class _Node:
                 applied=applied,
             )
         )
+        following = Following(self._store, self._thread, self._hub)
+        await remember(self._data_dir, self._network, following, len(self._genesis.validators))
         tip = await self._thread.run(self._store.record, self._store.tip.index)
         if tip is not None and self._store.proved < tip.index:
             await self._checkpoints.sign(tip, key, me)

@@ -8,12 +8,13 @@ import trio
 from attrs import frozen
 
 from soma_core import __version__, chain
-from soma_core.api import control
+from soma_core.api import Reader, control
 from soma_core.errors import RefusedError
 from soma_core.genesis import Genesis
 from soma_core.net import BlobStore
 from soma_core.records import pack
 
+from .backups import About, write_backup
 from .control import Answerer, Replied
 from .events import Hub
 from .store import Store
@@ -74,6 +75,7 @@ class Operations:
             control.WAIT_JOB.name: self._wait_job,
             control.SUPPLY.name: self._supply,
             control.ENCODERS.name: self._encoders,
+            control.BACKUP.name: self._backup,
             control.STOP.name: self._end,
         }
 
@@ -206,6 +208,15 @@ class Operations:
             )
 
         return Replied(await self._thread.run(self._store.read, look))
+
+    async def _backup(self, request: control.Backup, _payload: bytes) -> Replied:
+        def write(reader: Reader) -> About:
+            target = Path(request.path)
+            return write_backup(target, self._facts.data_dir, self._genesis, reader, keys=request.keys)
+
+        run = trio.to_thread.run_sync if self._store.has_snapshots else self._thread.run
+        about = await run(self._store.at_one_moment, write)
+        return Replied(control.BackupReply(chain=about.chain, index=about.index, record=about.record))
 
     async def _end(self, _request: control.Empty, _payload: bytes) -> Replied:
         self._stop()

@@ -5,12 +5,12 @@ included: after a crash it is there whole or not at all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeVar, final
+from typing import Final, TypeVar, cast, final
 
 from attrs import frozen
 
 from soma_core import chain
-from soma_core.api import Commit, Ledger, ScoringRule, control
+from soma_core.api import Commit, HasSnapshot, Ledger, Reader, ScoringRule, control
 from soma_core.chain import CommitRecord, Tip, lthash
 from soma_core.errors import CorruptionError, GenesisError, VerificationError
 from soma_core.genesis import Genesis
@@ -151,6 +151,18 @@ class Store:
     def read(self, look: Callable[[chain.State], T]) -> T:
         """`look` at the state after the last commit."""
         return look(chain.State(self._ledger))
+
+    @property
+    def has_snapshots(self) -> bool:
+        """Whether `at_one_moment` may be called in any thread."""
+        return hasattr(self._ledger, "snapshot")
+
+    def at_one_moment(self, look: Callable[[Reader], T]) -> T:
+        """`look` at all that is stored, as it is now. In the ledger's thread, unless `has_snapshots`."""
+        if not self.has_snapshots:
+            return look(self._ledger)
+        with cast("HasSnapshot", self._ledger).snapshot() as reader:
+            return look(reader)
 
     def examine(self, signed: chain.SignedTransaction) -> chain.Refusal | None:
         """Why this node would not pass a transaction on."""

@@ -1,0 +1,124 @@
+"""Making and taking backups: of a node that is stopped, and into a directory that is none yet.
+
+A restored validator does not know what it signed after the backup. It carries a mark, and before it orders anything it
+takes from its peers whatever they can prove beyond it. ``specs/decisions/0011-restored-nodes.md``.
+"""
+
+import logging
+import random
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from soma_core.config import Options, prepare
+from soma_core.errors import UsageError
+from soma_core.genesis import read
+from soma_core.net import Network, follow
+
+from . import directory as places
+from .backups import About, check_backup, check_restored, restore_entries, restore_files, write_backup
+from .components import open_ledger, scoring_of
+from .durable import sync_directory, write_durably
+from .following import Following
+from .store import Store
+from .threads import open_thread
+
+MARK: Final = "restored"
+"""The file that says that a node has not yet asked its peers what it forgot: the last commit of its backup."""
+PATIENCE: Final = 10.0
+"""Seconds without a new commit after which a restored validator takes it that its peers have none."""
+
+_log = logging.getLogger("soma.restoring")
+
+
+async def back_up_stopped(options: Options, data_dir: Path, genesis_file: Path, target: Path, *, keys: bool) -> About:
+    """The backup of a node that does not run. Raises `UsageError` if it runs after all, or never did."""
+    genesis = read(genesis_file)
+    prepared = prepare(options)
+    with places.locked(data_dir):
+        async with open_thread("chain") as thread:
+            ledger = await open_ledger(prepared, data_dir, "chain", thread)
+            try:
+                store = await thread.run(Store, genesis, scoring_of(prepared.plugins, genesis.scoring), ledger)
+                return await thread.run(lambda: write_backup(target, data_dir, store.genesis, ledger, keys=keys))
+            finally:
+                await thread.run(ledger.close)
+
+
+async def restore(options: Options, source: Path, target: Path) -> About:
+    """Make `target` the data directory of a node as it was when `source` was made: all of it, or nothing.
+
+    Raises `UsageError` if something is there, `DecodeError` if the file is no whole backup, `CorruptionError` if what
+    it holds does not fit together.
+    """
+    prepared = prepare(options)
+    with _appears_whole(target) as draft:
+        about = check_backup(source)
+        restore_files(source, draft)
+        genesis = read(draft / places.GENESIS)
+        if genesis.chain != about.chain:
+            raise UsageError(f"{source}: its genesis is of another chain", "take another backup")
+        async with open_thread("chain") as thread:
+            ledger = await open_ledger(prepared, draft, "chain", thread)
+            try:
+                await thread.run(restore_entries, source, ledger)
+                store = await thread.run(Store, genesis, scoring_of(prepared.plugins, genesis.scoring), ledger)
+                await thread.run(check_restored, store, about)
+            finally:
+                await thread.run(ledger.close)
+        write_durably(draft / MARK, f"{about.index}\n".encode())
+    return about
+
+
+@contextmanager
+def _appears_whole(target: Path) -> Iterator[Path]:
+    """A directory beside `target` that takes its place when the block ends well, and goes when it does not."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target}: something is there already", "name a new --data-dir, or move this one away")
+    draft = places.make(target.with_name(f".{target.name}.{secrets.token_hex(4)}"))
+    try:
+        yield draft
+        if target.exists():
+            target.rmdir()
+        draft.rename(target)
+        sync_directory(target.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+async def remember(data_dir: Path, network: Network, following: Following, members: int) -> None:
+    """Before a restored validator orders: take what peers can prove beyond the backup; then the mark goes.
+
+    Returns at once without a mark. Raises `UsageError` in a committee of several, whose others know more than this
+    node: until they can tell it, it may only follow.
+    """
+    mark = data_dir / MARK
+    if not mark.exists():
+        return
+    if members > 1:
+        raise UsageError(
+            f"{data_dir} was restored from a backup, and this node does not know what it signed after it",
+            "start it without a consensus plugin: it then follows the network",
+        )
+    _log.warning("restored at commit %d: asking peers for what came after it", following.next() - 1)
+    await _until_quiet(following.next, lambda: follow(network, following.next, following.apply, random.Random()))  # noqa: S311  # jitter
+    _log.warning("going on after commit %d", following.next() - 1)
+    mark.unlink()
+    sync_directory(data_dir)
+
+
+async def _until_quiet(place: Callable[[], int], work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` until `place` has not moved for `PATIENCE`."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(work)
+        quiet = False
+        while not quiet:
+            before = place()
+            await trio.sleep(PATIENCE)
+            quiet = place() == before
+        nursery.cancel_scope.cancel()

@@ -142,7 +142,7 @@ class State:
 def read_record(table: Table[R], data: bytes) -> R:
     """A stored record. Raises `CorruptionError` if it is damaged."""
     try:
-        record: R = _read(table.record, data)
+        record: R = _read(table, data)
     except DecodeError as error:
         raise CorruptionError(
             f"a stored {table.name} is damaged: {error.what}",
@@ -152,6 +152,6 @@ def read_record(table: Table[R], data: bytes) -> R:
 
 
 @lru_cache(REMEMBERED)
-def _read(kind: type[Any], data: bytes) -> Any:
+def _read(table: Table[Any], data: bytes) -> Any:
     """The same bytes are read once: records do not change."""
-    return unpack(kind, data)
+    return unpack(table.record, data)

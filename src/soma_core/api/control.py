@@ -41,7 +41,10 @@ class EncoderStatus:
 
 @frozen(kw_only=True)
 class Status:
-    """A node. `index`, `time` (ms) and `epoch` are those of the last applied commit."""
+    """A node. `index`, `time` (ms) and `epoch` are those of the last applied commit.
+
+    `free`: bytes on the data directory's disk. `takes_work`: false while that is nearly full.
+    """
 
     version: str = text()
     network: str = text()
@@ -61,6 +64,8 @@ class Status:
     encoders: tuple[EncoderStatus, ...]
     open_jobs: int = uint()
     mempool: int = uint()
+    free: int = uint()
+    takes_work: bool
 
 
 @frozen

@@ -47,6 +47,8 @@ def status(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
                 ],
                 "open_jobs": s.open_jobs,
                 "mempool": s.mempool,
+                "free": s.free,
+                "takes_work": s.takes_work,
                 "supply": {
                     "genesis": supply.genesis,
                     "emitted": supply.emitted,
@@ -64,6 +66,7 @@ def status(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
         ("runs", ", ".join(f"{e.name} ({e.plugin}, {e.state})" for e in s.encoders) or "no encoder"),
         ("encoders", ", ".join(f"{e.name} {soma(e.stake, 0)}" for e in encoders) or "none"),
         ("waiting", f"{s.open_jobs} jobs open · {s.mempool} transactions"),
+        ("disk", f"{s.free / (1 << 30):.1f} GiB free{'' if s.takes_work else ': nearly full, no new work is taken'}"),
         ("supply", f"{soma(supply.total)} SOMA · {'exact' if supply.drift == 0 else f'DRIFT {supply.drift}'}"),
         *(("address", f"{s.node.hex()}@{address}") for address in s.addresses),
     ]

@@ -53,6 +53,7 @@ from .mempool import Mempool
 from .operations import Facts, Operations
 from .restoring import remember
 from .signing import Signer, open_signer
+from .space import Space
 from .storage import disk_failures
 from .store import Store
 from .threads import Thread, open_thread
@@ -62,6 +63,8 @@ from .wallet import Wallet
 SUBMIT: Final = "tx.submit"
 SUBMIT_LIMIT: Final = 10.0
 """Seconds for a validator to take a transaction."""
+ENDING: Final = frozenset({"attest_data", "commit_embedding", "reveal_embedding", "report_unavailable"})
+"""Actions that bring a job which is under way to its end: taken from peers while the disk is nearly full, too."""
 
 _log = logging.getLogger("soma.node")
 
@@ -103,6 +106,8 @@ async def run_node(options: Options, up: Callable[[Running], None]) -> None:
 @asynccontextmanager
 async def _open(prepared: Prepared, data_dir: Path, genesis: Genesis, signer: Signer) -> "AsyncIterator[_Node]":
     """Storage and network, opened; the node between them."""
+    settings = prepared.resolved.node
+    space = Space(data_dir, low=settings.space_low << 20, least=settings.space_least << 20)
     rule = scoring_of(prepared.plugins, genesis.scoring)
     async with AsyncExitStack() as stack:
         thread = await stack.enter_async_context(open_thread("chain"))
@@ -111,7 +116,7 @@ async def _open(prepared: Prepared, data_dir: Path, genesis: Genesis, signer: Si
         store = await thread.run(Store, genesis, rule, ledger)
         budget = Budget(members=frozenset(v.node for v in genesis.validators))
         transport = await stack.enter_async_context(open_transport(prepared, data_dir, signer.identity(), budget))
-        yield _Node(prepared, data_dir, genesis, signer, store, thread, transport, budget)
+        yield _Node(prepared, data_dir, genesis, signer, store, thread, transport, budget, space)
 
 
 @final
@@ -128,8 +133,10 @@ class _Node:
         thread: Thread,
         transport: Transport,
         budget: Budget,
+        space: Space,
     ) -> None:
         self._prepared = prepared
+        self._space = space
         self._data_dir = data_dir
         self._genesis = genesis
         self._signer = signer
@@ -169,6 +176,7 @@ class _Node:
         """Everything at once, until cancelled or asked to stop."""
         wallet = self._wallet("account")
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._space.watch)
             serve_blobs(self._network, self._blobs)
             serve_entries(self._network, Source(self._store, self._thread, self._hub))
             self._network.serve(SUBMIT, self._take, channel="sync", max_payload=chain.MAX_TRANSACTION)
@@ -185,6 +193,7 @@ class _Node:
                 hub=self._hub,
                 wallet=wallet,
                 blobs=self._blobs,
+                space=self._space,
                 facts=Facts(
                     data_dir=self._data_dir,
                     roles=self._roles(),
@@ -295,12 +304,17 @@ class _Node:
             hosted = HostedEncoder(plugin, spec, worker, self._genesis)
             registered = await check_registration(self._store, self._thread, hosted, wallet.address)
             answering = Answering(
-                hosted, wallet, self._store, self._thread, self._data.get, answers_directory(self._data_dir, plugin)
+                hosted, wallet, self._store, self._thread, self._new_data, answers_directory(self._data_dir, plugin)
             )
             self._hub.listen(answering.note)
             self._encoders.append(hosted.status(registered, wallet.address))
             task_status.started()
             await answering.run()
+
+    async def _new_data(self, digest: bytes, size: int) -> bytes:
+        """The data of a job that an encoder takes up: none while room is low, so that it says *unavailable*."""
+        self._space.require()
+        return await self._data.get(digest, size)
 
     async def _submit(self, signed: chain.SignedTransaction) -> None:
         """Into the own pool if this node orders, else to the validators, until one takes it."""
@@ -324,7 +338,10 @@ class _Node:
         """A peer's transaction."""
         if self._driver is None:
             raise Refusal("refused", "this node does not order transactions", "send it to a validator")
-        await self._pool(chain.parse_wire(payload))
+        signed = chain.parse_wire(payload)
+        if signed.transaction.kind not in ENDING:
+            self._space.require()
+        await self._pool(signed)
         return Reply()
 
     async def _pool(self, signed: chain.SignedTransaction) -> None:

@@ -17,6 +17,7 @@ from soma_core.records import pack
 from .backups import About, write_backup
 from .control import Answerer, Replied
 from .events import Hub
+from .space import Space
 from .store import Store
 from .threads import Thread
 from .wallet import Wallet
@@ -50,6 +51,7 @@ class Operations:
         hub: Hub,
         wallet: Wallet,
         blobs: BlobStore,
+        space: Space,
         facts: Facts,
         stop: Callable[[], None],
     ) -> None:
@@ -58,6 +60,7 @@ class Operations:
         self._hub = hub
         self._wallet = wallet
         self._blobs = blobs
+        self._space = space
         self._facts = facts
         self._stop = stop
 
@@ -68,16 +71,25 @@ class Operations:
             control.STATUS.name: self._status,
             control.GENESIS.name: self._genesis_file,
             control.BALANCE.name: self._balance,
-            control.SEND.name: self._send,
-            control.PUT_BLOB.name: upload.put,
+            control.SEND.name: self._if_room(self._send),
+            control.PUT_BLOB.name: self._if_room(upload.put),
             control.PRICE.name: self._price,
-            control.EMBED.name: self._embed,
+            control.EMBED.name: self._if_room(self._embed),
             control.WAIT_JOB.name: self._wait_job,
             control.SUPPLY.name: self._supply,
             control.ENCODERS.name: self._encoders,
             control.BACKUP.name: self._backup,
             control.STOP.name: self._end,
         }
+
+    def _if_room(self, answerer: Answerer) -> Answerer:
+        """`answerer` of an operation that begins new work."""
+
+        async def answer(request: object, payload: bytes) -> Replied:
+            self._space.require()
+            return await answerer(request, payload)
+
+        return answer
 
     @property
     def _genesis(self) -> Genesis:
@@ -112,6 +124,8 @@ class Operations:
                 encoders=self._facts.encoders(),
                 open_jobs=jobs,
                 mempool=self._facts.waiting(),
+                free=self._space.free,
+                takes_work=not self._space.is_low,
             )
         )
 

@@ -25,6 +25,7 @@ class RunningNode:
     plugins: tuple[str, ...] = PLUGINS
     log: Path = field(init=False)
     process: "subprocess.Popen[bytes] | None" = None
+    settings: dict[str, str] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.log = self.directory.with_suffix(".log")
@@ -42,7 +43,12 @@ class RunningNode:
         return done.stdout if expect == 0 else done.stderr
 
     def start(self) -> None:
+        self.start_without_waiting()
+        self.wait_until_up()
+
+    def start_without_waiting(self) -> None:
         chosen = [word for name in self.plugins for word in ("--plugin", name)]
+        chosen += [word for setting in self.settings.items() for word in ("--set", "=".join(setting))]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "soma_core.cli", "run", *chosen, "--data-dir", str(self.directory)],
@@ -51,16 +57,23 @@ class RunningNode:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def wait_until_up(self) -> None:
+        assert self.process is not None
         deadline = time.monotonic() + UP_LIMIT
         while True:
             try:
-                with Node(self.directory) as node:
-                    node.ask(control.STATUS, control.Empty())
-                    return
+                self.status()
             except UnreachableError:
                 assert self.process.poll() is None, self.log.read_text()
                 assert time.monotonic() < deadline, self.log.read_text()
                 time.sleep(0.05)
+            else:
+                return
+
+    def status(self) -> control.Status:
+        with Node(self.directory) as node:
+            return node.ask(control.STATUS, control.Empty())
 
     def kill(self) -> None:
         assert self.process is not None

@@ -3,7 +3,7 @@
 ``soma-backup/1`` is frames, each four bytes of length (big endian) and the strict encoding of an array: first
 ``about``, then files of the data directory in pieces and the entries of the chain's ledger, at last ``end`` with the
 digest of all bytes before its frame. What stands in it was in the ledger at one moment. Never in it: the consensus
-database, the record of what was signed, a passphrase. Rules O20 to O23 of ``specs/40-node.md``.
+database, the record of what was signed, a passphrase. Rules O14 to O17 of ``specs/40-node.md``.
 """
 
 import hashlib

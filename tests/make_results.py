@@ -1,0 +1,92 @@
+"""``python tests/make_results.py``: writes ``specs/results/README.md`` from the files beside it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from results import DIRECTORY
+
+README: Final = DIRECTORY / "README.md"
+_INTRODUCTION: Final = """# Results of long runs
+
+Each file was written by a nox session, and says what was run, on which commit, with which seed, on which machine. This
+page is made of them by `python tests/make_results.py`, and a test holds it to them.
+
+| file | session | commit | date | what |
+|---|---|---|---|---|
+"""
+_SESSIONS: Final = {
+    "bench": "nox -s bench -- --write",
+    "encoders": "nox -s full",
+    "fuzz": "nox -s fuzz -- 60",
+    "kill": "nox -s kill",
+    "power-loss": "nox -s power",
+    "power-loss-node": "nox -s power",
+    "transport": "nox -s abuse",
+}
+_FAULTS: Final = """
+## Faults
+
+How often each was tried, and how often something acknowledged was lost, something was there twice or in part, or a
+process ended with a traceback or could not be started again.
+
+| fault | tried | lost | double | crash |
+|---|---:|---:|---:|---:|
+"""
+
+
+def files() -> dict[str, dict[str, Any]]:
+    """Every result by its name."""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(DIRECTORY.glob("*.json"))}
+
+
+def faults(found: dict[str, dict[str, Any]]) -> Iterator[tuple[str, int, int, int, int]]:
+    """(fault, tried, lost, double, crash) of every file that tells of any."""
+    for name, result in found.items():
+        for row in result.get("faults", ()):
+            yield f"{name}: {row['fault']}", row["tried"], row["lost"], row["double"], row["crash"]
+    for attack, row in found["transport"]["attacks"].items():
+        lost = row["honest_sent"] - row["honest_answered"]  # an honest question that got no answer
+        yield f"transport: {attack.replace('_', ' ')}", row["tried"], lost, row["wrongly_accepted"], row["crashes"]
+    fuzz = found["fuzz"]
+    yield (
+        f"fuzz: inputs of {len(fuzz['decoders'])} decoders",
+        fuzz["executions"],
+        0,
+        fuzz["non_canonical_accepted"],
+        fuzz["crashes"],
+    )
+
+
+def page() -> str:
+    """The whole page."""
+    found = files()
+    text = _INTRODUCTION
+    for name, result in found.items():
+        session = f"`{_SESSIONS[name]}`"
+        text += (
+            f"| `{name}.json` | {session} | {result['commit'][:12]} | {result.get('date', '')} | {result['what']} |\n"
+        )
+    text += _FAULTS
+    for fault, *numbers in faults(found):
+        text += f"| {fault} | {' | '.join(f'{number:,}' for number in numbers)} |\n"
+    text += """
+In the rows of `transport` *lost* counts questions of an honest peer that were not answered in time while the attack went
+on, and *double* identities that were wrongly accepted. In that of `fuzz` *double* counts inputs accepted in two forms.
+"""
+    if "bench" in found:
+        text += _speed(found["bench"])
+    return text
+
+
+def _speed(bench: dict[str, Any]) -> str:
+    text = "\n## Speed\n\nRatios measured in turns in one run: the median over pairs, and their quartiles.\n\n"
+    text += "| what | ratio | low | high | measured | against |\n|---|---:|---:|---:|---|---|\n"
+    for row in bench["rows"]:
+        ratio, low, high = (f"{row[name]:.2f}" for name in ("ratio", "low", "high"))
+        text += f"| {row['what']} | {ratio} | {low} | {high} | {row['measured']} | {row['against']} |\n"
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(page(), "utf-8")

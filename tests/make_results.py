@@ -71,8 +71,8 @@ def page() -> str:
     for fault, *numbers in faults(found):
         text += f"| {fault} | {' | '.join(f'{number:,}' for number in numbers)} |\n"
     text += """
-In the rows of `transport` *lost* counts questions of an honest peer that were not answered in time while the attack went
-on, and *double* identities that were wrongly accepted. In that of `fuzz` *double* counts inputs accepted in two forms.
+In the rows of `transport` *lost* counts questions of an honest peer that were not answered in time during the attack,
+and *double* identities that were wrongly accepted. In that of `fuzz` *double* counts inputs accepted in two forms.
 """
     if "bench" in found:
         text += _speed(found["bench"])

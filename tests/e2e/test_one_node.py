@@ -154,3 +154,11 @@ def test_after_a_kill_everything_acknowledged_is_there_and_nothing_is_paid_twice
         assert json.loads(node.soma("verify", str(before["receipt"]), "--json"))["valid"]
     finally:
         assert node.stop() == 0, node.log.read_text()
+
+
+def test_the_doctor_finds_a_running_node_well(node: RunningNode) -> None:
+    found = {f["what"]: (f["level"], f["detail"]) for f in json.loads(node.soma("doctor", "--json"))["findings"]}
+    assert node.process is not None
+    assert found["lock"] == ("ok", f"a node runs here (process {node.process.pid})")
+    assert found["disk space"][0] == "ok"
+    assert "to sync a small write" in found["disk speed"][1]

@@ -1,24 +1,13 @@
-"""What ``soma doctor`` looks at by itself: this system, the data directory, the ports."""
+"""What ``soma doctor`` looks at by itself: this system and the ports."""
 
 import os
 import platform
-import shutil
 import socket
-import stat
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Final
 
 from soma_core.api import Finding
 from soma_core.config import Row
-
-LEAST_SPACE: Final = 256 << 20
-"""Bytes free on the data directory's file system, below which a node will not run for long."""
-GOOD_SPACE: Final = 2 << 30
-"""Bytes free below which it is worth saying."""
-OTHERS: Final = 0o077
-"""Permissions that let other accounts of this machine in."""
 
 
 def python() -> Finding:
@@ -54,54 +43,6 @@ def signer() -> Finding:
     if hidden:
         return Finding("ok", "signer isolation", detail)
     return Finding("warn", "signer isolation", detail, "run nothing else under the account of a node that holds money")
-
-
-def passphrase(data_dir: Path) -> Iterator[Finding]:
-    """Whether the keys are only as safe as a file beside them."""
-    from soma_core.keystore import passphrase_file
-
-    path = passphrase_file(data_dir)
-    if path.exists():
-        yield Finding(
-            "warn",
-            "keys",
-            f"their passphrase lies beside them in {path}: good for a development network",
-            "for real money keep it elsewhere and name it in SOMA_PASSPHRASE_FILE",
-        )
-
-
-def data_directory(path: Path) -> Iterator[Finding]:
-    """Who may enter it, whether we may write, and how much fits."""
-    nearest = path.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    if path.exists():
-        yield from _entry(path)
-    elif os.access(nearest, os.W_OK):
-        yield Finding("ok", "data directory", f"{path} will be made at the first start")
-    else:
-        yield Finding("fail", "data directory", f"{path} cannot be made", "name another with --data-dir")
-    free = shutil.disk_usage(nearest).free
-    text = f"{free / (1 << 30):.1f} GiB free at {nearest}"
-    if free < LEAST_SPACE:
-        yield Finding("fail", "disk space", text, "make room, or name another place with --data-dir")
-    else:
-        yield Finding(
-            "ok" if free >= GOOD_SPACE else "warn", "disk space", text, "" if free >= GOOD_SPACE else "make room"
-        )
-
-
-def _entry(path: Path) -> Iterator[Finding]:
-    if not path.is_dir():
-        yield Finding("fail", "data directory", f"{path} is not a directory", "name another with --data-dir")
-    elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding(
-            "fail", "data directory", f"{path} cannot be written", f"chown it to yourself, or chmod 700 {path}"
-        )
-    elif (mode := stat.S_IMODE(path.stat().st_mode)) & OTHERS:
-        yield Finding("warn", "data directory", f"{path} has mode {mode:04o}: others can enter", f"chmod 700 {path}")
-    else:
-        yield Finding("ok", "data directory", f"{path}, mode {mode:04o}")
 
 
 def ports(rows: Iterable[Row]) -> Iterator[Finding]:

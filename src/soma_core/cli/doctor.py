@@ -47,13 +47,14 @@ def doctor(options: "Options", *, as_json: bool, ask: str | None) -> None:
 
 
 def _examine(options: "Options") -> Iterator[Finding]:
-    from soma_core.config import gather, prepare
+    from soma_core.config import NodeConfig, gather, prepare
 
-    from . import _health
+    from . import _disk, _health
 
     yield _health.python()
     yield _health.isolation()
     yield _health.signer()
+    yield _disk.descriptors()
     try:
         settings = gather(options)
     except SomaError as error:
@@ -63,12 +64,10 @@ def _examine(options: "Options") -> Iterator[Finding]:
         node = settings.resolve().node
     except SomaError as error:
         yield from _of_error("settings", error)
-        yield from _health.data_directory(settings.home)
-        yield from _health.passphrase(settings.home)
+        yield from _disk.examine(NodeConfig(data_dir=settings.home))
         return
     yield Finding("ok", "settings", str(settings.file or "no soma.toml; defaults"))
-    yield from _health.data_directory(node.data_dir)
-    yield from _health.passphrase(node.data_dir)
+    yield from _disk.examine(node)
     try:
         prepared = prepare(options)
     except SomaError as error:

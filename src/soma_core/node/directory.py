@@ -24,6 +24,26 @@ def make(path: Path, *parts: str) -> Path:
     return here
 
 
+def holder(data_dir: Path) -> str | None:
+    """The process that holds the directory's lock, or None. Looks only; a lock is taken by `locked`."""
+    try:
+        descriptor = os.open(data_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _owner(descriptor)
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _owner(descriptor: int) -> str:
+    return os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+
+
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
     """Hold the directory's lock. Raises `UsageError` if another process holds it."""
@@ -33,9 +53,8 @@ def locked(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            owner = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             raise UsageError(
-                f"{data_dir}: a node is running here already (process {owner})",
+                f"{data_dir}: a node is running here already (process {_owner(descriptor)})",
                 "stop it first, or give this one another --data-dir",
             ) from error
         os.ftruncate(descriptor, 0)

@@ -18,10 +18,6 @@ SIZE, LOW, LEAST = 40, 16, 5
 PATIENCE = 20.0
 FRIEND = "5a" * 32
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0, reason="only root can mount a small file system"
-)
-
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
@@ -70,6 +66,24 @@ def fill(node: RunningNode, directory: Path) -> str:
     raise AssertionError("the node took everything")
 
 
+def test_a_node_whose_disk_is_nearly_full_says_so_and_takes_nothing_new(
+    tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOMA_NODE__SPACE_LOW", str(1 << 40))
+    node = RunningNode(tmp_path / "node")
+    node.start()
+    try:
+        for refused in (["send", FRIEND, "1"], ["embed", text_file]):
+            assert "the disk is nearly full" in node.soma(*refused, expect=1)
+        now = status(node)
+        assert (now["takes_work"], now["open_jobs"], now["mempool"]) == (False, 0, 0)
+        assert "nearly full, no new work is taken" in node.soma("status")
+        assert "takes no new work below" in node.soma("doctor")
+    finally:
+        assert node.stop() == 0, node.log.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can mount a small file system")
 def test_a_node_that_fills_its_disk_refuses_then_ends_then_goes_on(
     disk: Path, tmp_path: Path, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class Row:
-    """One line of the table. `ratio`: the median of paired ratios, above 1 where ours is the faster, if `what` says nothing else.
+    """One line of the table. `ratio`: the median of paired ratios, above 1 where ours is faster, or what `what` says.
 
     `low`, `high`: its quartiles. `repeats`: how many pairs. `least`: the ratio that is required, where one is.
     """

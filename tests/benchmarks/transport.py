@@ -29,6 +29,8 @@ SIZES: Final = ((1_000, 6_000), (64_000, 600))
 """(bytes of a message, messages of a turn)."""
 JOINED: Final = (64, 256 << 10)
 """Messages and bytes that raw joins at most, as `net` does."""
+PAUSE: Final = 0.0005
+"""Seconds until the sender looks again whether the queue has room: shorter than one write of what waits takes."""
 REPEATS: Final = 11
 sockets_world.LIMIT = 300.0  # seconds that the node may be up: its tests are shorter
 PEER: Final = Path(__file__).with_name("transport_peer.py")

@@ -1,6 +1,7 @@
 """Clients of nodes that are being killed: they write down what they were promised, and see whether it was kept."""
 
 import logging
+import re
 import threading
 import time
 from collections import Counter
@@ -159,7 +160,7 @@ class Client(threading.Thread):
             elif self._asked:
                 self._embed_again(node, *self._random.choice(self._asked))
         except RemoteError as error:
-            self._promises.refused[error.what.partition(":")[0][:60]] += 1
+            self._promises.refused[re.sub("[0-9a-f]{12}", "…", error.what.partition(":")[0])] += 1
 
     def _send(self, node: Node) -> None:
         transfer = self._promises.intend(self._random.randbytes(32), self._random.randrange(1, 10**6))

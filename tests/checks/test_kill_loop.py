@@ -45,10 +45,12 @@ TARGETS: Final = (
     ("encoder", "guard"),
     ("encoder", "worker"),
 )
-WHILE_STARTING: Final = 0.3
+WHILE_STARTING: Final = 0.5
 """Of the rounds: the victim dies before what was killed before it is up again."""
 LATEST: Final = 2.0
 """Seconds until the victim dies, at most."""
+LATEST_STARTING: Final = 0.8
+"""The same where it shall not be up yet."""
 
 
 def say(text: str) -> None:
@@ -110,8 +112,8 @@ class Loop:
         starting = self.random.random() < WHILE_STARTING
         if not starting:
             self.settle()
-        time.sleep(self.random.uniform(0, LATEST))
-        member, seen = self.choose()
+        time.sleep(self.random.uniform(0, LATEST_STARTING if starting else LATEST))
+        member, seen = self.choose([m for m in self.members if starting and not m.ready()] or self.members)
         self.victim = f"{'validator' if member.validates else 'encoder'}'s {seen.kind}"
         count = self.table.of(self.victim)
         count.killed += 1
@@ -123,10 +125,10 @@ class Loop:
                 with self.watching(each):
                     each.start_again()
 
-    def choose(self) -> tuple[Member, Seen]:
-        """A process of some kind; of a node that is still starting perhaps its first one."""
+    def choose(self, members: list[Member]) -> tuple[Member, Seen]:
+        """A process of some kind, of one of `members`; of a node that is still starting perhaps its first one."""
         role, kind = self.random.choice(TARGETS)
-        member = self.random.choice([m for m in self.members if m.validates == (role == "validator")])
+        member = self.random.choice([m for m in members if m.validates == (role == "validator")] or members)
         if not until(member.family, 1):
             with self.watching(member):
                 member.start_again()
@@ -283,7 +285,7 @@ def running(root: Path, table: Table) -> dict[str, object]:
     return {
         "commits": books.commits,
         "transfers": {word: said.count(word) for word in ("applied", "failed", "nothing")},
-        "jobs": {word: outcomes.count(word) for word in ("settled", "refunded", "")},
+        "jobs": {word or "open": outcomes.count(word) for word in ("settled", "refunded", "")},
         "refused": dict(promises.refused),
     }
 

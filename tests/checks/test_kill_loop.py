@@ -291,7 +291,7 @@ def running(root: Path, table: Table) -> dict[str, object]:
 
 
 def stop(loop: Loop) -> None:
-    """End every node politely. Nothing is left: no process, no control socket, nobody who listens."""
+    """End every node politely. No process is left, and no control socket."""
     for member in reversed(loop.members):
         with loop.watching(member):
             if status := member.stop():

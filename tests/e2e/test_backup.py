@@ -66,6 +66,12 @@ def test_nothing_is_restored_over_something(lost: tuple[Path, Path], tmp_path: P
     assert (node.directory / "mine").read_text() == "mine"
 
 
+def test_nothing_is_restored_into_a_ledger_that_forgets(lost: tuple[Path, Path], tmp_path: Path) -> None:
+    said = RunningNode(tmp_path / "node").soma("restore", lost[1], "--plugin", "ledger-memory", expect=2)
+    assert "ledger-memory keeps nothing on disk" in said
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("cut", [0, 3, 1000, -1, -40])
 def test_a_backup_that_is_cut_off_is_refused_and_nothing_is_left(
     lost: tuple[Path, Path], tmp_path: Path, cut: int

@@ -22,7 +22,7 @@ from soma_core.net import Network, follow
 
 from . import directory as places
 from .backups import About, check_backup, check_restored, restore_entries, restore_files, write_backup
-from .components import open_ledger, scoring_of
+from .components import one_of, open_ledger, scoring_of
 from .durable import sync_directory, write_durably
 from .following import Following
 from .store import Store
@@ -57,6 +57,9 @@ async def restore(options: Options, source: Path, target: Path) -> About:
     it holds does not fit together.
     """
     prepared = prepare(options)
+    ledger_plugin = one_of(prepared, "ledger")
+    if "durable" not in prepared.specs[ledger_plugin.name].features:
+        raise UsageError(f"{ledger_plugin.name} keeps nothing on disk", "restore into another ledger")
     with _appears_whole(target) as draft:
         about = check_backup(source)
         restore_files(source, draft)

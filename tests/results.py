@@ -22,7 +22,7 @@ def write(name: str, what: str, seed: int, **figures: Any) -> None:
         "python": platform.python_version(),
         "seed": seed,
     }
-    (DIRECTORY / f"{name}.json").write_text(json.dumps(about | figures, indent=2) + "\n", "utf-8")
+    (DIRECTORY / f"{name}.json").write_text(json.dumps(about | figures, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def machine() -> str:

@@ -132,7 +132,9 @@ def test_what_a_follower_had_seen_comes_back(tmp_path: Path) -> None:
     shutil.copy(node.directory / "genesis.cbor", follower.directory / "genesis.cbor")
     follower.settings = {"node.peers": f'["{place(node)}"]'}
     follower.start()
+    deadline = time.monotonic() + 30
     while balance(follower, FRIEND) != 3_000_000_000:
+        assert time.monotonic() < deadline, follower.log.read_text()
         time.sleep(0.1)
     node.kill()
     again = RunningNode(tmp_path / "again")

@@ -5,7 +5,8 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -52,14 +53,15 @@ def _key_file(data: bytes) -> tuple[keystore.KeyEntry, SecretKey]:
         return store.list()[0], store.open("account")
 
 
-def quick_scrypt() -> Any:
+@contextmanager
+def quick_scrypt() -> Iterator[None]:
     def stretched(passphrase: bytes, *, salt: bytes, n: int, r: int, p: int, maxmem: int, dklen: int) -> bytes:
         assert 128 * n * r <= keystore.SCRYPT_MEMORY_MAX
         assert n & (n - 1) == 0
         return hashlib.blake2b(passphrase + salt, digest_size=dklen).digest()
 
-    os.environ["SOMA_PASSPHRASE"] = "fuzz"
-    return patch.object(keystore, "scrypt", stretched)
+    with patch.object(keystore, "scrypt", stretched), patch.dict(os.environ, SOMA_PASSPHRASE="fuzz"):
+        yield
 
 
 def _key_again(found: tuple[keystore.KeyEntry, SecretKey], _data: bytes) -> None:

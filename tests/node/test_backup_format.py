@@ -18,7 +18,14 @@ from soma_core import chain
 from soma_core.api import Ledger, LedgerContext
 from soma_core.errors import CorruptionError, DecodeError
 from soma_core.node import backups
-from soma_core.node.backups import check_backup, check_restored, restore_entries, restore_files, write_backup
+from soma_core.node.backups import (
+    check_backup,
+    check_restored,
+    restore_entries,
+    restore_files,
+    sealed_answers,
+    write_backup,
+)
 from soma_core.node.store import TIP, Store, key_of
 from soma_core.records import pack
 
@@ -44,7 +51,7 @@ async def worked(autojump_clock: object) -> Setting:
 
 @pytest.fixture
 def written(worked: Setting, tmp_path: Path) -> Path:
-    write_backup(tmp_path / "b", tmp_path, worked.world.genesis, worked.ledger, keys=False)
+    write_backup(tmp_path / "b", tmp_path, worked.world.genesis, worked.ledger, {}, keys=False)
     return tmp_path / "b"
 
 
@@ -62,11 +69,27 @@ async def test_a_backup_of_one_ledger_goes_into_another(
         check_restored(store, about)
         assert store.tip == worked.store().tip
         source = tmp_path / f"b{number}"
-        store.at_one_moment(lambda reader, to=source: write_backup(to, tmp_path, genesis, reader, keys=False))
+        with store.moment() as reader:
+            write_backup(source, tmp_path, genesis, reader, {}, keys=False)
         ledger.close()
         assert filecmp.cmp(source, written, shallow=False)
     restore_files(source, tmp_path / "files")
     assert (tmp_path / "files" / "genesis.cbor").read_bytes() == pack(genesis)
+
+
+async def test_an_answer_sealed_at_that_moment_is_in_it_though_its_job_ends_meanwhile(
+    worked: Setting, tmp_path: Path
+) -> None:
+    sealed = tmp_path / "data" / "answers" / "encoder-x" / ("ab" * 32)
+    sealed.parent.mkdir(parents=True)
+    sealed.write_bytes(b"sealed")
+    sealed.with_name(".draft").write_bytes(b"half")
+    answers = sealed_answers(tmp_path / "data")
+    sealed.unlink()
+    write_backup(tmp_path / "b", tmp_path / "data", worked.world.genesis, worked.ledger, answers, keys=False)
+    restore_files(tmp_path / "b", tmp_path / "again")
+    assert [path.name for path in (tmp_path / "again" / "answers" / "encoder-x").iterdir()] == [sealed.name]
+    assert (tmp_path / "again" / sealed.relative_to(tmp_path / "data")).read_bytes() == b"sealed"
 
 
 def spoilt(worked: Setting, changes: Mapping[bytes, bytes | None]) -> DictReader:
@@ -91,7 +114,7 @@ async def test_what_does_not_fit_together_is_refused(worked: Setting, tmp_path: 
         "no record": {record: None},
         "money from nothing": {name: value[:-1] + bytes([value[-1] ^ 1])},
     }[fault]
-    write_backup(tmp_path / "b", tmp_path, genesis, spoilt(worked, change), keys=False)
+    write_backup(tmp_path / "b", tmp_path, genesis, spoilt(worked, change), {}, keys=False)
     about = check_backup(tmp_path / "b")
     ledger = open_by(soma_memory, tmp_path / "ledger")
     restore_entries(tmp_path / "b", ledger)
@@ -108,7 +131,7 @@ async def test_a_backup_names_no_other_file(worked: Setting, tmp_path: Path, mon
     (tmp_path / "outside").write_text("x")
     (tmp_path / "data").mkdir()
     monkeypatch.setattr(backups, "_files", elsewhere)
-    write_backup(tmp_path / "b", tmp_path / "data", worked.world.genesis, worked.ledger, keys=False)
+    write_backup(tmp_path / "b", tmp_path / "data", worked.world.genesis, worked.ledger, {}, keys=False)
     with pytest.raises(DecodeError, match="no backup has"):
         restore_files(tmp_path / "b", tmp_path / "target")
     assert (tmp_path / "outside").read_text() == "x"
@@ -121,7 +144,7 @@ def test_entries_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory
     world = Setting()
     world.store()
     reader = spoilt(world, {**entries, TIP: world.ledger.data[TIP]})
-    write_backup(directory / "b", directory, world.world.genesis, reader, keys=False)
+    write_backup(directory / "b", directory, world.world.genesis, reader, {}, keys=False)
     check_backup(directory / "b")
     back = DictReader()
     back.write = back.data.update  # type: ignore[attr-defined]

@@ -49,7 +49,10 @@ def test_what_is_not_the_disks_passes_as_it_is(error: Exception) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux limits another process")
-def test_a_real_node_ends_with_a_line_and_starts_again_with_all_it_acknowledged(tmp_path: Path) -> None:
+def test_a_real_node_ends_with_a_line_and_starts_again_with_all_it_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # its file could not be written either
     node = RunningNode(tmp_path / "node")
     node.start()
     friend = "ab" * 32

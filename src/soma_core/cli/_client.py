@@ -27,11 +27,14 @@ class RemoteError(SomaError):
 
 
 class Node:
-    """A conversation with the node whose data directory is `data_dir`. Raises `UnreachableError` if none runs there."""
+    """A conversation with the node whose data directory is `data_dir`. Raises `UnreachableError` if none runs there.
 
-    def __init__(self, data_dir: Path) -> None:
+    `patience`: seconds to wait for each piece of an answer.
+    """
+
+    def __init__(self, data_dir: Path, *, patience: float = TIMEOUT) -> None:
         self._stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._stream.settimeout(TIMEOUT)
+        self._stream.settimeout(patience)
         try:
             directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:

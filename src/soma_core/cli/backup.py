@@ -1,7 +1,7 @@
 """``soma backup``: a node's chain in one file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -11,6 +11,9 @@ from ._print import data, data_json, talk
 if TYPE_CHECKING:
     from soma_core.api import control
     from soma_core.config import Options
+
+PATIENCE: Final = 3600.0
+"""Seconds that a node may take to write its backup."""
 
 
 @click.command()
@@ -49,7 +52,7 @@ def _write(options: "Options", target: Path, *, keys: bool) -> "control.BackupRe
 
     data_dir = data_dir_of(options)
     try:
-        node = Node(data_dir)
+        node = Node(data_dir, patience=PATIENCE)
     except UnreachableError:
         import trio
 

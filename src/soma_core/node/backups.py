@@ -9,7 +9,8 @@ database, the record of what was signed, a passphrase. Rules O14 to O17 of ``spe
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, final
 
@@ -54,9 +55,26 @@ class About:
     keys: bool = False
 
 
-def write_backup(target: Path, data_dir: Path, genesis: Genesis, reader: Reader, *, keys: bool) -> About:
+def sealed_answers(data_dir: Path) -> dict[str, bytes]:
+    """What encoders have sealed and not shown yet: path below `data_dir` → content.
+
+    To be read where commits are applied, at the moment that is backed up: an answer goes when its job is over.
+    """
+    found = {}
+    for path in sorted((data_dir / places.ANSWERS).glob("*/*")):
+        name = path.relative_to(data_dir).as_posix()
+        if _PATHS.fullmatch(name):
+            with suppress(FileNotFoundError):
+                found[name] = path.read_bytes()
+    return found
+
+
+def write_backup(
+    target: Path, data_dir: Path, genesis: Genesis, reader: Reader, answers: Mapping[str, bytes], *, keys: bool
+) -> About:
     """Write what `reader` sees at one moment, and the files that open jobs need, as the file `target`, mode 0600.
 
+    `answers`: the `sealed_answers` of that moment.
     The file is there whole or not at all. Raises `UsageError` if there is one of that name, `StorageError` if the disk
     does not take it.
     """
@@ -74,6 +92,8 @@ def write_backup(target: Path, data_dir: Path, genesis: Genesis, reader: Reader,
             frames.put("file", places.GENESIS, pack(genesis))
             for path in _files(data_dir, reader, keys=keys):
                 frames.put_file(data_dir, path)
+            for name, answer in answers.items():
+                frames.put("file", name, answer)
             for key, value in reader.scan(*_EVERYTHING):
                 frames.put("entry", key, value)
             frames.end()
@@ -150,16 +170,12 @@ def check_restored(store: Store, about: About) -> None:
 
 
 def _files(data_dir: Path, reader: Reader, *, keys: bool) -> Iterator[str]:
-    """What open jobs need: their data, and what encoders have sealed and not shown yet."""
+    """The data of open jobs, which a store keeps for as long as a job may last, and the keys."""
     for _, job in chain.State(reader).scan(chain.JOBS):
         name = f"{places.BLOBS}/{job.blob.hex()}"
         if (data_dir / name).exists():
             yield f"{name}.manifest"
             yield name
-    answers = data_dir / places.ANSWERS
-    for path in sorted(answers.glob("*/*")) if answers.exists() else ():
-        if _PATHS.fullmatch(path.relative_to(data_dir).as_posix()):
-            yield path.relative_to(data_dir).as_posix()
     if keys:
         for entry in KeyStore(data_dir).list():
             yield entry.path.relative_to(data_dir).as_posix()

@@ -1,6 +1,7 @@
 """What a node does when a program asks it: the answers to the table of `soma_core.api.control`."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, final
 
@@ -14,7 +15,7 @@ from soma_core.genesis import Genesis
 from soma_core.net import BlobStore
 from soma_core.records import pack
 
-from .backups import About, write_backup
+from .backups import About, sealed_answers, write_backup
 from .control import Answerer, Replied
 from .events import Hub
 from .space import Space
@@ -224,12 +225,19 @@ class Operations:
         return Replied(await self._thread.run(self._store.read, look))
 
     async def _backup(self, request: control.Backup, _payload: bytes) -> Replied:
-        def write(reader: Reader) -> About:
-            target = Path(request.path)
-            return write_backup(target, self._facts.data_dir, self._genesis, reader, keys=request.keys)
+        data_dir = self._facts.data_dir
+        with ExitStack() as held:
 
-        run = trio.to_thread.run_sync if self._store.has_snapshots else self._thread.run
-        about = await run(self._store.at_one_moment, write)
+            def begin() -> tuple[Reader, dict[str, bytes]]:
+                return held.enter_context(self._store.moment()), sealed_answers(data_dir)
+
+            reader, answers = await self._thread.run(begin)
+
+            def write() -> About:
+                return write_backup(Path(request.path), data_dir, self._genesis, reader, answers, keys=request.keys)
+
+            run = trio.to_thread.run_sync if self._store.has_snapshots else self._thread.run
+            about = await run(write)
         return Replied(control.BackupReply(chain=about.chain, index=about.index, record=about.record))
 
     async def _end(self, _request: control.Empty, _payload: bytes) -> Replied:

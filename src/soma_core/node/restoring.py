@@ -21,7 +21,7 @@ from soma_core.genesis import read
 from soma_core.net import Network, follow
 
 from . import directory as places
-from .backups import About, check_backup, check_restored, restore_entries, restore_files, write_backup
+from .backups import About, check_backup, check_restored, restore_entries, restore_files, sealed_answers, write_backup
 from .components import one_of, open_ledger, scoring_of
 from .durable import sync_directory, write_durably
 from .following import Following
@@ -44,8 +44,10 @@ async def back_up_stopped(options: Options, data_dir: Path, genesis_file: Path, 
         async with open_thread("chain") as thread:
             ledger = await open_ledger(prepared, data_dir, "chain", thread)
             try:
-                store = await thread.run(Store, genesis, scoring_of(prepared.plugins, genesis.scoring), ledger)
-                return await thread.run(lambda: write_backup(target, data_dir, store.genesis, ledger, keys=keys))
+                # Opening it checks what it holds.
+                await thread.run(Store, genesis, scoring_of(prepared.plugins, genesis.scoring), ledger)
+                answers = sealed_answers(data_dir)
+                return await thread.run(lambda: write_backup(target, data_dir, genesis, ledger, answers, keys=keys))
             finally:
                 await thread.run(ledger.close)
 

@@ -5,6 +5,7 @@ included: after a crash it is there whole or not at all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar, cast, final
 
 from attrs import frozen
@@ -154,15 +155,17 @@ class Store:
 
     @property
     def has_snapshots(self) -> bool:
-        """Whether `at_one_moment` may be called in any thread."""
+        """Whether what `moment` gives may be read in any thread."""
         return hasattr(self._ledger, "snapshot")
 
-    def at_one_moment(self, look: Callable[[Reader], T]) -> T:
-        """`look` at all that is stored, as it is now. In the ledger's thread, unless `has_snapshots`."""
+    @contextmanager
+    def moment(self) -> Iterator[Reader]:
+        """All that is stored, as it is now: readable in any thread if `has_snapshots`, else in the ledger's alone."""
         if not self.has_snapshots:
-            return look(self._ledger)
+            yield self._ledger
+            return
         with cast("HasSnapshot", self._ledger).snapshot() as reader:
-            return look(reader)
+            yield reader
 
     def examine(self, signed: chain.SignedTransaction) -> chain.Refusal | None:
         """Why this node would not pass a transaction on."""

@@ -1,0 +1,1 @@
+"""``consensus-dag``: Mysticeti-C on a DAG of signed blocks."""

@@ -1,0 +1,121 @@
+"""The graph of accepted blocks: who refers to whom, by round and author. Knows nothing of bytes, signatures or time.
+
+A vertex is added when all it refers to is there, or is below the horizon. Rounds at or below the horizon are dropped.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, final
+
+from attrs import define, field
+
+Ref = tuple[int, int, bytes]
+"""(round, author, digest): what names a block."""
+
+_NOBODY: Final[tuple["Vertex", ...]] = ()
+
+
+@define(eq=False)
+class Vertex:
+    """An accepted block. `parents`: those above the horizon when it came, in its order, its author's own first.
+
+    `below`: the authors it refers to at the round before. `voters`: authors with a block of the next round that refers
+    to this one. `ordered`: whether it is in a committed sub-DAG. `late`: ordered after a twin,
+    so that its payload counts for nothing. `size`: bytes it brings to be ordered.
+    """
+
+    ref: Ref
+    parents: tuple["Vertex", ...]
+    below: int
+    size: int = 0
+    time: int = 0
+    voters: int = 0
+    ordered: bool = False
+    late: bool = False
+    round: int = field(init=False)
+    author: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.round, self.author, _ = self.ref
+
+    def __repr__(self) -> str:
+        return f"Vertex({chr(65 + self.author) if self.author < 26 else self.author}{self.round})"
+
+
+@define(eq=False)
+class Layer:
+    """The vertices of one round, in order of acceptance. `authors`: who has any. `twins`: who has more than one."""
+
+    vertices: list[Vertex] = field(factory=list)
+    slots: dict[int, list[Vertex]] = field(factory=dict)
+    authors: int = 0
+    twins: int = 0
+
+
+@final
+class Dag:
+    """`horizon`: the highest round that is dropped; -1 at first. `highest`: the highest round of any vertex."""
+
+    def __init__(self) -> None:
+        self.horizon = -1
+        self.highest = -1
+        self._layers: dict[int, Layer] = {}
+        self._known: dict[Ref, Vertex] = {}
+        self._empty = Layer()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, ref: Ref) -> Vertex | None:
+        """The vertex of this name."""
+        return self._known.get(ref)
+
+    def layer(self, round_: int) -> Layer:
+        """What there is of a round."""
+        return self._layers.get(round_, self._empty)
+
+    def slot(self, round_: int, author: int) -> Sequence[Vertex]:
+        """The blocks of an author in a round: none, one, or more if it lies."""
+        return self.layer(round_).slots.get(author, _NOBODY)
+
+    def add(self, ref: Ref, ancestors: Sequence[Ref], *, size: int = 0, time: int = 0) -> Vertex:
+        """Accept a block. Its ancestors are there, or at most at the horizon; a reference to less is no reference."""
+        round_, author, _ = ref
+        before, bit = round_ - 1, 1 << author
+        known = self._known
+        parents = tuple(known[ancestor] for ancestor in ancestors if ancestor[0] > self.horizon)
+        below = 0
+        for parent in parents:
+            if parent.round == before:
+                below |= 1 << parent.author
+                parent.voters |= bit
+        vertex = known[ref] = Vertex(ref, parents, below, size, time)
+        layer = self._layers.get(round_)
+        if layer is None:
+            layer = self._layers[round_] = Layer()
+            self.highest = max(self.highest, round_)
+        layer.vertices.append(vertex)
+        if layer.authors & bit:
+            layer.twins |= bit
+            layer.slots[author].append(vertex)
+        else:
+            layer.authors |= bit
+            layer.slots[author] = [vertex]
+        return vertex
+
+    def drop(self, horizon: int) -> list[Vertex]:
+        """Forget all rounds up to `horizon`; returns what they held."""
+        gone: list[Vertex] = []
+        while self.horizon < horizon:
+            self.horizon += 1
+            layer = self._layers.pop(self.horizon, None)
+            if layer is not None:
+                for vertex in layer.vertices:
+                    del self._known[vertex.ref]
+                    vertex.parents = ()  # else each would keep all its past alive
+                gone += layer.vertices
+        return gone
+
+    def vertices(self) -> Iterator[Vertex]:
+        """All, round by round, in order of acceptance within a round."""
+        for round_ in sorted(self._layers):
+            yield from self._layers[round_].vertices

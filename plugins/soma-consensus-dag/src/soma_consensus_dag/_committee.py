@@ -86,7 +86,7 @@ def agreed(stakes: Sequence[int], values: Sequence[int], quorum: int) -> int:
 
 
 def median_time(times: Iterable[tuple[int, int]], previous: int) -> int:
-    """The stake-weighted median of (time, stake) pairs: where more than half of their stake is reached; at least `previous`."""
+    """The median of (time, stake) pairs: where more than half of their stake is reached; at least `previous`."""
     ordered = sorted(times)
     half = sum(stake for _, stake in ordered) // 2
     weight = 0

@@ -194,7 +194,7 @@ class Committer:
         return self._vote(vertex, leader.round, leader.author) is leader
 
     def _vote(self, vertex: Vertex, round_: int, author: int) -> Vertex | None:
-        """The block of a slot that `vertex` votes for: the first that is met, depth first, in the order of references."""
+        """The block of a slot that `vertex` votes for: the first one met, depth first, in the order of references."""
         seen: set[Vertex] = set()
         waiting = [vertex]
         while waiting:

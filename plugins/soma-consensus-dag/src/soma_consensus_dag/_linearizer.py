@@ -3,7 +3,6 @@
 Rules D30 to D38 of ``specs/70-consensus-dag.md``. All of it is a function of the committed leaders alone.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final, final
 
 from attrs import frozen

@@ -420,12 +420,16 @@ async def test_memory_for_peers_is_bounded_over_all_connections(tmp_path: Path, 
         for number, us in enumerate(attackers, 10):
             streams = await us.prove(KeyIdentity.number(number), VICTIM.peer)
             greedy.append(await victim.accept())
+            before = budget.held
             with trio.move_on_after(0.05):
                 await streams["blobs"].write(frame(bytes(900_000)) + frame(bytes(900_000)))
+            with trio.move_on_after(0.5):  # on a busy machine it comes later
+                while budget.held <= before < 5 << 20:  # noqa: ASYNC110  # nobody tells
+                    await trio.sleep(0.001)
             most = max(most, budget.held)
             assert budget.held <= budget.most
         assert most > 5 << 20, "the attack took what it could"
-        assert sum([await is_cut_muxed(us, 0.05) for us in attackers]) >= 6
+        assert sum([await is_cut_muxed(us, 0.3) for us in attackers]) >= 6
         await accepted.send("sync", [b"still here"])
         for connection in greedy:
             await connection.aclose()
@@ -451,9 +455,8 @@ async def test_what_is_read_and_sent_is_not_counted_any_more(tmp_path: Path, hon
         await dialled.send("sync", [b"last"])
         assert await accepted.receive("sync") == b"last"
         with trio.fail_after(10):
-            while budget.held < 500_000:  # noqa: ASYNC110  # nobody tells
+            while budget.held != 500_000:  # noqa: ASYNC110  # nobody tells; they stay, for nobody reads them
                 await trio.sleep(0.001)
-        assert budget.held == 500_000, "nobody reads them"
 
 
 # How many come --------------------------------------------------------------------------------------------------------

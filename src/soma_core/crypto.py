@@ -36,6 +36,7 @@ DOMAINS: Final = {
     "soma/genesis": "genesis document: its digest is the chain id",
     "soma/hello": "signature of the transport handshake",
     "soma/job": "key of an embed job",
+    "soma/leader": "who leads a round of consensus",
     "soma/leaf": "leaf of a receipt tree",
     "soma/lthash": "state digest: one entry",
     "soma/node": "inner node of a receipt tree",

@@ -4,6 +4,6 @@ Not imported by ``soma_core.api`` itself: who needs it imports this module. Rule
 """
 
 from soma_core.codec import Value, decode, encode
-from soma_core.crypto import DIGEST_SIZE, digest
+from soma_core.crypto import DIGEST_SIZE, SIGNATURE_SIZE, digest, signing_digest
 
-__all__ = ["DIGEST_SIZE", "Value", "decode", "digest", "encode"]
+__all__ = ["DIGEST_SIZE", "SIGNATURE_SIZE", "Value", "decode", "digest", "encode", "signing_digest"]

@@ -4,9 +4,11 @@ A vertex is added when all it refers to is there, or is below the horizon. Round
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final, final
+from typing import Any, Final, final
 
 from attrs import define, field
+
+from soma_core.errors import DecodeError
 
 Ref = tuple[int, int, bytes]
 """(round, author, digest): what names a block."""
@@ -119,3 +121,13 @@ class Dag:
         """All, round by round, in order of acceptance within a round."""
         for round_ in sorted(self._layers):
             yield from self._layers[round_].vertices
+
+
+def to_ref(value: Any) -> Ref:
+    """A reference from a decoded array. Raises `DecodeError`."""
+    match value:
+        case [int(round_), int(author), bytes(name)] if (
+            len(name) == 32 and 0 <= round_ < 1 << 32 and 0 <= author < 1 << 16
+        ):
+            return int(round_), int(author), name
+    raise DecodeError("not a reference to a block", "see rule D4 of specs/70-consensus-dag.md")

@@ -3,7 +3,7 @@
 Rules D30 to D38 of ``specs/70-consensus-dag.md``. All of it is a function of the committed leaders alone.
 """
 
-from typing import Any, Final, final
+from typing import Final, final
 
 from attrs import frozen
 
@@ -11,7 +11,7 @@ from soma_core.api.encoding import decode, digest, encode
 from soma_core.errors import DecodeError
 
 from ._committee import Committee, median_time
-from ._dag import Dag, Ref, Vertex
+from ._dag import Dag, Ref, Vertex, to_ref
 
 NO_DIGEST: Final = bytes(32)
 """What the first commit of an epoch follows."""
@@ -52,16 +52,6 @@ def unpack_record(data: bytes) -> Record:
             if not any(type(n) is bool or n < 0 for n in numbers) and left <= 1 << 32:
                 return Record(index, previous, to_ref(leader), tuple(map(to_ref, blocks)), time, left)
     raise DecodeError("not a commit record of consensus-dag", "see rule D35 of specs/70-consensus-dag.md")
-
-
-def to_ref(value: Any) -> Ref:
-    """A reference from a decoded array. Raises `DecodeError`."""
-    match value:
-        case [int(round_), int(author), bytes(name)] if (
-            len(name) == 32 and 0 <= round_ < 1 << 32 and 0 <= author < 1 << 16
-        ):
-            return int(round_), int(author), name
-    raise DecodeError("not a reference to a block", "see rule D4 of specs/70-consensus-dag.md")
 
 
 def horizon_after(leader_round: int, depth: int) -> int:

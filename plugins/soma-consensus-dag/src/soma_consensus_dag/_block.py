@@ -1,0 +1,272 @@
+"""A block as bytes: what it says, when it is valid, and what it is called. Rules D3 to D9 of ``specs/70-consensus-dag.md``.
+
+On the wire a block is the header's length (4 bytes, big endian), the header, the signature, and the payload items one
+after another. The header is the encoding of an array; it carries the sizes and the digest of the payload, and is what
+is signed: digest and name do not depend on the signature.
+"""
+
+import struct
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Final, final
+
+from attrs import field, frozen
+
+from soma_core.api.encoding import DIGEST_SIZE, SIGNATURE_SIZE, decode, digest, encode, signing_digest
+from soma_core.errors import DecodeError
+
+from ._committee import Committee
+from ._dag import Ref
+
+VERSION: Final = 1
+MAX_ITEM: Final = 64 << 10
+"""Bytes of one payload item."""
+MAX_ITEMS: Final = 4096
+"""Payload items of a block."""
+MAX_SYSTEM: Final = 16 << 10
+"""Bytes of system bytes."""
+MAX_VOTES: Final = 100
+"""Commits that one block votes for."""
+MAX_HEADER: Final = 64 << 10
+"""Bytes of a header."""
+COMMIT_BYTES: Final = 512 << 10
+"""Bytes that one commit brings to be ordered, at most; a block brings its member's part of them."""
+
+_LENGTH: Final = struct.Struct(">I")
+_REF: Final = struct.Struct(">IH32s")
+_VOTE: Final = struct.Struct(">Q32s")
+_SIZE: Final = struct.Struct(">I")
+
+Vote = tuple[int, bytes]
+"""(index, digest) of a commit record."""
+
+
+class InvalidBlockError(DecodeError):
+    """A block that is never accepted, by anybody. `label` is the rule it breaks, in a word."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(f"an invalid block: {label.replace('_', ' ')}", "its author signed what no member may sign")
+        self.label = label
+
+
+@frozen(eq=False)
+class Block:
+    """A block that passed all that needs no signature. `ancestors`: in order, the author's own previous block first.
+
+    `header`: what is signed. `wire`: all of it as bytes.
+    """
+
+    ref: Ref
+    time: int
+    ancestors: tuple[Ref, ...]
+    votes: tuple[Vote, ...]
+    system: bytes = field(repr=False)
+    sizes: tuple[int, ...] = field(repr=False)
+    header: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    wire: bytes = field(repr=False)
+
+    @property
+    def round(self) -> int:
+        """From 1."""
+        return self.ref[0]
+
+    @property
+    def author(self) -> int:
+        """A place in the committee."""
+        return self.ref[1]
+
+    @property
+    def weight(self) -> int:
+        """Bytes of payload and system bytes."""
+        return sum(self.sizes) + len(self.system)
+
+    @cached_property
+    def items(self) -> tuple[bytes, ...]:
+        """The payload."""
+        at = len(self.wire) - sum(self.sizes)
+        found = []
+        for size in self.sizes:
+            found.append(self.wire[at : at + size])
+            at += size
+        return tuple(found)
+
+    @property
+    def stub(self) -> bytes:
+        """The block without its payload: enough to prove what its author signed."""
+        return self.wire[: _LENGTH.size + len(self.header) + SIGNATURE_SIZE]
+
+
+@final
+class Format:
+    """How blocks of one chain, epoch and committee are made and read."""
+
+    def __init__(self, chain: bytes, epoch: int, committee: Committee) -> None:
+        self.committee = committee
+        self.genesis: tuple[Ref, ...] = tuple(
+            (0, author, signing_digest("soma/block", chain, epoch, author.to_bytes(2, "big")))
+            for author in range(committee.size)
+        )
+        self.payload_most = max(MAX_ITEM, COMMIT_BYTES // committee.size)
+        """Bytes of payload in a block."""
+        self._chain, self._epoch = chain, epoch
+
+    def header(
+        self,
+        round_: int,
+        author: int,
+        time: int,
+        ancestors: Sequence[Ref],
+        votes: Sequence[Vote],
+        system: bytes,
+        items: Sequence[bytes],
+    ) -> bytes:
+        """The header of a block with these."""
+        return encode(
+            [
+                VERSION,
+                self._epoch,
+                round_,
+                author,
+                time,
+                pack_refs(ancestors),
+                b"".join(_VOTE.pack(*vote) for vote in votes),
+                system,
+                b"".join(_SIZE.pack(len(item)) for item in items),
+                digest("soma/payload", *items),
+            ]
+        )
+
+    def name(self, header: bytes) -> bytes:
+        """The digest of a block, and what its signature signs."""
+        return signing_digest("soma/block", self._chain, self._epoch, header)
+
+    def parse(self, wire: bytes) -> Block:
+        """A whole block, all but its signature and payload items checked. Raises `InvalidBlockError`."""
+        block = self.parse_stub(wire)
+        payload = wire[len(block.stub) :]
+        if len(payload) != sum(block.sizes):
+            raise InvalidBlockError("bad_payload")
+        if digest("soma/payload", payload) != _payload_digest(block.header):
+            raise InvalidBlockError("bad_payload")
+        return block
+
+    def parse_stub(self, wire: bytes) -> Block:
+        """A block whose payload is not looked at, and need not be there. Raises `InvalidBlockError`."""
+        length = int.from_bytes(wire[: _LENGTH.size], "big")
+        end = _LENGTH.size + length
+        if not 0 < length <= MAX_HEADER or len(wire) < end:
+            raise InvalidBlockError("bad_header")
+        header, signature = wire[_LENGTH.size : end], wire[end : end + SIGNATURE_SIZE]
+        try:
+            value = decode(header, max_size=MAX_HEADER)
+        except DecodeError as error:
+            raise InvalidBlockError("bad_header") from error
+        match value:
+            case [int(version), int(epoch), int(round_), int(author), int(time), *rest]:
+                pass
+            case _:
+                raise InvalidBlockError("bad_header")
+        match rest:
+            case [bytes(ancestors), bytes(votes), bytes(system), bytes(sizes), bytes(payload)]:
+                pass
+            case _:
+                raise InvalidBlockError("bad_header")
+        if bool in map(type, (version, epoch, round_, author, time)) or len(payload) != DIGEST_SIZE:
+            raise InvalidBlockError("bad_header")
+        if version != VERSION or not 0 <= time < 1 << 62:
+            raise InvalidBlockError("bad_header")
+        if epoch != self._epoch:
+            raise InvalidBlockError("bad_epoch")
+        if len(ancestors) % _REF.size or len(votes) % _VOTE.size or len(sizes) % _SIZE.size:
+            raise InvalidBlockError("bad_header")
+        refs = unpack_refs(ancestors)
+        items = tuple(size for (size,) in _SIZE.iter_unpack(sizes))
+        fault = (
+            fault_of_place(round_, author, self.committee)
+            or self._fault_of_sizes(len(votes) // _VOTE.size, system, items)
+            or fault_of_ancestors(round_, author, refs, self.committee)
+            or self._fault_of_genesis(refs)
+        )
+        if fault is None and len(signature) != SIGNATURE_SIZE:
+            fault = "bad_signature"
+        if fault is not None:
+            raise InvalidBlockError(fault)
+        ref = (round_, author, self.name(header))
+        voted = tuple(_VOTE.iter_unpack(votes))
+        return Block(ref, time, refs, voted, system, items, header, signature, wire)
+
+    def _fault_of_sizes(self, votes: int, system: bytes, items: Sequence[int]) -> str | None:
+        if votes > MAX_VOTES:
+            return "too_many_votes"
+        if len(system) > MAX_SYSTEM:
+            return "system_too_large"
+        return fault_of_payload(items, MAX_ITEM, MAX_ITEMS, self.payload_most)
+
+    def _fault_of_genesis(self, ancestors: Sequence[Ref]) -> str | None:
+        wrong = any(ref[0] == 0 and ref != self.genesis[ref[1]] for ref in ancestors)
+        return "bad_genesis" if wrong else None
+
+
+def assemble(header: bytes, signature: bytes, items: Sequence[bytes]) -> bytes:
+    """The wire of a block."""
+    return b"".join((_LENGTH.pack(len(header)), header, signature, *items))
+
+
+def fault_of_place(round_: int, author: int, committee: Committee) -> str | None:
+    """What is wrong with a block's round or author: the label of a rule, or None."""
+    if round_ < 1:
+        return "genesis_not_allowed"
+    if round_ >= 1 << 32:
+        return "bad_round"
+    return None if 0 <= author < committee.size else "bad_author"
+
+
+def fault_of_payload(sizes: Sequence[int], item_most: int, items_most: int, most: int) -> str | None:
+    """What is wrong with the sizes of a block's payload items."""
+    if len(sizes) > items_most:
+        return "too_many_txs"
+    if any(size > item_most for size in sizes):
+        return "tx_too_large"
+    return "block_too_large" if sum(sizes) > most else None
+
+
+def fault_of_ancestors(round_: int, author: int, ancestors: Sequence[Ref], committee: Committee) -> str | None:
+    """What is wrong with a block's references. Bounds come before anything is looked up by them."""
+    if len(ancestors) > committee.size:
+        return "too_many_ancestors"
+    if any(by >= committee.size for _, by, _ in ancestors):
+        return "bad_author"
+    if any(at >= round_ for at, _, _ in ancestors):
+        return "bad_ancestor_round"
+    if ancestors and (ancestors[0][1] != author or any(by == author for _, by, _ in ancestors[1:])):
+        return "own_not_first"
+    members, before = 0, 0
+    for at, by, _ in ancestors:
+        if members >> by & 1:
+            return "duplicate_ancestor"
+        members |= 1 << by
+        if at == round_ - 1:
+            before |= 1 << by
+    return None if committee.is_quorum(before) else "no_parent_quorum"
+
+
+def pack_refs(refs: Sequence[Ref]) -> bytes:
+    """References as bytes, 38 each: round, author, digest."""
+    return b"".join(_REF.pack(*ref) for ref in refs)
+
+
+def unpack_refs(data: bytes) -> tuple[Ref, ...]:
+    """References from bytes whose length is a multiple of 38."""
+    return tuple(_REF.iter_unpack(data))
+
+
+def whole_refs(data: bytes, most: int) -> tuple[Ref, ...]:
+    """At most `most` references from any bytes. Raises `DecodeError`."""
+    if len(data) % _REF.size or len(data) > most * _REF.size:
+        raise DecodeError(f"{len(data)} bytes are no references", f"a reference has {_REF.size} bytes")
+    return unpack_refs(data)
+
+
+def _payload_digest(header: bytes) -> bytes:
+    return header[-DIGEST_SIZE:]  # the last element of the array

@@ -1,0 +1,139 @@
+"""Blocks on their way into the graph: each waits until all it refers to is there. Rules D11 to D13.
+
+Bounded: of each author so many wait, and of those that would be too many the ones of the latest rounds go first, so
+that a flood of blocks of the far future does not push out what is really missing.
+"""
+
+from collections.abc import Iterable
+from typing import Final, final
+
+from attrs import define
+
+from ._block import Block
+from ._dag import Dag, Ref
+
+SUSPENDED_MOST: Final = 256
+"""Blocks of one author that wait for others."""
+
+
+@define(eq=False)
+class _Suspended:
+    block: Block
+    missing: int
+
+
+@final
+class Manager:
+    """`blocks`: the bytes of what is in the graph, by name."""
+
+    def __init__(self, dag: Dag) -> None:
+        self.blocks: dict[Ref, Block] = {}
+        self._dag = dag
+        self._suspended: dict[Ref, _Suspended] = {}
+        self._waiting: dict[Ref, list[Ref]] = {}  # what is missing → who waits for it
+        self._of: dict[int, set[Ref]] = {}  # author → what of it is suspended
+
+    def __len__(self) -> int:
+        return len(self._suspended)
+
+    def __contains__(self, ref: Ref) -> bool:
+        return ref in self._suspended or ref in self.blocks
+
+    @property
+    def missing(self) -> Iterable[Ref]:
+        """What is waited for and not here, in order of asking."""
+        return (ref for ref in self._waiting if ref not in self._suspended)
+
+    def misses(self, ref: Ref) -> bool:
+        """Whether a block of this name is waited for."""
+        return ref in self._waiting and ref not in self._suspended
+
+    @property
+    def suspended(self) -> Iterable[Block]:
+        """What waits, in order of arrival."""
+        return (one.block for one in self._suspended.values())
+
+    def offer(self, block: Block) -> list[Block]:
+        """Take a valid block; returns all that entered the graph by it, in an order in which ancestors come first."""
+        if block.ref in self or block.round <= self._dag.horizon:
+            return []
+        missing = [ref for ref in block.ancestors if ref[0] > self._dag.horizon and ref not in self.blocks]
+        if not missing:
+            return self._enter(block)
+        if not self._make_room(block):
+            return []
+        self._suspended[block.ref] = _Suspended(block, len(missing))
+        self._of.setdefault(block.author, set()).add(block.ref)
+        for ref in missing:
+            self._waiting.setdefault(ref, []).append(block.ref)
+        return []
+
+    def advance(self, horizon: int) -> list[Block]:
+        """The horizon has moved: what lies at or below it is not waited for any more. Returns what enters the graph."""
+        for ref in [ref for ref in self._suspended if ref[0] <= horizon]:
+            self._forget(ref)
+        entered: list[Block] = []
+        for ref in [ref for ref in self._waiting if ref[0] <= horizon]:
+            entered += self._release(ref)
+        return entered
+
+    def drop(self, refs: Iterable[Ref]) -> None:
+        """Forget the bytes of blocks that have left the graph."""
+        for ref in refs:
+            self.blocks.pop(ref, None)
+
+    def _enter(self, block: Block) -> list[Block]:
+        entered = []
+        ready = [block]
+        while ready:
+            one = ready.pop()
+            self.blocks[one.ref] = one
+            self._dag.add(one.ref, one.ancestors, size=sum(one.sizes), time=one.time)
+            entered.append(one)
+            ready += reversed(self._freed(one.ref))
+        return entered
+
+    def _release(self, ref: Ref) -> list[Block]:
+        entered: list[Block] = []
+        for block in self._freed(ref):
+            entered += self._enter(block)
+        return entered
+
+    def _freed(self, ref: Ref) -> list[Block]:
+        """Those that waited for `ref` alone; they are no longer suspended."""
+        freed = []
+        for waiter in self._waiting.pop(ref, ()):
+            one = self._suspended.get(waiter)
+            if one is None:
+                continue
+            one.missing -= 1
+            if not one.missing:
+                self._remove(waiter)
+                freed.append(one.block)
+        return freed
+
+    def _make_room(self, block: Block) -> bool:
+        """Whether `block` may wait: another of its author's goes if it is of a later round."""
+        mine = self._of.get(block.author, ())
+        if len(mine) < SUSPENDED_MOST:
+            return True
+        latest = max(mine)
+        if latest <= block.ref:
+            return False
+        self._forget(latest)
+        return True
+
+    def _forget(self, ref: Ref) -> None:
+        """Drop a suspended block, and what only it waited for."""
+        one = self._suspended[ref]
+        self._remove(ref)
+        for ancestor in one.block.ancestors:
+            waiters = self._waiting.get(ancestor)
+            if waiters is not None and ref in waiters:
+                waiters.remove(ref)
+                if not waiters:
+                    del self._waiting[ancestor]
+
+    def _remove(self, ref: Ref) -> None:
+        del self._suspended[ref]
+        self._of[ref[1]].discard(ref)

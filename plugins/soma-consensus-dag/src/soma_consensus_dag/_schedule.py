@@ -1,0 +1,162 @@
+"""Who leads which round: drawn by stake, and after a while not those whose blocks are of no use. Rules D14 to D19.
+
+A schedule is a function of the committed prefix alone. It changes after the commit that completes an interval, for the
+rounds after that commit's leader.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, final
+
+from attrs import frozen
+
+from soma_core.api.encoding import digest
+from soma_core.errors import DecodeError
+
+from ._committee import Committee, members_of
+from ._dag import Dag, Vertex, to_ref
+
+KEPT: Final = 512
+"""Rounds whose leaders are remembered."""
+LATE: Final = 3
+"""Commits after a leader's in which votes for it still count."""
+
+
+@frozen
+class Swap:
+    """From round `first` on, the members of `bad` are replaced by some of `good` where they are drawn."""
+
+    first: int
+    bad: int
+    good: tuple[int, ...]
+
+
+@final
+class Schedule:
+    """`leaders(round)`: `count` different places, the first rank first."""
+
+    def __init__(
+        self, committee: Committee, seed: bytes, *, count: int, interval: int, bad_percent: int
+    ) -> None:
+        self._committee = committee
+        self._seed = seed
+        self._count = min(count, committee.size)
+        self._interval = interval
+        self._bad_most = committee.total * bad_percent // 100
+        self._swaps = [Swap(0, 0, ())]  # the last two: slots of a round before the change may still be open
+        self._points = [0] * committee.size
+        self._commits = 0
+        self._recent: deque[Vertex] = deque()
+        self._drawn: dict[int, tuple[int, ...]] = {}
+
+    def leaders(self, round_: int) -> Sequence[int]:
+        """The places that lead a round."""
+        known = self._drawn.get(round_)
+        if known is None:
+            if len(self._drawn) >= KEPT:
+                self._drawn.clear()
+            known = self._drawn[round_] = self._replaced(round_, draw(self._committee, self._seed, round_, self._count))
+        return known
+
+    def note(self, leader: Vertex, dag: Dag) -> bool:
+        """A commit, its sub-DAG ordered already. Whether the leaders of the rounds after it have changed by it."""
+        self._recent.append(leader)
+        if len(self._recent) > LATE:
+            self._count_votes(self._recent.popleft(), dag)
+        self._commits += 1
+        if not self._interval or self._commits < self._interval:
+            return False
+        self._swaps = [self._swaps[-1], self._swap(leader.round + 1)]
+        self._points, self._commits = [0] * self._committee.size, 0
+        self._drawn.clear()
+        return True
+
+    def _replaced(self, round_: int, drawn: tuple[int, ...]) -> tuple[int, ...]:
+        swap = next(swap for swap in reversed(self._swaps) if swap.first <= round_ or swap is self._swaps[0])
+        chosen = list(drawn)
+        for rank, author in enumerate(drawn):
+            if swap.bad >> author & 1:
+                free = [member for member in swap.good if member not in chosen]
+                if free:
+                    chosen[rank] = free[_number(self._seed, b"swap", round_, rank) % len(free)]
+        return tuple(chosen)
+
+    def _count_votes(self, leader: Vertex, dag: Dag) -> None:
+        """For each vote: the stake of those whose ordered blocks of the round after refer to it."""
+        votes, last = dag.layer(leader.round + 1), dag.layer(leader.round + 2)
+        voted = 0
+        for vertex in votes.vertices:
+            if vertex.ordered and leader in vertex.parents:
+                voted |= 1 << vertex.author
+        voted &= ~votes.twins  # who says two things earns nothing
+        heard = [0] * self._committee.size
+        for vertex in last.vertices:
+            if vertex.ordered:
+                for author in members_of(vertex.below & voted):
+                    heard[author] |= 1 << vertex.author
+        for author in members_of(voted):
+            self._points[author] += self._committee.weight(heard[author])
+
+    def _swap(self, first: int) -> Swap:
+        """The worst, as many as `bad_percent` of the stake allows, and equally many of the best."""
+        tied = _number(self._seed, b"tie", first, 0)
+        ordered = sorted(
+            range(self._committee.size), key=lambda author: (self._points[author], (author + tied) % self._committee.size)
+        )
+        bad: list[int] = []
+        weight = 0
+        for author in ordered:
+            weight += self._committee.stakes[author]
+            if weight > self._bad_most:
+                break
+            bad.append(author)
+        good = ordered[len(bad) :][-len(bad) :] if bad else []
+        return Swap(first, sum(1 << author for author in bad), tuple(sorted(good)))
+
+    def dump(self) -> list[Any]:
+        """Its state, for `load`: what no graph tells."""
+        swaps = [[swap.first, list(members_of(swap.bad)), list(swap.good)] for swap in self._swaps]
+        return [swaps, list(self._points), self._commits, [list(vertex.ref) for vertex in self._recent]]
+
+    def load(self, value: Any, dag: Dag) -> None:
+        """Take up a state. The leaders that still count are in `dag`. Raises `DecodeError`."""
+        match value:
+            case [[*swaps], [*points], int(commits), [*recent]] if len(points) == self._committee.size and swaps:
+                self._swaps = [_to_swap(swap, self._committee.size) for swap in swaps]
+                self._points, self._commits = [int(number) for number in points], commits
+                found = [dag.get(to_ref(ref)) for ref in recent]
+                self._recent = deque(vertex for vertex in found if vertex is not None)
+                self._drawn.clear()
+            case _:
+                raise DecodeError("not a schedule of consensus-dag", "see rule D19 of specs/70-consensus-dag.md")
+
+
+def draw(committee: Committee, seed: bytes, round_: int, count: int) -> tuple[int, ...]:
+    """`count` different places for a round, each by its stake among those that are left."""
+    left = dict(enumerate(committee.stakes))
+    total = committee.total
+    chosen = []
+    for rank in range(count):
+        at = _number(seed, b"draw", round_, rank) % total
+        for place, stake in left.items():
+            at -= stake
+            if at < 0:
+                break
+        chosen.append(place)
+        total -= left.pop(place)
+    return tuple(chosen)
+
+
+def _to_swap(value: Any, size: int) -> Swap:
+    match value:
+        case [int(first), [*bad], [*good]] if all(
+            type(place) is int and 0 <= place < size for place in (*bad, *good)
+        ):
+            return Swap(first, sum(1 << place for place in set(bad)), tuple(good))
+    raise DecodeError("not a schedule of consensus-dag", "see rule D19 of specs/70-consensus-dag.md")
+
+
+def _number(seed: bytes, purpose: bytes, round_: int, rank: int) -> int:
+    """An integer of 256 bits that only these decide: no remainder that is taken of it has a bias anybody could use."""
+    place = round_.to_bytes(8, "big") + rank.to_bytes(8, "big")
+    return int.from_bytes(digest("soma/leader", seed, purpose, place), "big")

@@ -146,7 +146,7 @@ def dags(drawing: st.DrawFn) -> Dag:
         for author, twin in drawing(
             st.lists(st.tuples(st.integers(0, len(stakes) - 1), st.integers(0, 2)), unique=True, max_size=len(stakes))
         ):
-            own_first = sorted(before, key=lambda link: link[0] != "ABCDEFG"[author])  # noqa: B023 - used at once
+            own_first = sorted(before, key=lambda link: link[0] != "ABCDEFG"[author])
             links = drawing(
                 st.one_of(
                     st.just(own_first),

@@ -87,32 +87,38 @@ def genesis(size: int) -> list[Block]:
 
 def parse(text: str) -> Dag:
     """The blocks of a drawing. Raises `DecodeError`, which names the line."""
-    stakes: tuple[int, ...] | None = None
-    sheet: _Sheet | None = None
-    rounds = range(0)
-    for number, whole in enumerate(text.splitlines(), 1):
-        line = whole.partition("#")[0].strip()
-        if not line:
-            continue
-        if sheet is None or stakes is None:
-            stakes = _committee(number, line)
-            sheet = _Sheet(stakes)
-            continue
-        if found := _ROUNDS.match(line):
-            rounds = _rounds(number, found, rounds)
-            line = line[found.end() :]
-        if not rounds:
-            _refuse(number, f"{line!r} belongs to no round; begin the line with the number of one, like `1 everybody`")
-        for round_ in rounds:
-            sheet.add(number, round_, line or EVERYBODY)
-    if sheet is None or stakes is None:
+    lines = [(number, line) for number, whole in enumerate(text.splitlines(), 1) if (line := _said(whole))]
+    if not lines:
         _refuse(1, "nothing is drawn; begin with `committee 4` or `stakes 4 3 2 1`")
+    stakes = _committee(*lines[0])
+    sheet = _Sheet(stakes)
+    for rounds, group in _groups(lines[1:]):
+        for round_ in rounds:
+            for number, line in group:
+                sheet.add(number, round_, line)
     return Dag(stakes, sheet.blocks.values())
+
+
+def _said(line: str) -> str:
+    return line.partition("#")[0].strip()
+
+
+def _groups(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[range, list[tuple[int, str]]]]:
+    """Rounds, and the lines that are about them, all of them at once."""
+    rounds, group = range(0), list[tuple[int, str]]()
+    for number, line in lines:
+        if found := _ROUNDS.match(line):
+            yield rounds, group
+            rounds, group = _rounds(number, found, rounds), []
+        elif not rounds:
+            _refuse(number, f"{line!r} belongs to no round; begin the line with the number of one, like `1 everybody`")
+        group.append((number, (line[found.end() :] if found else line) or EVERYBODY))
+    yield rounds, group
 
 
 def _committee(number: int, line: str) -> tuple[int, ...]:
     word, *figures = line.split()
-    if word not in {"committee", "stakes"} or not figures or not all(re.fullmatch(r"\d{1,18}", one) for one in figures):
+    if word not in {"committee", "stakes"} or not figures or not all(re.fullmatch(r"\d{1,24}", one) for one in figures):
         _refuse(number, f"{line!r} names no committee; begin with `committee 4` or `stakes 4 3 2 1`")
     if word == "committee" and len(figures) > 1:
         _refuse(number, f"{line!r}: a committee has one size; write `stakes` before the stakes of its members")
@@ -124,7 +130,7 @@ def _committee(number: int, line: str) -> tuple[int, ...]:
 
 def _rounds(number: int, found: re.Match[str], before: Sequence[int]) -> range:
     first, last = int(found[1]), int(found[2] or found[1])
-    if not max(1, before[0] if before else 1) <= first <= last or last - first > _MAX_BLOCKS:
+    if not max(1, before[-1] if before else 1) <= first <= last or last - first > _MAX_BLOCKS:
         _refuse(number, f"{found[0].strip()}: rounds count up from 1; put the lines in the order of their rounds")
     return range(first, last + 1)
 

@@ -20,9 +20,10 @@ from soma_core.beacon import Chain
 from soma_core.crypto import address_of, digest, signing_digest
 from soma_core.errors import SomaError
 from soma_core.node.checkpoints import Checkpoints
-from soma_core.node.driver import Driver, Outside
+from soma_core.node.driver import Driver
 from soma_core.node.events import Hub
 from soma_core.node.mempool import Mempool
+from soma_core.node.outside import Outside
 from soma_core.node.store import COMMITS, PROVED, TIP, Proved, Store, unpack_commit
 from soma_core.records import pack, unpack
 from soma_core.testing.fault_ledger import Death, Machine
@@ -184,6 +185,7 @@ class Life:
                 store_thread=thread,  # type: ignore[arg-type]  # the same calls, in this thread
                 records=town.machine.open("consensus"),
                 records_thread=thread,  # type: ignore[arg-type]
+                verify_thread=thread,  # type: ignore[arg-type]
                 mempool=self.mempool,
                 peers=self,
                 signing=town.signer,  # type: ignore[arg-type]

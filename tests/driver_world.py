@@ -9,8 +9,9 @@ from ledger_world import DictReader, World, key
 
 from soma_core import api, chain
 from soma_core.crypto import address_of
-from soma_core.node.driver import Driver, Outside
+from soma_core.node.driver import Driver
 from soma_core.node.mempool import Mempool
+from soma_core.node.outside import Outside
 from soma_core.node.store import Store
 from soma_core.records import pack
 
@@ -98,7 +99,7 @@ class Setting:
         self.records = DictLedger("records", self.trace)
 
     def send(self, place: int, message: bytes) -> None:
-        self.trace.append(f"send {message.decode()}")
+        self.trace.append(f"send {message[8:].decode()}")
 
     def store(self) -> Store:
         return Store(self.world.genesis, self.world.rule, self.ledger)
@@ -123,6 +124,7 @@ class Setting:
                 store_thread=InlineThread(),  # type: ignore[arg-type]  # the same calls, in this thread
                 records=self.records,
                 records_thread=InlineThread(),  # type: ignore[arg-type]
+                verify_thread=InlineThread(),  # type: ignore[arg-type]
                 mempool=self.mempool,
                 peers=self,
                 signing=None,  # type: ignore[arg-type]  # this engine signs nothing
@@ -134,6 +136,10 @@ class Setting:
                 now=self.clock,
             )
         )
+
+
+async def quiet(_applied: chain.Applied, _fetched: bool) -> None:  # noqa: FBT001  # as `Applying` says it
+    """Nobody is told."""
 
 
 class InlineThread:

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from attrs import evolve
 from decoder import Decoder, driven, no_law, same
-from driver_world import DictLedger, InlineThread
+from driver_world import DictLedger, InlineThread, quiet
 from ledger_world import World, key
 
 from soma_core import chain, codec, fixed, records
@@ -26,6 +26,7 @@ from soma_core.net._message import Message, decode_message, encode_message
 from soma_core.net._queues import Inbox
 from soma_core.net._requests import Reply, Service
 from soma_core.net._text import shown
+from soma_core.node.applying import Applying
 from soma_core.node.events import Hub
 from soma_core.node.following import Following, Source
 from soma_core.node.store import Store
@@ -206,7 +207,7 @@ def _followed() -> tuple[Store, Following]:
         signed = signing_digest("soma/checkpoint", world.genesis.chain, record.epoch, chain.record_digest(record))
         store.keep_signatures(commit.index, ((0, key(100).sign(signed)),))
     follower = Store(world.genesis, world.rule, DictLedger("follower", []))
-    return store, Following(follower, _inline(), Hub())
+    return store, Following(Applying(follower, _inline(), quiet))
 
 
 def _next(world: World) -> Any:

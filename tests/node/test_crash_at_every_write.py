@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 from crash_world import BrokenPromiseError, Ending, story
-from driver_world import InlineThread, Setting, drive
+from driver_world import InlineThread, Setting, drive, quiet
 from ledger_world import key
 
 from soma_core import api, chain
 from soma_core.crypto import signing_digest
-from soma_core.node.driver import Driver
+from soma_core.node._recorder import Recorder, Writer
+from soma_core.node._shell import Shell
+from soma_core.node.applying import Applying
 from soma_core.node.events import Hub
 from soma_core.node.following import Following, Source
 from soma_core.node.store import COMMITS, TIP, Store, key_of, pack_commit
@@ -73,7 +75,7 @@ async def test_a_follower_that_dies_at_any_write_comes_to_the_same_state(how: De
 
     async def live(machine: Machine) -> Store:
         store = Store(leader.genesis, setting.world.rule, machine.open("chain"))
-        following = Following(store, thread, Hub())  # type: ignore[arg-type]  # the same calls, in this thread
+        following = Following(Applying(store, thread, quiet))  # type: ignore[arg-type]  # the same calls, in this thread
         await following.apply([entry for entry in entries if entry.index >= following.next()])
         return store
 
@@ -136,7 +138,7 @@ def test_notices_a_node_that_goes_on_after_a_failed_write(monkeypatch: pytest.Mo
 
 
 def test_notices_a_tip_that_is_shown_before_it_is_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    def apply(self: Store, commit: api.Commit) -> chain.Applied:
+    def apply(self: Store, commit: api.Commit, _proved: object = None) -> chain.Applied:
         applied = chain.apply(self.genesis, self._rule, self._ledger, self.tip, commit)
         self.tip = applied.tip
         self._write(applied, {key_of(COMMITS, commit.index): pack_commit(commit)})
@@ -160,31 +162,35 @@ def test_notices_a_checkpoint_that_is_shown_before_it_is_on_disk(monkeypatch: py
 
 
 def test_notices_a_driver_that_delivers_before_it_persists(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Driver._act
-    behind: dict[Driver, list[api.Persist]] = {}
+    real = Recorder.put
+    behind: dict[Recorder, list[Mapping[bytes, bytes | None]]] = {}
 
-    async def act(self: Driver, epoch: object, action: api.Action) -> api.Event | None:
-        if not isinstance(action, api.Persist):
-            return await real(self, epoch, action)  # type: ignore[arg-type]
+    def put(self: Recorder, writer: Writer, barrier: int, values: Mapping[bytes, bytes | None]) -> int:
         waiting = behind.setdefault(self, [])
         while waiting:
-            await real(self, epoch, waiting.pop())  # type: ignore[arg-type]
-        waiting.append(action)
-        epoch.durable = action.barrier  # type: ignore[attr-defined]
-        return api.Durable(action.barrier)
+            real(self, Deaf(), 0, waiting.pop())
+        waiting.append(values)
+        writer.recorded(barrier, 0)
+        return 0
 
-    monkeypatch.setattr(Driver, "_act", act)
+    monkeypatch.setattr(Recorder, "put", put)
     with pytest.raises(BrokenPromiseError, match="lost: commit 1 was applied before its order was on disk"):
         story()
 
 
+class Deaf:
+    """Wants nothing to be said."""
+
+    def recorded(self, barrier: int, size: int) -> None:
+        pass
+
+
 def test_notices_an_order_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Driver._recover
+    real = Shell.run
 
-    def recover(self: Driver, prefix: bytes) -> Mapping[bytes, bytes]:
-        real(self, prefix)
-        return {}
+    async def run(self: Shell, _records: Mapping[bytes, bytes], applied: int) -> None:
+        await real(self, {}, applied)
 
-    monkeypatch.setattr(Driver, "_recover", recover)
+    monkeypatch.setattr(Shell, "run", run)
     with pytest.raises(BrokenPromiseError, match="was ordered"):
         list(at_every_write("before", LONG))

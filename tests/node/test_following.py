@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from driver_world import DictLedger, InlineThread, Setting, drive
+from driver_world import DictLedger, InlineThread, Setting, drive, quiet
 from ledger_world import key
 
 from soma_core import chain
 from soma_core.crypto import signing_digest
 from soma_core.errors import DecodeError, VerificationError
 from soma_core.net import Entry
+from soma_core.node.applying import Applying
 from soma_core.node.events import Hub
 from soma_core.node.following import Following, Source
 from soma_core.node.store import Store, pack_commit, unpack_commit
@@ -32,7 +33,7 @@ class Pair:
         self.leader = leader
         self.source = Source(leader, thread, Hub())
         self.store = Store(setting.world.genesis, setting.world.rule, DictLedger("follower", []))
-        self.following = Following(self.store, thread, Hub())
+        self.following = Following(Applying(self.store, thread, quiet))
 
     async def entries(self, first: int = 1, limit: int = 256, max_bytes: int = 1 << 19) -> list[Entry]:
         return list(await self.source.entries(first, limit, max_bytes))

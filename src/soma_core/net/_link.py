@@ -59,6 +59,8 @@ class Link:
         """Whether this side opened it."""
         self.hello = hello
         self.since = trio.current_time()
+        self.number = 0
+        """Of the connections that became a peer's one connection, this is the how-manieth; 0 before."""
         self.reason: str | None = None
         """Why the link ended; None while it works."""
         self.breach = False

@@ -71,6 +71,7 @@ class Network:
         self._allowed = allowed
         self._services: dict[str, Service] = {}
         self._links: dict[PeerId, Link] = {}
+        self._admitted = 0
         self._candidates: dict[PeerId, Link] = {}
         self._greeting: dict[Connection, trio.CancelScope] = {}
         self._shunned: dict[PeerId, float] = {}
@@ -85,6 +86,11 @@ class Network:
     def peers(self) -> tuple[PeerId, ...]:
         """Who is connected, longest first."""
         return tuple(sorted(self._links, key=lambda peer: self._links[peer].since))
+
+    @property
+    def connections(self) -> Mapping[PeerId, int]:
+        """Who is connected, with a number of the connection: a newer one of the same peer has a greater number."""
+        return {peer: link.number for peer, link in self._links.items()}
 
     @property
     def changed(self) -> trio.Event:
@@ -292,6 +298,8 @@ class Network:
                     break
             if link.reason is not None:
                 return
+            self._admitted += 1
+            link.number = self._admitted
             self._links[peer] = link
         finally:
             if self._candidates.get(peer) is link:

@@ -41,16 +41,19 @@ from soma_core.plugins import Plugin
 
 from . import directory as places
 from .answering import Answering
+from .applying import Applying
 from .checkpoints import Checkpoints
-from .components import engine_opener, open_ledger, open_transport, scoring_of
+from .committee import Committee
+from .components import engine_opener, one_of, open_ledger, open_transport, scoring_of
 from .control import serve_control
 from .data import Data
-from .driver import Driver, Outside
+from .driver import Driver
 from .events import Hub
 from .following import Following, Source
 from .hosting import HostedEncoder, answers_directory, check_registration, open_encoder, role_of
 from .mempool import Mempool
 from .operations import Facts, Operations
+from .outside import Outside
 from .restoring import remember
 from .signing import Signer, open_signer
 from .space import Space
@@ -240,59 +243,76 @@ class _Node:
         """The validator's tasks. The signature a crash may have left out is made up for first."""
         assert self._me is not None
         me, key = self._me, self._signer.role("validator")
-        thread = Thread("consensus")
+        thread, checks = Thread("consensus"), Thread("signatures")
         records = await open_ledger(self._prepared, self._data_dir, "consensus", thread)
         validating = Validating(self._store, self._thread, key, wallet, self._checkpoints, self._data.get)
         self._hub.listen(validating.note)
 
-        async def applied(what: chain.Applied) -> None:
+        async def fetched(what: chain.Applied) -> None:
             self._hub.publish(what)
             await self._checkpoints.note(what, me)
+
+        async def applied(what: chain.Applied) -> None:
+            await fetched(what)
             await self._checkpoints.sign(what.record, key, me)
 
+        committee = Committee(self._genesis, self._network)
         self._driver = Driver(
             Outside(
                 store=self._store,
                 store_thread=self._thread,
                 records=records,
                 records_thread=thread,
+                verify_thread=checks,
                 mempool=self._mempool,
-                peers=_Committee(self._genesis, self._network),
+                peers=committee,
                 signing=key,
                 me=me,
                 committee=tuple(Member(v.key, v.power) for v in self._genesis.validators),
                 open=engine_opener(self._prepared, self._genesis.consensus),
                 system=validating.system,
                 applied=applied,
+                fetched=fetched,
+                fetch=self._fetch,
             )
         )
-        following = Following(self._store, self._thread, self._hub)
-        await remember(self._data_dir, self._network, following, len(self._genesis.validators))
+        await self._remember(self._driver.applying)
         tip = await self._thread.run(self._store.record, self._store.tip.index)
         if tip is not None and self._store.proved < tip.index:
             await self._checkpoints.sign(tip, key, me)
-        nursery.start_soon(self._drive, self._driver, records, thread)
+        nursery.start_soon(self._drive, self._driver, committee, records, thread, checks)
         nursery.start_soon(validating.run)
 
-    async def _drive(self, driver: Driver, records: Ledger, thread: Thread) -> None:
+    async def _remember(self, applying: Applying) -> None:
+        """What a restored validator does first."""
+        spec = self._prepared.specs[one_of(self._prepared, "consensus").name]
+        asks = "byzantine" in spec.features
+        await remember(
+            self._data_dir, applying, self._fetch, members=len(self._genesis.validators), engine_remembers=asks
+        )
+
+    async def _drive(self, driver: Driver, committee: Committee, records: Ledger, *threads: Thread) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._hear_committee, driver)
+                nursery.start_soon(committee.hear, driver)
+                nursery.start_soon(committee.watch, driver)
                 await driver.run()
         finally:
             with trio.CancelScope(shield=True):
-                await thread.run(records.close)
-            thread.end()
+                await threads[0].run(records.close)
+            for thread in threads:
+                thread.end()
 
-    async def _hear_committee(self, driver: Driver) -> None:
-        places_ = {PeerId(v.node): place for place, v in enumerate(self._genesis.validators)}
-        async for peer, message in self._network.consensus_messages:
-            if (place := places_.get(peer)) is not None:
-                driver.received(place, message)
+    async def _fetch(self, applying: Applying) -> None:
+        """Take commits from peers, for ever."""
+        following = Following(applying)
+        await follow(self._network, following.next, following.apply, random.Random())  # noqa: S311  # jitter
 
     async def _follow(self) -> None:
-        following = Following(self._store, self._thread, self._hub)
-        await follow(self._network, following.next, following.apply, random.Random())  # noqa: S311  # jitter
+        async def told(applied: chain.Applied, _fetched: bool) -> None:  # noqa: FBT001  # as `Applying` says it
+            self._hub.publish(applied)
+
+        await self._fetch(Applying(self._store, self._thread, told))
 
     async def _encode(self, plugin: Plugin, task_status: "trio.TaskStatus[None]") -> None:
         spec = self._prepared.specs[plugin.name]
@@ -356,15 +376,3 @@ class _Node:
         if self._mempool.add(signed):
             assert self._driver is not None
             self._driver.payload_ready()
-
-
-class _Committee:
-    """The committee's members as peers."""
-
-    def __init__(self, genesis: Genesis, network: Network) -> None:
-        self._peers = [PeerId(v.node) for v in genesis.validators]
-        self._network = network
-
-    def send(self, place: int, message: bytes) -> None:
-        """Lossy."""
-        self._network.consensus_send(self._peers[place], message)

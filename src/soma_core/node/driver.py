@@ -1,320 +1,288 @@
 """The only shell of every consensus engine: it gives the engine events and does what its actions ask.
 
 Outside stand disks, clocks, keys and peers; inside stands a pure `step`. What an engine persists is on disk before
-anything that depends on it leaves. Commits are applied by one task, in order, behind a bounded queue. One engine serves
-one epoch; when the chain ends an epoch, the next engine begins after that commit, whatever the last one had in flight.
+anything that depends on it leaves (`_shell`). Commits are applied by one task, in order.
+
+One engine serves one epoch. When the chain ends an epoch, the next engine begins after that commit, whatever the last
+one had in flight; the last one serves its peers until a quorum has signed what it came to, after a restart as well.
+Who was away longer takes commits from peers as a follower does. Rules O21 to O28 of ``specs/40-node.md``.
 """
 
 import logging
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol, final
+import math
+from typing import Final, final
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from soma_core import chain
 from soma_core.api import (
     Accuse,
-    Action,
     Applied,
-    CancelTimer,
     Commit,
-    Deliver,
-    Durable,
-    EndEpoch,
-    Engine,
-    Event,
-    Ledger,
-    Load,
-    Loaded,
-    Member,
     Note,
     Payload,
-    PayloadReady,
-    Persist,
     Pull,
     Received,
-    Send,
-    SetTimer,
     Setup,
-    Sign,
-    Signed,
-    Start,
-    Timer,
-    Verified,
-    Verify,
 )
-from soma_core.crypto import verify
-from soma_core.errors import CorruptionError, DecodeError
+from soma_core.errors import CorruptionError
 
-from .mempool import Mempool
-from .signing import Signing
+from ._checker import Checker
+from ._evidence import Evidence
+from ._lag import Lag
+from ._recorder import Recorder
+from ._shell import EPOCH_SIZE, Shell, prefix_of
+from .applying import Applying
+from .outside import Outside
 from .store import Store
-from .threads import Thread
 
-INBOX: Final = 1_024
-"""Events that wait for the engine. Messages of peers beyond it are lost, as `Send` says they may be."""
-UNAPPLIED: Final = 64
-"""Commits that wait to be applied; then delivering waits, and with it the engine."""
 PULL_MOST: Final = 512 << 10
 """Bytes of payload a block is given at most, so that a commit travels to followers in one message."""
 LOADED_KEYS: Final = b"\x80"
 """Keys an engine persists from here on come back by `Load` only."""
+REMIND: Final = 5.0
+"""Seconds between two looks whether what was pulled and never ordered may be pulled again."""
 
 _log = logging.getLogger("soma.driver")
 
 
-class Peers(Protocol):
-    """How the driver speaks to the committee: by place."""
-
-    def send(self, place: int, message: bytes) -> None:
-        """Lossy."""
-        ...
-
-
-@frozen(kw_only=True)
-class Outside:
-    """What stands around an engine.
-
-    `open`: an engine for a `Setup`. `system`: the system bytes for (epoch, round). `applied`: told of every commit that
-    is on disk, before the next is applied. `now`: ms of UTC.
-    """
-
-    store: Store
-    store_thread: Thread
-    records: Ledger
-    records_thread: Thread
-    mempool: Mempool
-    peers: Peers
-    signing: Signing
-    me: int | None
-    committee: tuple[Member, ...]
-    open: Callable[[Setup], Engine]
-    system: Callable[[int, int], Awaitable[bytes]]
-    applied: Callable[[chain.Applied], Awaitable[None]]
-    now: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
-
-
 @define(eq=False)
-class _Epoch:
-    """One engine at work. `prefix`: of its keys in the consensus ledger."""
+class _Seat:
+    """A shell at work, and what ends it."""
 
-    number: int
-    first: int
-    engine: Engine
-    prefix: bytes
-    timers: dict[str, int] = field(factory=dict)
-    durable: int = 0
-    held: list[tuple[int, Send | Deliver]] = field(factory=list)
-    closed: bool = False
-
-
-@final
-class _Inbox:
-    """Events for the engine, bounded. How far the chain is never gets lost: only the last word of it counts.
-
-    So the applier never waits for the engine, which may be waiting for the applier.
-    """
-
-    def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-        self._progress: Applied | EndEpoch | None = None
-        self._arrived = trio.Event()
-
-    def offer(self, event: Event) -> bool:
-        """Queue `event`, or say that there is no room."""
-        if len(self._events) >= INBOX:
-            return False
-        self._events.append(event)
-        self._arrived.set()
-        return True
-
-    def progress(self, event: Applied | EndEpoch) -> None:
-        """The chain has come this far."""
-        self._progress = event
-        self._arrived.set()
-
-    def clear(self) -> None:
-        """Forget what was meant for an engine that has ended."""
-        self._events.clear()
-        self._progress = None
-
-    async def get(self) -> Event:
-        """The next event; progress first."""
-        while True:
-            if self._progress is not None:
-                event, self._progress = self._progress, None
-                return event
-            if self._events:
-                return self._events.popleft()
-            self._arrived = trio.Event()
-            await self._arrived.wait()
+    shell: Shell
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
 
 
 @final
 class Driver:
-    """Runs engine after engine until cancelled."""
+    """Runs engine after engine until cancelled. `notes`: the last value of each metric an engine gave."""
 
     def __init__(self, outside: Outside) -> None:
         self._o = outside
         self._clock = 0
-        self._told_ready = False
-        self._inbox = _Inbox()
-        self._commits_in, self._commits = trio.open_memory_channel[tuple[_Epoch, Commit]](UNAPPLIED)
+        self.applying = Applying(outside.store, outside.store_thread, self._told)
         self.notes: dict[str, int] = {}
+        self.evidence = Evidence()
+        self._checker = Checker(outside.verify_thread, outside.mempool)
+        self._recorder = Recorder(outside.records, outside.records_thread)
+        self._present: _Seat | None = None
+        self._past: _Seat | None = None
+        self._epoch = 0
+        self._connected: set[int] = set()
+        self._lag = Lag([member.power for member in outside.committee])
+        self._sweeping = trio.Event()
+        self._commits_in, self._commits = trio.open_memory_channel[tuple[Shell, Commit]](math.inf)  # bounded by shells
+
+    # What the node tells. ---------------------------------------------------------------------------------------------
 
     def payload_ready(self) -> None:
-        """There is something to order. Said to the engine once until it has pulled."""
-        if not self._told_ready:
-            self._told_ready = self._inbox.offer(PayloadReady())
+        """There is something to order."""
+        if self._present is not None:
+            self._present.shell.payload_ready()
 
-    def received(self, place: int, message: bytes) -> None:
-        """A message of the committee member at `place`."""
-        self._inbox.offer(Received(place, message))
+    def connected(self, place: int) -> None:
+        """The committee member at `place` is connected; if it was before, it is so anew."""
+        if place in self._connected:
+            self.disconnected(place)
+        self._connected.add(place)
+        self._tell_peer(place, up=True)
+
+    def disconnected(self, place: int) -> None:
+        """The committee member at `place` is not connected any more."""
+        self._connected.discard(place)
+        self._tell_peer(place, up=False)
+
+    async def received(self, place: int, message: bytes) -> None:
+        """A message of the committee member at `place`. Waits while too many wait for the engine."""
+        if len(message) < EPOCH_SIZE:
+            return
+        epoch = int.from_bytes(message[:EPOCH_SIZE], "big")
+        self._lag.heard(place, epoch)
+        heard = Received(place, message[EPOCH_SIZE:])
+        if self._present is not None and self._present.shell.epoch == epoch:
+            await self._present.shell.inbox.put(heard)
+        elif self._past is not None and self._past.shell.epoch == epoch:
+            self._past.shell.inbox.offer(heard)
+
+    # Epochs. ----------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Drive the engine of the present epoch, then the next, for ever."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._checker.run)
+            nursery.start_soon(self._recorder.run)
             nursery.start_soon(self._apply)
+            nursery.start_soon(self._remind)
+            nursery.start_soon(self._sweep)
+            if len(self._o.committee) > 1:
+                nursery.start_soon(self._catch_up)
+                await self._revive(nursery)
             while True:
-                await self._run_epoch(await self._begin())
+                seat = await self._begin(nursery)
+                await seat.shell.ended.wait()
+                self._retire()
+                self._past, self._present = seat, None
+                self._retire_proved()
 
-    async def _begin(self) -> _Epoch:
-        epoch = await self._o.store_thread.run(self._o.store.read, lambda state: state.need(chain.EPOCH))
-        prefix = epoch.number.to_bytes(8, "big")
-        records = await self._o.records_thread.run(self._recover, prefix)
-        setup = Setup(self._o.store.genesis.chain, epoch.number, self._o.committee, self._o.me, epoch.first_index)
-        running = _Epoch(epoch.number, epoch.first_index, self._o.open(setup), prefix)
-        self._o.mempool.give_back()
-        self._told_ready = False
-        await self._step(running, Start(records, self._o.store.tip.index))
-        if self._o.mempool.has_ready(self._now()):
+    async def _begin(self, nursery: trio.Nursery) -> _Seat:
+        """The engine of the epoch that the chain is in."""
+        await self._lag.until_quiet()
+        async with self.applying.lock:
+            self._epoch, first = await self._o.store_thread.run(self._o.store.epoch)
+            self._o.mempool.give_back()
+            self._present = seat = await self._start(nursery, self._epoch, first)
+        self._lag.begins(self._epoch)
+        self._sweeping.set()
+        if self._o.mempool.has_ready(self.now()):
             self.payload_ready()
-        return running
+        return seat
 
-    def _recover(self, prefix: bytes) -> Mapping[bytes, bytes]:
-        """The records of this epoch; what earlier epochs left is deleted."""
-        old = {key: None for key, _ in self._o.records.scan(b"", prefix)}
-        if old:
-            self._o.records.write(old)
-        found = self._o.records.scan(prefix, prefix + LOADED_KEYS)
-        return {key[len(prefix) :]: value for key, value in found}
+    async def _revive(self, nursery: trio.Nursery) -> None:
+        """The engine of the epoch before, if no quorum is known to have signed its end: it serves its peers again."""
+        store = self._o.store
+        present, following = await self._o.store_thread.run(store.epoch)
+        if present > 0 and store.proved < following - 1:
+            first = await self._o.store_thread.run(store.first_of, present - 1)
+            self._past = await self._start(nursery, present - 1, first)
+            self._past.shell.close(following - 1)
 
-    async def _run_epoch(self, epoch: _Epoch) -> None:
+    async def _start(self, nursery: trio.Nursery, number: int, first: int) -> _Seat:
+        setup = Setup(self._o.store.genesis.chain, number, self._o.committee, self._o.me, first)
+        prefix = prefix_of(number)
+        found = await self._recorder.load(prefix, prefix + LOADED_KEYS, math.inf)
+        records = {key[len(prefix) :]: value for key, value in found}
+        seat = _Seat(Shell(self._o.open(setup), setup, self, self._checker, self._recorder))
+        for place in sorted(self._connected):
+            seat.shell.inbox.peer(place, up=True)
+        nursery.start_soon(_work, seat, records, self._o.store.tip.index)
+        return seat
+
+    def _retire(self) -> None:
+        """End the engine of the past epoch."""
+        if self._past is not None:
+            self._past.scope.cancel()
+            self._past.shell.inbox.close()
+            self._recorder.forget(self._past.shell)
+            self._past = None
+            self._sweeping.set()
+
+    def _retire_proved(self) -> None:
+        """End it once a quorum has signed what it came to: laggards then get that as followers do."""
+        alone = len(self._o.committee) == 1
+        if self._past is not None and (alone or self._o.store.proved >= self._past.shell.last):
+            self._retire()
+
+    async def _sweep(self) -> None:
+        """Delete what engines of earlier epochs persisted, a batch at a time."""
         while True:
-            event = await self._next_event(epoch)
-            await self._step(epoch, event)
-            if isinstance(event, EndEpoch):
-                self._inbox.clear()
-                return
+            await self._sweeping.wait()
+            self._sweeping = trio.Event()
+            kept = self._past or self._present
+            while kept is not None and await self._recorder.sweep(kept.shell.prefix):
+                pass
 
-    async def _next_event(self, epoch: _Epoch) -> Event:
-        """The next timer that is due or event that came."""
-        while True:
-            now = self._now()
-            if epoch.timers:
-                name = min(epoch.timers, key=lambda n: (epoch.timers[n], n))
-                wait = epoch.timers[name] - now
-                if wait <= 0:
-                    del epoch.timers[name]
-                    return Timer(name)
-                with trio.move_on_after(wait / 1000):
-                    return await self._inbox.get()
-            else:
-                return await self._inbox.get()
-
-    async def _step(self, epoch: _Epoch, event: Event) -> None:
-        """One event and everything that follows from it at once."""
-        todo = deque([event])
-        while todo:
-            for action in epoch.engine.step(todo.popleft(), self._now()):
-                answer = await self._act(epoch, action)
-                if answer is not None:
-                    todo.append(answer)
-
-    async def _act(self, epoch: _Epoch, action: Action) -> Event | None:  # noqa: C901, PLR0912  # a line an action
-        match action:
-            case Send() | Deliver():
-                if action.after > epoch.durable:
-                    epoch.held.append((action.after, action))
-                else:
-                    await self._release(epoch, action)
-            case Persist(barrier, batch):
-                prefixed = {epoch.prefix + key: value for key, value in batch.items()}
-                await self._o.records_thread.run(self._o.records.write, prefixed)
-                epoch.durable = barrier
-                ready = [held for after, held in epoch.held if after <= barrier]
-                epoch.held = [(after, held) for after, held in epoch.held if after > barrier]
-                for held in ready:
-                    await self._release(epoch, held)
-                return Durable(barrier)
-            case Pull(limit, round_):
-                system = await self._o.system(epoch.number, round_)
-                items = self._o.mempool.pull(min(limit, PULL_MOST), self._now())
-                self._told_ready = False
-                if self._o.mempool.has_ready(self._now()):
-                    self.payload_ready()
-                return Payload(items, system)
-            case Sign(slot, body):
-                number = int.from_bytes(slot, "big")
-                return Signed(slot, await self._o.signing.sign("soma/block", epoch.number, body, slot=number))
-            case Verify(identity, signatures, payload):
-                return Verified(identity, await trio.to_thread.run_sync(_all_valid, signatures, payload))
-            case Load(identity, start, stop, limit):
-                return Loaded(identity, await self._o.records_thread.run(self._load, epoch.prefix, start, stop, limit))
-            case SetTimer(name, at):
-                epoch.timers[name] = at
-            case CancelTimer(name):
-                epoch.timers.pop(name, None)
-            case Accuse(member):
-                _log.warning("validator %d signed two bodies of one slot", member)
-            case Note(name, value):
-                self.notes[name] = value
-        return None
-
-    async def _release(self, epoch: _Epoch, action: Send | Deliver) -> None:
-        if isinstance(action, Deliver):
-            await self._commits_in.send((epoch, action.commit))
-            return
-        for place in action.peers:
-            self._o.peers.send(place, action.message)
-
-    def _load(self, prefix: bytes, start: bytes, stop: bytes, limit: int) -> tuple[tuple[bytes, bytes], ...]:
-        found = []
-        for key, value in self._o.records.scan(prefix + start, prefix + stop):
-            found.append((key[len(prefix) :], value))
-            if len(found) >= limit:
-                break
-        return tuple(found)
+    # The chain. -------------------------------------------------------------------------------------------------------
 
     async def _apply(self) -> None:
-        """Apply commits in order; those the chain has already, and those beyond an epoch's end, are passed over."""
-        async for epoch, commit in self._commits:
-            if epoch.closed or commit.index <= self._o.store.tip.index:
-                continue
-            applied = await self._o.store_thread.run(self._o.store.apply, commit)
-            ended = any(isinstance(event, chain.EpochBegan) for event in applied.events)
-            for event in applied.events:
-                if isinstance(event, chain.TransactionDone):
-                    self._o.mempool.forget(event.id)
-                elif isinstance(event, chain.EpochBegan):
-                    self._o.mempool.expire(event.number)
-            await self._o.applied(applied)
-            epoch.closed = ended
-            self._inbox.progress(EndEpoch(commit.index) if ended else Applied(commit.index))
+        """Apply what engines deliver, in order; pass over what the chain has and what is beyond an epoch's end."""
+        async for shell, commit in self._commits:
+            async with self.applying.lock:
+                if not shell.closed:
+                    if commit.index > self._o.store.tip.index:
+                        await self.applying.apply(commit)
+                    else:
+                        await self._o.store_thread.run(_check_known, self._o.store, commit)
+            shell.taken()
 
-    def _now(self) -> int:
+    async def _told(self, applied: chain.Applied, fetched: bool) -> None:  # noqa: FBT001  # as `Applying` says it
+        """A commit is on disk."""
+        before = self._epoch
+        for event in applied.events:
+            if isinstance(event, chain.TransactionDone):
+                self._o.mempool.forget(event.id)
+            elif isinstance(event, chain.EpochBegan):
+                self._o.mempool.expire(event.number)
+                self._epoch = event.number
+        if fetched:
+            await self._o.fetched(applied)
+            self._lag.fetched()
+        else:
+            await self._o.applied(applied)
+            self._lag.ordered()
+        if self._present is not None and self._epoch > before:
+            self._present.shell.close(applied.record.index)
+        elif self._present is not None:
+            self._present.shell.inbox.progress(Applied(applied.record.index))
+        self._lag.begins(self._epoch)
+        self._retire_proved()
+
+    async def _catch_up(self) -> None:
+        """Take commits from peers while this node is left behind."""
+        while True:
+            await self._lag.until_left_behind()
+            _log.info("commit %d is the last here: asking peers for later ones", self._o.store.tip.index)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._o.fetch, self.applying)
+                await self._lag.until_going()
+                async with self.applying.lock:  # so that nothing is cut off half applied
+                    nursery.cancel_scope.cancel()
+
+    async def _remind(self) -> None:
+        while True:
+            await trio.sleep(REMIND)
+            if self._o.mempool.has_ready(self.now()):
+                self.payload_ready()
+
+    # What engines ask: `Around`. --------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """Ms of UTC; never goes back."""
         self._clock = max(self._clock, self._o.now())
         return self._clock
 
+    def send(self, epoch: int, place: int, message: bytes) -> None:
+        """To a member, behind the epoch."""
+        self._o.peers.send(place, prefix_of(epoch) + message)
 
-def _all_valid(signatures: tuple[tuple[bytes, bytes, bytes], ...], payload: tuple[bytes, ...]) -> bool:
-    """Whether every signature holds and every payload item is a transaction with a valid signature."""
-    try:
-        return all(verify(*one) for one in signatures) and all(
-            chain.parse_wire(item).signature_holds() for item in payload
+    def deliver(self, shell: Shell, commit: Commit) -> None:
+        """Queue a commit for the chain."""
+        self._commits_in.send_nowait((shell, commit))
+
+    def accuse(self, epoch: int, accusation: Accuse) -> None:
+        """Keep the accusation."""
+        self.evidence.take(epoch, accusation)
+
+    def note(self, note: Note) -> None:
+        """Keep the value."""
+        self.notes[note.name] = note.value
+
+    async def payload(self, epoch: int, pull: Pull) -> tuple[Payload, bool]:
+        """System bytes, and items from the pool."""
+        system = await self._o.system(epoch, pull.round)
+        items = self._o.mempool.pull(min(pull.limit, PULL_MOST), self.now())
+        return Payload(items, system), self._o.mempool.has_ready(self.now())
+
+    async def sign(self, epoch: int, slot: int, body: bytes) -> bytes:
+        """By the signer, which waits for its disk."""
+        return await self._o.signing.sign("soma/block", epoch, body, slot=slot)
+
+    def _tell_peer(self, place: int, *, up: bool) -> None:
+        for seat in (self._past, self._present):
+            if seat is not None:
+                seat.shell.inbox.peer(place, up=up)
+
+
+async def _work(seat: _Seat, records: dict[bytes, bytes], applied: int) -> None:
+    with seat.scope:
+        await seat.shell.run(records, applied)
+
+
+def _check_known(store: Store, commit: Commit) -> None:
+    record = store.record(commit.index)
+    if record is not None and record.commit != commit.digest:
+        raise CorruptionError(
+            f"the engine ordered another commit {commit.index} than the chain has",
+            "a database is damaged, or more than a third of the validators are at fault: stop, and ask the others",
         )
-    except (DecodeError, CorruptionError):
-        return False

@@ -13,6 +13,7 @@ from soma_core.errors import VerificationError
 from soma_core.net import Entry
 from soma_core.records import pack, unpack
 
+from .applying import Applying, Proof
 from .events import Hub
 from .store import Store, unpack_commit
 from .threads import Thread
@@ -66,10 +67,9 @@ class Source:
 class Following:
     """Takes commits from peers."""
 
-    def __init__(self, store: Store, thread: Thread, hub: Hub) -> None:
-        self._store = store
-        self._thread = thread
-        self._hub = hub
+    def __init__(self, applying: Applying) -> None:
+        self._applying = applying
+        self._store = applying.store
 
     def next(self) -> int:
         """The commit that is needed next."""
@@ -78,14 +78,16 @@ class Following:
     async def apply(self, entries: Sequence[Entry]) -> None:
         """Check and apply `entries` up to the last one that is a checkpoint; the rest will be asked for again.
 
-        Raises `VerificationError` or `DecodeError` for entries that prove nothing: nothing of them was applied.
+        Those that the chain has by now, by another way, are passed over. Raises `VerificationError` or `DecodeError`
+        for entries that prove nothing: nothing of them was applied.
         """
-        proved = self._proved(entries)
+        async with self._applying.lock:
+            proved = self._proved([entry for entry in entries if entry.index >= self.next()])
         for entry, record in proved:
-            applied = await self._thread.run(self._store.apply, self._commit(entry, record), record)
-            if entry.signatures:
-                await self._thread.run(self._store.keep_signatures, entry.index, _signatures(entry))
-            self._hub.publish(applied)
+            async with self._applying.lock:
+                if entry.index >= self.next():
+                    proof = Proof(record, _signatures(entry))
+                    await self._applying.apply(self._commit(entry, record), proof)
 
     def _proved(self, entries: Sequence[Entry]) -> list[tuple[Entry, chain.CommitRecord]]:
         """Entries with their records, each of which a quorum signed itself or through a later one."""

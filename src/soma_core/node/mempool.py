@@ -35,12 +35,17 @@ class Mempool:
         self._waiting: OrderedDict[bytes, _Waiting] = OrderedDict()
         self._senders: Counter[bytes] = Counter()
         self._bytes = 0
+        self._wires: set[bytes] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def __contains__(self, identity: bytes) -> bool:
         return identity in self._waiting
+
+    def holds(self, wire: bytes) -> bool:
+        """Whether a transaction of exactly these bytes waits: its signature was checked."""
+        return wire in self._wires
 
     def add(self, signed: SignedTransaction) -> bool:
         """Take a transaction whose signature was checked. False if it waits already. Raises `RefusedError` if full."""
@@ -56,6 +61,7 @@ class Mempool:
         self._waiting[identity] = _Waiting(signed, wire)
         self._senders[sender] += 1
         self._bytes += len(wire)
+        self._wires.add(wire)
         return True
 
     def pull(self, limit: int, now: int) -> tuple[bytes, ...]:
@@ -94,6 +100,7 @@ class Mempool:
     def _drop(self, waiting: _Waiting) -> None:
         sender = waiting.signed.transaction.sender
         self._bytes -= len(waiting.wire)
+        self._wires.discard(waiting.wire)
         self._senders[sender] -= 1
         if not self._senders[sender]:
             del self._senders[sender]

@@ -5,7 +5,6 @@ takes from its peers whatever they can prove beyond it. ``specs/decisions/0011-r
 """
 
 import logging
-import random
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,13 +17,12 @@ import trio
 from soma_core.config import Options, prepare
 from soma_core.errors import UsageError
 from soma_core.genesis import read
-from soma_core.net import Network, follow
 
 from . import directory as places
+from .applying import Applying
 from .backups import About, check_backup, check_restored, restore_entries, restore_files, sealed_answers, write_backup
 from .components import one_of, open_ledger, scoring_of
 from .durable import sync_directory, write_durably
-from .following import Following
 from .store import Store
 from .threads import open_thread
 
@@ -96,34 +94,44 @@ def _appears_whole(target: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-async def remember(data_dir: Path, network: Network, following: Following, members: int) -> None:
+async def remember(
+    data_dir: Path,
+    applying: Applying,
+    fetch: Callable[[Applying], Awaitable[None]],
+    *,
+    members: int,
+    engine_remembers: bool,
+) -> None:
     """Before a restored validator orders: take what peers can prove beyond the backup; then the mark goes.
 
-    Returns at once without a mark. Raises `UsageError` in a committee of several, whose others know more than this
-    node: until they can tell it, it may only follow.
+    Returns at once without a mark. `fetch` takes commits from peers until cancelled. `engine_remembers`: the engine
+    asks a quorum for what it signed, before it signs. Raises `UsageError` in a committee of several without that: its
+    others know more than this node, and until they can tell it, it may only follow.
     """
     mark = data_dir / MARK
     if not mark.exists():
         return
-    if members > 1:
+    if members > 1 and not engine_remembers:
         raise UsageError(
             f"{data_dir} was restored from a backup, and this node does not know what it signed after it",
             "start it without a consensus plugin: it then follows the network",
         )
-    _log.warning("restored at commit %d: asking peers for what came after it", following.next() - 1)
-    await _until_quiet(following.next, lambda: follow(network, following.next, following.apply, random.Random()))  # noqa: S311  # jitter
-    _log.warning("going on after commit %d", following.next() - 1)
+    _log.warning("restored at commit %d: asking peers for what came after it", applying.store.tip.index)
+    await _until_quiet(applying, fetch)
+    _log.warning("going on after commit %d", applying.store.tip.index)
     mark.unlink()
     sync_directory(data_dir)
 
 
-async def _until_quiet(place: Callable[[], int], work: Callable[[], Awaitable[None]]) -> None:
-    """Do `work` until `place` has not moved for `PATIENCE`."""
+async def _until_quiet(applying: Applying, fetch: Callable[[Applying], Awaitable[None]]) -> None:
+    """Let `fetch` work until the chain has not moved for `PATIENCE`."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(work)
+        nursery.start_soon(fetch, applying)
         quiet = False
         while not quiet:
-            before = place()
+            before = applying.store.tip.index
             await trio.sleep(PATIENCE)
-            quiet = place() == before
-        nursery.cancel_scope.cancel()
+            async with applying.lock:  # so that nothing is cut off half applied
+                quiet = applying.store.tip.index == before
+                if quiet:
+                    nursery.cancel_scope.cancel()

@@ -28,6 +28,8 @@ SIGNATURES: Final = b"\x85"
 PROVED: Final = b"\x86"
 """Prefixes of what a node keeps beside the state, each followed by the commit's index, 8 bytes."""
 
+Compute = Callable[[Genesis, ScoringRule, Reader, Tip, Commit], chain.Applied]
+
 _HOLDERS: Final = (chain.ACCOUNTS, chain.ENCODERS, chain.JOBS)
 REPAIR: Final = "restore a backup, or synchronise into a new data directory"
 
@@ -100,12 +102,14 @@ def key_of(prefix: bytes, index: int) -> bytes:
 class Store:
     """The chain on a ledger. Methods are called in the ledger's thread; `tip` and `proved` may be read anywhere.
 
-    `tip`: where the chain stands. `proved`: the last commit whose record a quorum signed; 0 if none.
+    `tip`: where the chain stands. `proved`: the last commit whose record a quorum signed; 0 if none. `compute`: what a
+    commit comes to; where many nodes live in one process, they need not all compute it.
     """
 
-    def __init__(self, genesis: Genesis, rule: ScoringRule, ledger: Ledger) -> None:
+    def __init__(self, genesis: Genesis, rule: ScoringRule, ledger: Ledger, compute: Compute = chain.apply) -> None:
         self.genesis = genesis
         self._rule = rule
+        self._compute = compute
         self._ledger = ledger
         self.tip = self._open()
         known = ledger.get(PROVED)
@@ -138,7 +142,7 @@ class Store:
 
         `proved`: the record a quorum signed for it. Raises `VerificationError` if the commit comes to another one.
         """
-        applied = chain.apply(self.genesis, self._rule, self._ledger, self.tip, commit)
+        applied = self._compute(self.genesis, self._rule, self._ledger, self.tip, commit)
         if proved is not None and applied.record != proved:
             raise VerificationError(
                 f"commit {commit.index} does not come to the record a quorum signed", "another peer will be asked"
@@ -179,6 +183,20 @@ class Store:
         """The record of a commit, or None if it is not applied."""
         data = self._ledger.get(key_of(RECORDS, index))
         return None if data is None else unpack(CommitRecord, data)
+
+    def epoch(self) -> tuple[int, int]:
+        """The epoch that the chain is in, and its first commit."""
+        epoch = chain.State(self._ledger).need(chain.EPOCH)
+        return epoch.number, epoch.first_index
+
+    def first_of(self, epoch: int) -> int:
+        """The first commit of an epoch that has commits. Records lie in the order of their epochs."""
+        low, high = 1, self.tip.index
+        while low < high:
+            middle = (low + high) // 2
+            record = self.record(middle)
+            low, high = (low, middle) if record is not None and record.epoch >= epoch else (middle + 1, high)
+        return low
 
     def leaves(self, index: int) -> tuple[bytes, ...]:
         """The receipts of a commit."""

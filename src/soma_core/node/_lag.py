@@ -1,0 +1,78 @@
+"""Whether this node is left behind: its chain stands still, or others, not all of them liars, are in a later epoch."""
+
+import math
+from collections.abc import Sequence
+from typing import Final, final
+
+import trio
+
+STILL: Final = 5.0
+"""Seconds for which the chain stands still before peers are asked for commits."""
+QUIET: Final = 1.0
+"""Seconds after a commit of peers before an engine begins: one for every epoch that passes would do nothing."""
+
+
+@final
+class Lag:
+    """`powers`: of the committee's members, by place."""
+
+    def __init__(self, powers: Sequence[int]) -> None:
+        self._powers = powers
+        self._epoch = 0
+        self._heard: dict[int, int] = {}
+        self._ordered = 0
+        self._fetched_at = -math.inf
+        self._moved = trio.Event()
+
+    def heard(self, place: int, epoch: int) -> None:
+        """A member speaks in `epoch`."""
+        if epoch > self._heard.get(place, -1):
+            self._heard[place] = epoch
+            self._move()
+
+    def begins(self, epoch: int) -> None:
+        """The chain is in `epoch`."""
+        self._epoch = epoch
+        self._move()
+
+    def ordered(self) -> None:
+        """A commit of the own engine was applied."""
+        self._ordered += 1
+        self._move()
+
+    def fetched(self) -> None:
+        """A commit of peers was applied."""
+        self._fetched_at = trio.current_time()
+        self._move()
+
+    @property
+    def behind(self) -> bool:
+        """Whether a later epoch is there: members of more than a third of the power say so."""
+        later = sum(self._powers[place] for place, epoch in self._heard.items() if epoch > self._epoch)
+        return later > (sum(self._powers) - 1) // 3
+
+    async def until_left_behind(self) -> None:
+        """Return when it is time to ask peers for commits."""
+        while not self.behind:
+            moved = self._moved
+            with trio.move_on_after(STILL) as waiting:
+                await moved.wait()
+            if waiting.cancelled_caught:
+                return
+
+    async def until_going(self) -> None:
+        """Return when the own engine orders, and no later epoch is there."""
+        ordered = self._ordered
+        while self._ordered == ordered or self.behind:
+            await self._moved.wait()
+
+    async def until_quiet(self) -> None:
+        """Return when for `QUIET` no commit of peers was applied."""
+        while (wait := self._fetched_at + QUIET - trio.current_time()) > 0:
+            moved = self._moved
+            with trio.move_on_after(wait):
+                await moved.wait()
+
+    def _move(self) -> None:
+        moved, self._moved = self._moved, trio.Event()
+        moved.set()

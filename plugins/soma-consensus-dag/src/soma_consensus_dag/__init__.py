@@ -1,1 +1,50 @@
-"""``consensus-dag``: Mysticeti-C on a DAG of signed blocks."""
+"""``consensus-dag``: a committee of several orders payload by Mysticeti-C, on a graph of signed blocks."""
+
+from attrs import frozen
+
+from soma_core.api import ConsensusSpec, Engine, Setup, hookimpl, option
+
+__all__ = ["Config", "Params", "open_engine", "soma_consensus"]
+
+
+@frozen
+class Config:
+    """How fast this member works. Members may differ; nobody's safety depends on it."""
+
+    min_round_ms: int = option(50, "milliseconds from one block of ours to the next, at least", min=1, max=60_000)
+    leader_timeout_ms: int = option(250, "milliseconds to wait for a leader's block, and for votes", min=1, max=60_000)
+    idle_ms: int = option(500, "milliseconds between blocks when there is nothing to order", min=1, max=60_000)
+
+
+@frozen
+class Params:
+    """What all members must agree on; it stands in genesis."""
+
+    leaders_per_round: int = option(1, "leaders of each round", min=1, max=64)
+    wave_length: int = option(3, "rounds from a leader's block to its certificates", min=3, max=5)
+    gc_depth: int = option(
+        60, "rounds below the last committed leader in which a block is still ordered", min=8, max=1000
+    )
+    schedule_commits: int = option(300, "commits after which leaders are chosen anew; 0: never", min=0, max=100_000)
+    schedule_bad_percent: int = option(30, "stake in a hundred that may lose its turn to lead", min=0, max=33)
+
+
+@hookimpl
+def soma_consensus() -> ConsensusSpec[Config, Params]:
+    """A committee of several, a third of whose stake may lie."""
+    return ConsensusSpec(
+        api=1,
+        config=Config,
+        params=Params,
+        rule_id="soma/dag",
+        rule_version=1,
+        open=open_engine,
+        features=frozenset({"catch-up", "byzantine"}),
+    )
+
+
+def open_engine(config: Config, params: Params, setup: Setup) -> Engine:
+    """The engine of one epoch."""
+    from ._engine import DagEngine  # the codec stays out until here
+
+    return DagEngine(config, params, setup)

@@ -132,7 +132,7 @@ class Committer:
         voting = self._dag.layer(slot.round + self._rule.wave - 2)
         if not self._committee.is_quorum(voting.authors):
             return
-        if all(self._committee.is_quorum(self._blame(slot, leader)) for leader in candidates):
+        if all(self._committee.is_quorum(self._blame(slot, leader)) for leader in candidates or (None,)):
             slot.status = "skip"
             return
         self._count_certificates(slot, candidates)
@@ -142,10 +142,12 @@ class Committer:
         if certified:
             slot.status, slot.vertex = "commit", certified[0]
 
-    def _blame(self, slot: Slot, leader: Vertex) -> int:
-        """The members with a block in the voting round that speaks against `leader`."""
+    def _blame(self, slot: Slot, leader: Vertex | None) -> int:
+        """The members with a block in the voting round that speaks against `leader`, or against a slot without any."""
         layer = self._dag.layer(slot.round + self._rule.wave - 2)
-        if self._rule.blame == "block" and self._rule.wave == 3:
+        if leader is None and self._rule.blame != "author":
+            return layer.authors
+        if leader is not None and self._rule.blame == "block" and self._rule.wave == 3:
             mask = layer.authors & ~leader.voters
             for author in members_of(layer.twins):
                 if any(leader not in vertex.parents for vertex in layer.slots[author]):
@@ -153,14 +155,14 @@ class Committer:
             return mask
         mask = 0
         for vertex in layer.vertices:
-            if self._speaks_against(vertex, leader):
+            if self._speaks_against(vertex, slot, leader):
                 mask |= 1 << vertex.author
         return mask
 
-    def _speaks_against(self, vertex: Vertex, leader: Vertex) -> bool:
+    def _speaks_against(self, vertex: Vertex, slot: Slot, leader: Vertex | None) -> bool:
         if self._rule.blame == "author":
-            return all(parent.author != leader.author for parent in vertex.parents)
-        vote = self._vote(vertex, leader.round, leader.author)
+            return all(parent.author != slot.author for parent in vertex.parents)
+        vote = self._vote(vertex, slot.round, slot.author)
         return vote is None if self._rule.blame == "slot" else vote is not leader
 
     def _count_certificates(self, slot: Slot, candidates: Sequence[Vertex]) -> None:

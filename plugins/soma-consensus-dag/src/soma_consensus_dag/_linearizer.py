@@ -84,10 +84,15 @@ class Linearizer:
                     waiting.append(parent)
         found.sort(key=lambda vertex: vertex.ref)
         for vertex in found:
-            vertex.late = any(twin.ordered for twin in self._dag.slot(vertex.round, vertex.author))
-            vertex.ordered = True
+            self.mark(vertex)
         self.leader_round = leader.round
         return found
+
+    def mark(self, vertex: Vertex) -> bool:
+        """`vertex` is the next in the order. Whether a twin was before it."""
+        vertex.late = any(twin.ordered for twin in self._dag.slot(vertex.round, vertex.author))
+        vertex.ordered = True
+        return vertex.late
 
     def time_of(self, leader: Vertex) -> int:
         """The commit's time: the median, by stake, of the blocks of the round before that `leader` refers to."""

@@ -73,7 +73,7 @@ class Manager:
         for ref in [ref for ref in self._suspended if ref[0] <= horizon]:
             self._forget(ref)
         entered: list[Block] = []
-        for ref in [ref for ref in self._waiting if ref[0] <= horizon]:
+        for ref in sorted(ref for ref in self._waiting if ref[0] <= horizon):
             entered += self._release(ref)
         return entered
 

@@ -35,9 +35,7 @@ class Swap:
 class Schedule:
     """`leaders(round)`: `count` different places, the first rank first."""
 
-    def __init__(
-        self, committee: Committee, seed: bytes, *, count: int, interval: int, bad_percent: int
-    ) -> None:
+    def __init__(self, committee: Committee, seed: bytes, *, count: int, interval: int, bad_percent: int) -> None:
         self._committee = committee
         self._seed = seed
         self._count = min(count, committee.size)
@@ -101,7 +99,8 @@ class Schedule:
         """The worst, as many as `bad_percent` of the stake allows, and equally many of the best."""
         tied = _number(self._seed, b"tie", first, 0)
         ordered = sorted(
-            range(self._committee.size), key=lambda author: (self._points[author], (author + tied) % self._committee.size)
+            range(self._committee.size),
+            key=lambda author: (self._points[author], (author + tied) % self._committee.size),
         )
         bad: list[int] = []
         weight = 0
@@ -149,9 +148,7 @@ def draw(committee: Committee, seed: bytes, round_: int, count: int) -> tuple[in
 
 def _to_swap(value: Any, size: int) -> Swap:
     match value:
-        case [int(first), [*bad], [*good]] if all(
-            type(place) is int and 0 <= place < size for place in (*bad, *good)
-        ):
+        case [int(first), [*bad], [*good]] if all(type(place) is int and 0 <= place < size for place in (*bad, *good)):
             return Swap(first, sum(1 << place for place in set(bad)), tuple(good))
     raise DecodeError("not a schedule of consensus-dag", "see rule D19 of specs/70-consensus-dag.md")
 

@@ -1,0 +1,129 @@
+"""When a member makes its next block, and what that block refers to. Rules D48 to D55.
+
+No round is jumped over: a member that reaches a round has a block in each before it, as far as that is sensible. And it
+waits, for no longer than a timeout, for the leader's block, and for enough votes to certify the leader before it.
+"""
+
+from typing import TYPE_CHECKING, Final, final
+
+from attrs import frozen
+
+from ._clock import Clock
+from ._committee import Committee
+from ._dag import Dag, Ref, Vertex
+from ._schedule import Schedule
+
+if TYPE_CHECKING:
+    from . import Config
+
+_NONE: Final = 0
+
+
+@frozen
+class Plan:
+    """What is to be done about the next block. `round`: make it now, or 0. `at`: look again then, or 0.
+
+    `empty`: it fills a gap and brings no payload.
+    """
+
+    round: int = _NONE
+    empty: bool = False
+    at: int = _NONE
+
+
+@final
+class Proposer:
+    """`last`: the round of our latest block. `floor`: no block of ours is of this round or an earlier one.
+
+    `made_at`: when it was made, ms. `entered_at`: when the clock came to its round. `included`: by place, the latest
+    round that our blocks refer to.
+    """
+
+    def __init__(
+        self, me: int, config: "Config", committee: Committee, dag: Dag, clock: Clock, schedule: Schedule, jump: int
+    ) -> None:
+        self.last = 0
+        self.floor = 0
+        self.made_at = 0
+        self.entered_at = 0
+        self.included = [0] * committee.size
+        self._me = me
+        self._config = config
+        self._committee = committee
+        self._dag = dag
+        self._clock = clock
+        self._schedule = schedule
+        self._jump = jump
+
+    def plan(self, now: int, *, busy: bool) -> Plan:
+        """What to do at `now`. `busy`: there is something to order, here or elsewhere."""
+        present = self._clock.round
+        if present <= max(self.last, self.floor):
+            return Plan()
+        following = max(self.last, self.floor) + 1
+        if self.floor <= self.last and following < present <= following + self._jump:
+            return Plan(following, empty=True)
+        due = self.made_at + (
+            self._config.min_round_ms if busy else max(self._config.idle_ms, self._config.min_round_ms)
+        )
+        if now < due:
+            return Plan(at=due)
+        deadline = max(self.entered_at, due) + self._config.leader_timeout_ms
+        if now < deadline and not self._has_leaders(present):
+            return Plan(at=deadline)
+        return Plan(present)
+
+    def ancestors(self, round_: int) -> list[Ref]:
+        """What a block of `round_` refers to: our latest, then of each other member the latest not referred to yet."""
+        own = self._latest(self._me, round_, 0)
+        chosen = [] if own is None else [own]
+        for author in range(self._committee.size):
+            if author != self._me:
+                vertex = self._latest(author, round_, self.included[author])
+                if vertex is not None:
+                    chosen.append(vertex)
+        return [vertex.ref for vertex in chosen]
+
+    def made(self, round_: int, ancestors: tuple[Ref, ...], now: int) -> None:
+        """A block of ours was signed."""
+        self.last = max(self.last, round_)
+        self.made_at = now
+        for at, author, _ in ancestors:
+            self.included[author] = max(self.included[author], at)
+
+    def _latest(self, author: int, below: int, above: int) -> Vertex | None:
+        """The block of the highest round in `above` + 1..`below` − 1 of an author; of twins the one that came first."""
+        for round_ in range(below - 1, max(above, self._dag.horizon), -1):
+            slot = self._dag.slot(round_, author)
+            if slot:
+                return slot[0]
+        return None
+
+    def _has_leaders(self, round_: int) -> bool:
+        """Whether every leader of the round before is here, and those before can be certified by a block now."""
+        leaders = self._schedule.leaders(round_ - 1) if round_ > 1 else ()
+        if any(not self._dag.slot(round_ - 1, leader) for leader in leaders):
+            return False
+        mine = self._dag.slot(round_ - 1, self._me)
+        if round_ < 3 or not mine:
+            return True
+        here = self._dag.layer(round_ - 1)
+        missing = self._committee.everybody & ~here.authors
+        for leader in self._schedule.leaders(round_ - 2):
+            for vertex in self._dag.slot(round_ - 2, leader):
+                if vertex in mine[0].parents:
+                    votes = self._votes(vertex)
+                    hopeless = self._committee.weight(votes | missing) < self._committee.quorum
+                    if not self._committee.is_quorum(votes) and missing and not hopeless:
+                        return False
+        return True
+
+    def _votes(self, leader: Vertex) -> int:
+        """Who votes for a leader's block with the block that ours would refer to."""
+        layer = self._dag.layer(leader.round + 1)
+        votes = leader.voters
+        if layer.twins & votes:
+            for author, vertices in layer.slots.items():
+                if votes >> author & 1 and leader not in vertices[0].parents:
+                    votes &= ~(1 << author)
+        return votes

@@ -1,0 +1,55 @@
+"""Which commits the others have made: what their blocks vote for. Rules D36 and D47."""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from ._block import Block
+from ._committee import Committee, agreed
+
+PROVED_EVERY: Final = 10
+"""Commits from one whose votes are kept, for those who have fallen behind, to the next."""
+OPEN_MOST: Final = 64
+"""Such commits for which votes are gathered at a time."""
+
+
+@final
+class Votes:
+    """`highest`: by place, the last commit that its blocks vote for."""
+
+    def __init__(self, committee: Committee) -> None:
+        self.highest = [0] * committee.size
+        self._committee = committee
+        self._gathered: dict[tuple[int, bytes], dict[int, bytes]] = {}  # commit → author → block without payload
+
+    def hear(self, block: Block) -> None:
+        """A block with a valid signature."""
+        if block.votes:
+            self.highest[block.author] = max(self.highest[block.author], max(index for index, _ in block.votes))
+
+    def gather(self, block: Block) -> dict[int, tuple[bytes, ...]]:
+        """An accepted block. Returns commits (by index, one is enough for all) that a quorum's blocks now prove."""
+        proved = {}
+        for vote in block.votes:
+            if vote[0] % PROVED_EVERY:
+                continue
+            stubs = self._gathered.setdefault(vote, {})
+            before = self._committee.is_quorum(sum(1 << author for author in stubs))
+            stubs[block.author] = block.stub
+            if not before and self._committee.is_quorum(sum(1 << author for author in stubs)):
+                proved[vote[0]] = tuple(stubs[author] for author in sorted(stubs))
+        while len(self._gathered) > OPEN_MOST * self._committee.size:
+            del self._gathered[next(iter(self._gathered))]
+        return proved
+
+    @property
+    def agreed(self) -> int:
+        """The last commit that a quorum has made; 0 if none."""
+        return agreed(self._committee.stakes, self.highest, self._committee.quorum)
+
+    def dump(self) -> Sequence[object]:
+        """Its state."""
+        gathered = [
+            [index, digest, [[author, stub] for author, stub in stubs.items()]]
+            for (index, digest), stubs in self._gathered.items()
+        ]
+        return [list(self.highest), gathered]

@@ -1,7 +1,6 @@
 """The consensus suite with committees of several, and engines that declare too much or too little.
 
-The engines here follow a leader: what the member at place 0 says is the order. That bears crashes of the others, and no
-lie of the leader.
+The engines here follow a leader (`leader_engine`).
 """
 
 from collections.abc import Iterator
@@ -9,73 +8,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define
+from leader_engine import Follow
 
 from soma_core.api import (
     Action,
-    Commit,
-    Deliver,
     Event,
     Payload,
     PayloadReady,
-    PeerUp,
-    Persist,
     Pull,
     Received,
-    Send,
     SetTimer,
     Setup,
     Start,
     Timer,
 )
-from soma_core.api.encoding import decode, digest, encode
+from soma_core.api.encoding import encode
 from soma_core.testing import ConsensusSuite
 from soma_core.testing.committee import Committee, order_of
-
-
-@define
-class Follow:
-    """Orders what the leader has; `asks` for what it missed as soon as it sees the leader (again)."""
-
-    setup: Setup
-    asks: bool
-    commits: list[bytes] = field(factory=list)
-    early: dict[int, bytes] = field(factory=dict)
-    pulling: bool = False
-
-    def step(self, event: Event, now: int) -> list[Action]:
-        others = tuple(place for place in range(len(self.setup.committee)) if place != self.setup.me)
-        match event:
-            case PayloadReady() if self.setup.me == 0 and not self.pulling:
-                self.pulling = True
-                return [Pull(1 << 16, len(self.commits) + 1)]
-            case Payload(items, _system):
-                self.pulling = False
-                if not items:
-                    return []
-                return [*self.append(encode(list(items))), Send(others, self.told(len(self.commits)))]
-            case PeerUp(place) if self.asks and place == 0:
-                return [Send((0,), encode(len(self.commits)))]
-            case Received(place, message):
-                told: Any = decode(message)
-                if place != 0:  # a follower who asks
-                    return [Send((place,), self.told(index)) for index in range(told + 1, len(self.commits) + 1)]
-                self.early[told[0]] = told[1]
-                return [action for items in iter(self.next, None) for action in self.append(items)]
-        return []
-
-    def next(self) -> bytes | None:
-        return self.early.pop(len(self.commits) + 1, None)
-
-    def told(self, index: int) -> bytes:
-        return encode([index, self.commits[index - 1]])
-
-    def append(self, items: bytes) -> list[Action]:
-        self.commits.append(items)
-        index = len(self.commits)
-        pairs = tuple((0, item) for item in decode(items))  # type: ignore[union-attr]
-        commit = Commit(index, digest("soma/commit", self.told(index)), index, index, 0, pairs, b"")
-        return [Persist(index, {index.to_bytes(8, "big"): items}), Deliver(commit, index)]
 
 
 def chosen(*features: str) -> Any:
@@ -147,7 +97,7 @@ class Oracle(Follow):
         if isinstance(event, PayloadReady):
             return [Pull(1 << 16, 1)]
         if isinstance(event, Payload):
-            self.log.append(encode(list(event.items)))
+            self.log.append(encode([now, b"", [[0, item] for item in event.items]]))
         new = [action for items in self.log[len(self.commits) :] for action in self.append(items)]
         return [*new, *([SetTimer("look", now + 100)] if isinstance(event, (Start, Timer)) else [])]
 

@@ -9,7 +9,7 @@ import trio
 STILL: Final = 5.0
 """Seconds for which the chain stands still before peers are asked for commits."""
 QUIET: Final = 1.0
-"""Seconds after a commit of peers before an engine begins: one for every epoch that passes would do nothing."""
+"""Seconds after commits of peers ended an epoch before an engine begins: one for each that passes would do nothing."""
 
 
 @final
@@ -21,7 +21,7 @@ class Lag:
         self._epoch = 0
         self._heard: dict[int, int] = {}
         self._ordered = 0
-        self._fetched_at = -math.inf
+        self._passed_at = -math.inf
         self._moved = trio.Event()
 
     def heard(self, place: int, epoch: int) -> None:
@@ -40,9 +40,9 @@ class Lag:
         self._ordered += 1
         self._move()
 
-    def fetched(self) -> None:
-        """A commit of peers was applied."""
-        self._fetched_at = trio.current_time()
+    def passed(self) -> None:
+        """A commit of peers has ended an epoch."""
+        self._passed_at = trio.current_time()
         self._move()
 
     @property
@@ -67,8 +67,8 @@ class Lag:
             await self._moved.wait()
 
     async def until_quiet(self) -> None:
-        """Return when for `QUIET` no commit of peers was applied."""
-        while (wait := self._fetched_at + QUIET - trio.current_time()) > 0:
+        """Return when for `QUIET` no epoch was ended by commits of peers."""
+        while (wait := self._passed_at + QUIET - trio.current_time()) > 0:
             moved = self._moved
             with trio.move_on_after(wait):
                 await moved.wait()

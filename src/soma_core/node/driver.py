@@ -207,10 +207,11 @@ class Driver:
                 self._epoch = event.number
         if fetched:
             await self._o.fetched(applied)
-            self._lag.fetched()
         else:
             await self._o.applied(applied)
             self._lag.ordered()
+        if fetched and self._epoch > before:
+            self._lag.passed()
         if self._present is not None and self._epoch > before:
             self._present.shell.close(applied.record.index)
         elif self._present is not None:

@@ -1,0 +1,218 @@
+"""Several validators' drivers on virtual time, each with a store, a pool and checkpoints of its own, and no processes.
+
+What members say travels 5 ms, and is lost where one of the two is cut off. They order by `leader_engine`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import trio
+from attrs import define, field
+from committee_world import Committee, account, address, committee_genesis
+from driver_world import DictLedger, InlineThread
+from leader_engine import Follow
+from ledger_world import key
+
+from soma_core import api, chain
+from soma_core.crypto import signing_digest
+from soma_core.errors import KeyStoreError
+from soma_core.node.applying import Applying
+from soma_core.node.checkpoints import Checkpoints
+from soma_core.node.driver import Driver
+from soma_core.node.events import Hub
+from soma_core.node.following import Following, Source
+from soma_core.node.mempool import Mempool
+from soma_core.node.outside import Outside
+from soma_core.node.store import Store
+from soma_core.records import pack
+
+DELAY = 0.005
+IDLE = 100
+
+
+@define
+class Pen:
+    """Signs as the member at `place`; never a second body of a slot."""
+
+    place: int
+    chain_id: bytes
+    signed: dict[tuple[str, int, int | None], bytes] = field(factory=dict)
+
+    async def sign(self, domain: str, epoch: int, body: bytes, slot: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if self.signed.setdefault((domain, epoch, slot), body) != body:
+            raise KeyStoreError(f"another body of slot {slot}", "sign none")
+        return key(100 + self.place).sign(signing_digest(domain, self.chain_id, epoch, body))
+
+
+@define(eq=False)
+class Member:
+    """One validator: what it has on disk, and, while it lives, its driver."""
+
+    town: "Town"
+    place: int
+    ledger: DictLedger = field(factory=lambda: DictLedger("chain", []))
+    records: DictLedger = field(factory=lambda: DictLedger("records", []))
+    engines: list[Follow] = field(factory=list)
+    applied: list[int] = field(factory=list)
+    fetched: list[int] = field(factory=list)
+    mempool: Mempool = field(factory=Mempool)
+    store: Store = field(init=False)
+    driver: Driver = field(init=False)
+    source: Source = field(init=False)
+    scope: trio.CancelScope = field(init=False)
+    alive: bool = False
+
+    async def run(self) -> None:
+        """One life, until `crash`."""
+        thread: Any = InlineThread()
+        town, place = self.town, self.place
+        self.store = store = Store(town.genesis, town.world.rule, self.ledger)
+        hub = Hub()
+        self.source = Source(store, thread, hub)
+        checkpoints = Checkpoints(town.genesis, store, thread, hub)
+        pen: Any = Pen(place, town.genesis.chain)
+
+        async def fetched(what: chain.Applied) -> None:
+            self.fetched.append(what.record.index)
+            await checkpoints.note(what, place)
+
+        async def applied(what: chain.Applied) -> None:
+            self.applied.append(what.record.index)
+            await checkpoints.note(what, place)
+            await checkpoints.sign(what.record, pen, place)
+
+        async def system(epoch: int, round_: int) -> bytes:
+            anchors = tuple((e, town.world.chain_of(place, e).anchor) for e in (epoch, epoch + 1))
+            link = town.world.chain_of(place, epoch).link(round_)
+            return pack(chain.System(link=link, anchors=anchors, signatures=checkpoints.unsent()))
+
+        self.driver = Driver(
+            Outside(
+                store=store,
+                store_thread=thread,
+                records=self.records,
+                records_thread=thread,
+                verify_thread=thread,
+                mempool=self.mempool,
+                peers=self,
+                signing=pen,
+                me=place,
+                committee=tuple(api.Member(v.key, v.power) for v in town.genesis.validators),
+                open=self.open,
+                system=system,
+                applied=applied,
+                fetched=fetched,
+                fetch=self.fetch,
+                now=lambda: 1_000_000 + int(trio.current_time() * 1000),
+            )
+        )
+        tip = store.record(store.tip.index)
+        if tip is not None and store.proved < tip.index:
+            await checkpoints.sign(tip, pen, place)
+        with trio.CancelScope() as self.scope:
+            self.alive = True
+            town.meet(self)
+            try:
+                await self.driver.run()
+            finally:
+                self.alive = False
+                town.part(self)
+
+    def crash(self) -> None:
+        """Only what is on disk stays."""
+        self.scope.cancel()
+        self.mempool = Mempool()
+
+    def open(self, setup: api.Setup) -> api.Engine:
+        self.engines.append(Follow(setup, asks=True, idle=IDLE))
+        return self.engines[-1]
+
+    def send(self, place: int, message: bytes) -> None:
+        self.town.carry(self, place, message)
+
+    async def fetch(self, applying: Applying) -> None:
+        """As `net.follow` does: from whoever has the next commit."""
+        following = Following(applying)
+        while True:
+            entries: list[Any] = []
+            for other in self.town.seen_by(self):
+                if not entries and other.store.proved >= following.next():
+                    entries = list(await other.source.entries(following.next(), 256, 1 << 19))
+            if entries:
+                await following.apply(entries)
+            else:
+                await trio.sleep(0.5)
+
+    def epoch(self) -> int:
+        return self.store.epoch()[0]
+
+
+@define(eq=False)
+class Town:
+    """`away`: places that nobody hears, and that hear nobody."""
+
+    nursery: trio.Nursery
+    world: Committee
+    members: list[Member] = field(factory=list)
+    away: set[int] = field(factory=set)
+    lost: Callable[[int, int, bytes], bool] = lambda _sender, _receiver, _message: False
+
+    @classmethod
+    def of(cls, nursery: trio.Nursery, **parameters: int) -> "Town":
+        town = cls(nursery, Committee(genesis=committee_genesis(**{"epoch_ms": 5_000, **parameters})))
+        town.members = [Member(town, place) for place in range(4)]
+        for member in town.members:
+            nursery.start_soon(member.run)
+        return town
+
+    @property
+    def genesis(self) -> Any:
+        return self.world.genesis
+
+    def seen_by(self, member: Member) -> list[Member]:
+        return [
+            other
+            for other in self.members
+            if other is not member and other.alive and not {other.place, member.place} & self.away
+        ]
+
+    def carry(self, sender: Member, place: int, message: bytes) -> None:
+        if not self.lost(sender.place, place, message):
+            self.nursery.start_soon(self._carry, sender, place, message)
+
+    async def _carry(self, sender: Member, place: int, message: bytes) -> None:
+        await trio.sleep(DELAY)
+        receiver = self.members[place]
+        if receiver in self.seen_by(sender):
+            await receiver.driver.received(sender.place, message)
+
+    def meet(self, member: Member) -> None:
+        for other in self.seen_by(member):
+            other.driver.connected(member.place)
+            member.driver.connected(other.place)
+
+    def part(self, member: Member) -> None:
+        for other in self.members:
+            if other is not member and other.alive:
+                other.driver.disconnected(member.place)
+                member.driver.disconnected(other.place)
+
+    def cut_off(self, *places: int) -> None:
+        for place in places:
+            self.away.add(place)
+            self.part(self.members[place])
+
+    def reconnect(self, *places: int) -> None:
+        self.away -= set(places)
+        for place in places:
+            self.meet(self.members[place])
+
+    def transfer(self, sequence: int) -> chain.SignedTransaction:
+        action = chain.Transfer(address(account(3)), 7)
+        return chain.parse_wire(self.world.transaction(5, "transfer", action, sequence=sequence, expiry=1000))
+
+    def alike(self) -> None:
+        """All have one history, as far as each is."""
+        for index in range(1, min(member.store.tip.index for member in self.members) + 1):
+            assert len({chain.record_digest(member.store.record(index)) for member in self.members}) == 1  # type: ignore[arg-type]

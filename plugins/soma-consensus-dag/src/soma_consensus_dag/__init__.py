@@ -1,10 +1,18 @@
 """``consensus-dag``: a committee of several orders payload by Mysticeti-C, on a graph of signed blocks."""
 
+from typing import TYPE_CHECKING
+
 from attrs import frozen
 
 from soma_core.api import ConsensusSpec, Engine, Setup, hookimpl, option
 
-__all__ = ["Config", "Params", "open_engine", "soma_consensus"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+    from soma_core.testing.cases import Case
+
+__all__ = ["Config", "Params", "conformance_vectors", "open_engine", "soma_consensus"]
 
 
 @frozen
@@ -48,3 +56,14 @@ def open_engine(config: Config, params: Params, setup: Setup) -> Engine:
     from ._engine import DagEngine  # the codec stays out until here
 
     return DagEngine(config, params, setup)
+
+
+def conformance_vectors(file: "str | PathLike[str]") -> "Iterator[Case]":
+    """One `Case` for each committer case, fed in 100 orders, and each row of a table of a vector file.
+
+    The format is that of ``specs/vectors/consensus_cases.json``; two-round cases, of another rule, are left out. Raises
+    `soma_core.errors.DecodeError` if `file` does not have it, OSError if it cannot be read.
+    """
+    from ._vectors import run_file
+
+    yield from run_file(file)

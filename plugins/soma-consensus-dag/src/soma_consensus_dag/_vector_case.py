@@ -7,7 +7,7 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from ._committee import Committee
-from ._committer import Committer, Leaders, Rule, Slot, TwoCertifiedError
+from ._committer import Blame, Committer, Leaders, Rule, Slot, TwoCertifiedError
 from ._dag import Dag, Ref
 from ._linearizer import Linearizer
 
@@ -42,7 +42,7 @@ class CommitterCase:
     decisions: Sequence[Decision]
     sequence: Sequence[Decision]
     sub_dags: Sequence[Sequence[str]]
-    variants: Mapping[str, Sequence[Decision]]
+    variants: Mapping[Blame, Sequence[Decision]]
 
     def run(self) -> list[str]:
         """What was found otherwise, in the first order in which anything was; nothing if all holds in all orders."""
@@ -61,8 +61,8 @@ class CommitterCase:
                 return [f"order {number}: {what}" for what in wrong]
         return []
 
-    def _committer(self, dag: Dag) -> Committer:
-        return Committer(dag, self.committee, self.rule, self.leaders)
+    def _committer(self, dag: Dag, rule: Rule | None = None) -> Committer:
+        return Committer(dag, self.committee, rule or self.rule, self.leaders)
 
     def _feed(self, dag: Dag, committer: Committer, random: Random) -> list[Slot]:
         """The slots that are given out while the blocks come in an order that respects their references."""
@@ -80,8 +80,8 @@ class CommitterCase:
     def _wrong_decisions(self, dag: Dag) -> Iterable[str]:
         """What differs where all is known, by each way to count blame that the file knows of."""
         for blame, wanted in {self.rule.blame: self.decisions, **self.variants}.items():
-            case = evolve(self, rule=evolve(self.rule, blame=blame))
-            looked = [slot for slot in case._committer(dag).look() if slot.round <= self.decided_up_to]
+            committer = self._committer(dag, evolve(self.rule, blame=blame))
+            looked = [slot for slot in committer.look() if slot.round <= self.decided_up_to]
             yield from _differences(f"decisions by {blame}", [_decision(slot) for slot in looked], wanted)
 
     def _wrong_output(self, dag: Dag, given: Sequence[Slot]) -> Iterable[str]:

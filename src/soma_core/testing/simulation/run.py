@@ -1,0 +1,147 @@
+"""One run: until all that the scenario holds has gone wrong, until all are well again, and what must be so then."""
+
+import time
+import traceback
+from typing import Any, Final
+
+from attrs import asdict, frozen
+
+from soma_core import chain
+
+from .accidents import AWAY
+from .engines import Engines
+from .heap import MS, SECOND
+from .member import Member
+from .oracles import BrokenError
+from .scenario import Scenario
+from .tracing import Trace
+from .world import World
+
+RECOVERED: Final = 6 * SECOND
+"""After all are up and connected, every honest member has new commits within this."""
+QUIET: Final = 6 * SECOND
+"""At the end nothing new is given; what was given before is applied everywhere."""
+
+
+@frozen(kw_only=True)
+class Report:
+    """`found`: what is not as it must be, or empty. Times are ms of the run, but for `cpu_ms`.
+
+    `commits`: of the longest chain. `recovery`: the longest time from when all was well to a member's next new commit.
+    `fingerprint`: of the order and what it came to.
+    """
+
+    scenario: Scenario
+    found: str
+    at: int
+    commits: int
+    epochs: int
+    transactions: int
+    messages: int
+    deaths: int
+    accusations: int
+    recovery: int
+    backlog: int
+    records: int
+    fingerprint: str
+    cpu_ms: int
+
+    @property
+    def held(self) -> bool:
+        """Whether everything was as it must be."""
+        return not self.found
+
+    def told(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def simulate(scenario: Scenario, engines: Engines, trace: Trace | None = None, hasty: Engines | None = None) -> Report:
+    """Run `scenario`. `hasty`: engines of Byzantine members that wait for nobody."""
+    began = time.process_time()
+    world = World(scenario, engines, trace, hasty=hasty)
+    found, recovery = "", 0
+    try:
+        recovery = _run(world)
+    except BrokenError as error:
+        found = str(error)
+    except Exception as error:  # noqa: BLE001  # whatever an engine or the chain raised ends the run
+        found = f"{type(error).__name__}: {error}\n{''.join(traceback.format_tb(error.__traceback__)[-3:])}"
+    members = [member for member in world.members if member.life]
+    return Report(
+        scenario=scenario,
+        found=found,
+        at=world.heap.now // MS,
+        commits=len(world.oracles.records),
+        epochs=max((m.present.epoch for m in members if m.honest), default=0),
+        transactions=len(world.oracles.applied_at),
+        messages=world.links.carried,
+        deaths=sum(member.deaths for member in members),
+        accusations=len(world.accusations),
+        recovery=recovery // MS,
+        backlog=max((member.most_unapplied for member in members), default=0),
+        records=max((member.records.size for member in members), default=0),
+        fingerprint=world.fingerprint(),
+        cpu_ms=int((time.process_time() - began) * 1000),
+    )
+
+
+def _run(world: World) -> int:
+    """Returns the longest recovery."""
+    s, heap = world.scenario, world.heap
+    world.begin()
+    mends = "crashes" in s.faults or s.losers
+    well = s.calm * MS + (AWAY[1] + 100) * MS * bool(mends and s.calm)
+    heap.run(well)
+    for member in world.honest:
+        if not member.up:
+            raise BrokenError(f"member {member.place} is not up")
+    recovery = _recover(world, well)
+    heap.run(s.length * MS - QUIET)
+    world.clients.stopped = True
+    heap.run(s.length * MS)
+    _conclude(world)
+    return recovery
+
+
+def _recover(world: World, well: int) -> int:
+    head = max(member.store.tip.index for member in world.honest)
+    waiting = list(world.honest)
+    while waiting:
+        if world.heap.now - well > RECOVERED:
+            places = ", ".join(f"{m.place} at {m.store.tip.index}" for m in waiting)
+            raise BrokenError(
+                f"no progress in {RECOVERED // MS} ms after all was well: the last commit was {head}; members {places}"
+            )
+        world.heap.run(world.heap.now + 10 * MS)
+        waiting = [member for member in waiting if member.store.tip.index <= head]
+    return world.heap.now - well
+
+
+def _conclude(world: World) -> None:
+    """All that was given is applied, everywhere; and the money is where the transfers put it."""
+    missing = world.clients.missing()
+    if missing:
+        first = min(world.clients.given[identity] for identity in missing)
+        raise BrokenError(
+            f"{len(missing)} of {len(world.clients.given)} transactions are not applied at the end; "
+            f"the first was given at {first // MS} ms"
+        )
+    last = max((world.oracles.applied_at[identity] for identity in world.clients.given), default=0)
+    for member in world.honest:
+        if member.store.tip.index < last:
+            raise BrokenError(f"member {member.place} ends at commit {member.store.tip.index}, and {last} is needed")
+        _check_money(world, member)
+
+
+def _check_money(world: World, member: Member) -> None:
+    spent = member.store.read(
+        lambda state: sum(
+            account.sequence + account.used.bit_count() for _address, account in state.scan(chain.ACCOUNTS)
+        )
+    )
+    if spent != len(world.oracles.applied_at) and member.store.tip.index == len(world.oracles.records):
+        raise BrokenError(
+            f"member {member.place} has {spent} sequence numbers used, "
+            f"and {len(world.oracles.applied_at)} transactions were applied"
+        )

@@ -1,15 +1,18 @@
 """A network of several nodes on this machine, each a process of its own over real sockets on loopback.
 
-The parent makes keys and one genesis, starts the validators, tells the others where they listen, and ends what it
-started: its own children, by their process. Should it be killed before it can, they end with the pipe it held.
+The parent makes keys, one genesis and the settings of every node, in which validators listen at fixed ports that all
+others know. It starts the nodes and ends what it started: its own children, by their process. Should it be killed
+before it can, they end with the pipe it held.
 """
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, final
@@ -30,6 +33,8 @@ START_LIMIT: Final = 120.0
 STOP_LIMIT: Final = 10.0
 """Seconds a node gets to end by itself."""
 POLL: Final = 0.1
+PORTS: Final = range(20_000, 30_000)
+"""Where validators listen: below the ports that outgoing connections take."""
 
 Told = Callable[[str], None]
 
@@ -38,6 +43,7 @@ Told = Callable[[str], None]
 class Plan:
     """What is to run. `encoders`: bundled names, each a node with the plugin `encoder`."""
 
+    validators: int = 1
     consensus: str = "consensus-solo"
     transport: str = "transport-libp2p"
     ledger: str = "ledger-sqlite"
@@ -51,6 +57,7 @@ class Plan:
 class _Process:
     name: str
     directory: Path
+    validates: bool
     process: "subprocess.Popen[bytes] | None" = None
 
 
@@ -64,7 +71,9 @@ class Network:
         self._plan = plan
         self._told = told
         self._before: Any = signal.SIG_DFL
-        self._nodes = [_Process(name, root / name) for name in ("validator", *plan.encoders)]
+        validators = ["validator", *(f"validator{number}" for number in range(2, plan.validators + 1))]
+        self._nodes = [_Process(name, root / name, validates=True) for name in validators]
+        self._nodes += [_Process(name, root / name, validates=False) for name in plan.encoders]
 
     def __enter__(self) -> Self:
         self._before = signal.signal(signal.SIGTERM, _interrupt)
@@ -80,17 +89,16 @@ class Network:
         """Found the network if `root` has none, start every node and wait until all of them answer."""
         if not (self.validator / "genesis.cbor").exists():
             self._found()
-        first, *others = self._nodes
-        self._spawn(first)
-        status = self._wait(first)
-        self._told(f"validator 1 of 1 up · commit {status.index}")
-        peers = [f"{status.node.hex()}@{address}" for address in status.addresses]
-        for node in others:
-            self._settings(node, peers)
+        for node in self._nodes:
             self._spawn(node)
-        for node in others:
-            self._wait(node)
-            self._told(f"encoder {node.name} up")
+        up = 0
+        for node in self._nodes:
+            status = self._wait(node)
+            if node.validates:
+                up += 1
+                self._told(f"validator {up} of {self._plan.validators} up · commit {status.index}")
+            else:
+                self._told(f"encoder {node.name} up")
 
     def alive(self) -> None:
         """Raise `UnreachableError` if a node has ended."""
@@ -124,15 +132,17 @@ class Network:
             raise UsageError(f"{self.root}: not empty, and not a network", "name an empty --data-dir")
         plugins = Plugins()
         founders, founding = [], []
+        listening: dict[str, str] = {}
         for node in self._nodes:
             node.directory.mkdir(mode=0o700, parents=True)
-            validates = node.name == "validator"
-            roles = ("account", "node", "validator" if validates else self._plan.encoder)
+            roles = ("account", "node", "validator" if node.validates else self._plan.encoder)
             keys = {entry.role: entry.key for entry in KeyStore(node.directory).ensure(roles)}
             founders.append(
                 Founder(name=node.name, account=keys["account"], node=keys["node"], validator=keys.get("validator"))
             )
-            if not validates:
+            if node.validates:
+                listening[keys["node"].hex()] = f"/ip4/127.0.0.1/tcp/{_free_port(listening.values())}"
+            else:
                 weights = load_weights(node.name)
                 founding.append(
                     FoundingEncoder(
@@ -155,17 +165,20 @@ class Network:
         )
         from soma_core.genesis import write
 
-        for node in self._nodes:
+        for node, founder in zip(self._nodes, founders, strict=True):
             write(genesis, node.directory / "genesis.cbor")
-        self._settings(self._nodes[0], [])
+            own = founder.node.hex()
+            peers = [f"{key}@{address}" for key, address in listening.items() if key != own]
+            self._settings(node, peers, listening.get(own))
 
-    def _settings(self, node: _Process, peers: Sequence[str]) -> None:
+    def _settings(self, node: _Process, peers: Sequence[str], listen: str | None) -> None:
         """The node's soma.toml."""
         plan = self._plan
-        validates = node.name == "validator"
-        own = [plan.consensus] if validates else [plan.encoder]
+        own = [plan.consensus] if node.validates else [plan.encoder]
         sections: dict[str, Mapping[str, Any]] = {"node": {"peers": list(peers)}}
-        if not validates:
+        if listen is not None:
+            sections[plan.transport.replace("-", ".", 1)] = {"listen": listen}
+        if not node.validates:
             sections[plan.encoder.replace("-", ".", 1)] = {"weights": node.name, "threads": 1}
         lines = [f"plugins = {_toml([*own, plan.transport, plan.ledger])}"]
         for section, values in sections.items():
@@ -201,6 +214,21 @@ class Network:
         raise UnreachableError(
             f"the node {node.name} is not up after {START_LIMIT:g} s", f"see {node.directory}/node.log"
         )
+
+
+def _free_port(taken: Iterable[str]) -> int:
+    """A port of loopback at which nobody listens, and that is in none of the addresses `taken`."""
+    ports = list(PORTS)
+    random.shuffle(ports)
+    for port in ports:
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if not any(address.endswith(f"/{port}") for address in taken):
+            return port
+    raise UnreachableError(f"every port from {PORTS.start} to {PORTS.stop - 1} is taken", "end some program")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

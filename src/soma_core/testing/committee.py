@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Collection, Sequence
+from hashlib import blake2b
 from random import Random
 from typing import Final
 
@@ -36,8 +37,11 @@ from soma_core.api import (
     Verified,
     Verify,
 )
+from soma_core.crypto import signing_digest
 
 CHAIN: Final = bytes(range(32))
+SYSTEM: Final = b"system "
+"""How the system bytes begin that every member here gives with its payload."""
 BEGIN: Final = 1_700_000_000_000
 """ms of UTC at which every run begins."""
 
@@ -177,14 +181,14 @@ class Committee:
                 while seat.waiting and size + len(seat.waiting[0]) <= limit:
                     size += len(seat.waiting[0])
                     items.append(seat.waiting.pop(0))
-                self._post(seat, Payload(tuple(items), b"system %d" % round_), self._random.randint(0, 3))
+                self._post(seat, Payload(tuple(items), SYSTEM + b"%d" % round_), self._random.randint(0, 3))
             case Verify(identity, signatures, payload):
                 ok = all(sign(key, digest) == signature for key, digest, signature in signatures)
                 self._post(seat, Verified(identity, ok and all(payload)), self._random.randint(0, 3))
             case Sign(slot, body):
                 assert seat.slots.setdefault(slot, body) == body, f"two bodies of the slot {slot.hex()}"
-                key = bytes([1 + seat.place]) * 32
-                self._post(seat, Signed(slot, sign(key, body)), self._random.randint(0, 3))
+                signature = sign(bytes([1 + seat.place]) * 32, signing_digest("soma/block", CHAIN, 0, body))
+                self._post(seat, Signed(slot, signature), self._random.randint(0, 3))
             case Load(identity, start, stop, limit):
                 found = [(key, seat.disk[key]) for key in sorted(seat.disk) if start <= key < stop]
                 self._post(seat, Loaded(identity, tuple(found[:limit])))
@@ -228,14 +232,18 @@ class Committee:
         heapq.heappush(self._heap, (self.now + delay, self._count, seat, seat.life, event))
 
 
-def sign(key: bytes, body: bytes) -> bytes:
-    """A signature as far as `Verify` here is concerned."""
-    from hashlib import blake2b
-
-    return blake2b(body, key=key, digest_size=64).digest()
+def sign(key: bytes, digest: bytes) -> bytes:
+    """A signature of a signing digest, as far as `Verify` here is concerned."""
+    return blake2b(digest, key=key, digest_size=64).digest()
 
 
 def order_of(commits: Sequence[Commit]) -> list[bytes]:
-    """The payload in the order of `commits`, each commit once."""
+    """The payload in the order of `commits`, each commit once; system bytes, which ride along, are left out."""
+    return [payload for _author, payload in pairs_of(commits)]
+
+
+def pairs_of(commits: Sequence[Commit]) -> list[tuple[int, bytes]]:
+    """As `order_of`, with the authors: (author, payload)."""
     once = {commit.index: commit for commit in commits}
-    return [payload for index in sorted(once) for _author, payload in once[index].items]
+    pairs = [pair for index in sorted(once) for pair in once[index].items]
+    return [(author, payload) for author, payload in pairs if not payload.startswith(SYSTEM)]

@@ -21,7 +21,7 @@ from soma_core.api import (
 )
 from soma_core.errors import SomaError
 
-from .committee import BEGIN, Committee, Seat, order_of, setup_of
+from .committee import BEGIN, SYSTEM, Committee, Seat, order_of, pairs_of, setup_of
 from .component import Component, component
 from .suite import Suite
 
@@ -81,7 +81,7 @@ class ConsensusSuite(Suite):
         for seat in committee.seats:
             committee.submit(seat, b"from %d" % seat.place)
         committee.run(ENOUGH)
-        pairs = {pair for commit in committee.seats[0].commits for pair in commit.items}
+        pairs = set(pairs_of(committee.seats[0].commits))
         assert pairs == {(seat.place, b"from %d" % seat.place) for seat in committee.seats}
 
     def test_commits_are_consecutive_and_time_does_not_go_back(self, opener: "Opener") -> None:
@@ -100,7 +100,7 @@ class ConsensusSuite(Suite):
         """The committee here gives system bytes with every answer: that alone must not make an engine spin."""
         committee.run(ENOUGH)
         assert all(len(seat.commits) <= ENOUGH // 100 for seat in committee.seats)
-        assert all(commit.leader_system.startswith(b"system ") for commit in committee.seats[0].commits)
+        assert all(commit.leader_system.startswith(SYSTEM) for commit in committee.seats[0].commits)
 
     def test_equal_events_give_equal_actions(self, opener: "Opener") -> None:
         first, second = (self._busy(Committee(opener, self.members, seed=3)) for _ in range(2))

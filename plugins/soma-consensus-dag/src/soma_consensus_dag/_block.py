@@ -1,4 +1,4 @@
-"""A block as bytes: what it says, when it is valid, and what it is called. Rules D3 to D9 of ``specs/70-consensus-dag.md``.
+"""A block as bytes: what it says, when it is valid, what it is called. Rules D3 to D9 of ``specs/70-consensus-dag.md``.
 
 On the wire a block is the header's length (4 bytes, big endian), the header, the signature, and the payload items one
 after another. The header is the encoding of an array; it carries the sizes and the digest of the payload, and is what
@@ -8,7 +8,7 @@ is signed: digest and name do not depend on the signature.
 import struct
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final, final
+from typing import Any, Final, final
 
 from attrs import field, frozen
 
@@ -158,28 +158,9 @@ class Format:
         if not 0 < length <= MAX_HEADER or len(wire) < end:
             raise InvalidBlockError("bad_header")
         header, signature = wire[_LENGTH.size : end], wire[end : end + SIGNATURE_SIZE]
-        try:
-            value = decode(header, max_size=MAX_HEADER)
-        except DecodeError as error:
-            raise InvalidBlockError("bad_header") from error
-        match value:
-            case [int(version), int(epoch), int(round_), int(author), int(time), *rest]:
-                pass
-            case _:
-                raise InvalidBlockError("bad_header")
-        match rest:
-            case [bytes(ancestors), bytes(votes), bytes(system), bytes(sizes), bytes(payload)]:
-                pass
-            case _:
-                raise InvalidBlockError("bad_header")
-        if bool in map(type, (version, epoch, round_, author, time)) or len(payload) != DIGEST_SIZE:
-            raise InvalidBlockError("bad_header")
-        if version != VERSION or not 0 <= time < 1 << 62:
-            raise InvalidBlockError("bad_header")
+        epoch, round_, author, time, ancestors, votes, system, sizes = _fields(header)
         if epoch != self._epoch:
             raise InvalidBlockError("bad_epoch")
-        if len(ancestors) % _REF.size or len(votes) % _VOTE.size or len(sizes) % _SIZE.size:
-            raise InvalidBlockError("bad_header")
         refs = unpack_refs(ancestors)
         items = tuple(size for (size,) in _SIZE.iter_unpack(sizes))
         fault = (
@@ -206,6 +187,23 @@ class Format:
     def _fault_of_genesis(self, ancestors: Sequence[Ref]) -> str | None:
         wrong = any(ref[0] == 0 and ref != self.genesis[ref[1]] for ref in ancestors)
         return "bad_genesis" if wrong else None
+
+
+def _fields(header: bytes) -> tuple[int, int, int, int, bytes, bytes, bytes, bytes]:
+    """What stands in a header, of the right kinds and lengths."""
+    try:
+        value = decode(header, max_size=MAX_HEADER)
+    except DecodeError as error:
+        raise InvalidBlockError("bad_header") from error
+    if not isinstance(value, list) or list(map(type, value)) != [*[int] * 5, *[bytes] * 5]:
+        raise InvalidBlockError("bad_header")
+    fields: Any = value
+    version, epoch, round_, author, time, ancestors, votes, system, sizes, payload = fields
+    if version != VERSION or not 0 <= time < 1 << 62 or len(payload) != DIGEST_SIZE:
+        raise InvalidBlockError("bad_header")
+    if len(ancestors) % _REF.size or len(votes) % _VOTE.size or len(sizes) % _SIZE.size:
+        raise InvalidBlockError("bad_header")
+    return epoch, round_, author, time, ancestors, votes, system, sizes
 
 
 def assemble(header: bytes, signature: bytes, items: Sequence[bytes]) -> bytes:

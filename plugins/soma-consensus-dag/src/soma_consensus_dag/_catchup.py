@@ -1,8 +1,8 @@
-"""Falling behind and coming back: commit records that a quorum voted for, and the blocks they name. Rules D57 to D60."""
+"""Falling behind, and coming back by records that a quorum voted for and the blocks they name. Rules D57 to D59."""
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from attrs import frozen
 
@@ -10,10 +10,12 @@ from soma_core.errors import DecodeError
 
 from ._block import Block, Format
 from ._committee import Committee
-from ._dag import Ref
 from ._linearizer import Record, unpack_record
 from ._messages import Commits
 from ._votes import PROVED_EVERY
+
+if TYPE_CHECKING:
+    from ._dag import Ref
 
 BEHIND: Final = 2 * PROVED_EVERY
 """Commits that a member may be behind a quorum before it asks for records."""
@@ -27,10 +29,10 @@ STUBS_MOST: Final = 1 << 16
 
 @frozen
 class Proven:
-    """Records that follow each other, and the blocks whose signatures prove the last of them, to be verified."""
+    """Records that follow each other, and blocks whose signatures, to be verified, prove the last of them."""
 
     records: tuple[Record, ...]
-    stubs: tuple[Block, ...]
+    blocks: tuple[Block, ...]
 
 
 @final
@@ -50,7 +52,7 @@ class CatchUp:
         return self.certified[-1].index + 1 if self.certified else index + 1
 
     def read(self, message: Commits, index: int, digest: bytes) -> Proven:
-        """What an answer claims, held against commit `index` with `digest`. Raises `DecodeError` if it proves nothing."""
+        """What an answer claims, held against commit `index` of `digest`. Raises `DecodeError` if that is nothing."""
         if self.certified:
             index, digest = self.certified[-1].index, self.certified[-1].digest
         if not 0 < len(message.records) <= BATCH or len(message.stubs) > self._committee.size:
@@ -77,6 +79,16 @@ class CatchUp:
         """Commit `index` was made, one way or the other."""
         while self.certified and self.certified[0].index <= index:
             self.trusted.difference_update(self.certified.popleft().blocks)
+
+    def dump(self) -> list[Any]:
+        """Its state, for a snapshot."""
+        return [[record.pack() for record in self.certified], self.asked_at, self.asked]
+
+    def load(self, state: list[Any]) -> None:
+        """Take up a state."""
+        records, self.asked_at, self.asked = state
+        self.certified = deque(unpack_record(record) for record in records)
+        self.trusted = {ref for record in self.certified for ref in record.blocks}
 
     def _voters(self, stubs: Sequence[bytes], index: int, digest: bytes) -> tuple[Block, ...]:
         blocks = tuple(self._format.parse_stub(stub) for stub in stubs)

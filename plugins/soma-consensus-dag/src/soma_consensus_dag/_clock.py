@@ -1,8 +1,8 @@
 """The threshold clock: the round in which a member is, by the blocks it has accepted. Rule D10."""
 
-from typing import final
+from typing import Any, final
 
-from ._committee import Committee
+from ._committee import Committee, mask_of, members_of
 
 
 @final
@@ -28,3 +28,12 @@ class Clock:
         if self._committee.is_quorum(self.authors):
             self.round, self.authors = self.round + 1, 0
         return self.round > before
+
+    def dump(self) -> list[Any]:
+        """Its state, for a snapshot."""
+        return [self.round, list(members_of(self.authors))]
+
+    def load(self, state: list[Any]) -> None:
+        """Take up a state."""
+        self.round, authors = state
+        self.authors = mask_of(authors)

@@ -75,6 +75,14 @@ def members_of(mask: int) -> Iterable[int]:
         mask ^= low
 
 
+def mask_of(members: Iterable[int]) -> int:
+    """The set of these places."""
+    mask = 0
+    for place in members:
+        mask |= 1 << place
+    return mask
+
+
 def agreed(stakes: Sequence[int], values: Sequence[int], quorum: int) -> int:
     """The largest number that members of a quorum have reached, each with a value of its own."""
     weight = 0

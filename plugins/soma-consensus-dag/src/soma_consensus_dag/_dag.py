@@ -107,14 +107,14 @@ class Dag:
     def drop(self, horizon: int) -> list[Vertex]:
         """Forget all rounds up to `horizon`; returns what they held."""
         gone: list[Vertex] = []
-        while self.horizon < horizon:
-            self.horizon += 1
-            layer = self._layers.pop(self.horizon, None)
+        for round_ in range(self.horizon + 1, min(horizon, self.highest) + 1):
+            layer = self._layers.pop(round_, None)
             if layer is not None:
                 for vertex in layer.vertices:
                     del self._known[vertex.ref]
                     vertex.parents = ()  # else each would keep all its past alive
                 gone += layer.vertices
+        self.horizon = max(self.horizon, horizon)
         return gone
 
     def vertices(self) -> Iterator[Vertex]:

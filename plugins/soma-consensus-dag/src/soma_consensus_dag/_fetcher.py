@@ -1,11 +1,11 @@
 """Asks for blocks that are missing: of who should have them first, then of one member after another. Rule D11."""
 
 from collections.abc import Iterable
-from typing import Final, final
+from typing import Any, Final, final
 
 from attrs import define
 
-from ._dag import Ref
+from ._dag import Ref, to_ref
 from ._messages import WANT_MOST
 
 FIRST_MS: Final = 50
@@ -75,6 +75,10 @@ class Fetcher:
                 return peer
         raise AssertionError("somebody is connected")
 
-    def dump(self) -> list[object]:
-        """Its state."""
+    def dump(self) -> list[Any]:
+        """Its state, for a snapshot."""
         return [[list(ref), one.due, one.hint, one.tries] for ref, one in self._asked.items()]
+
+    def load(self, state: list[Any]) -> None:
+        """Take up a state."""
+        self._asked = {to_ref(ref): _Asked(due, hint, tries) for ref, due, hint, tries in state}

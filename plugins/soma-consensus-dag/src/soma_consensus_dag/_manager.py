@@ -5,12 +5,13 @@ that a flood of blocks of the far future does not push out what is really missin
 """
 
 from collections.abc import Iterable
-from typing import Final, final
+from typing import Any, Final, final
 
 from attrs import define
 
 from ._block import Block
 from ._dag import Dag, Ref
+from ._snapshot import Table
 
 SUSPENDED_MOST: Final = 256
 """Blocks of one author that wait for others."""
@@ -39,19 +40,9 @@ class Manager:
     def __contains__(self, ref: Ref) -> bool:
         return ref in self._suspended or ref in self.blocks
 
-    @property
-    def missing(self) -> Iterable[Ref]:
-        """What is waited for and not here, in order of asking."""
-        return (ref for ref in self._waiting if ref not in self._suspended)
-
     def misses(self, ref: Ref) -> bool:
         """Whether a block of this name is waited for."""
         return ref in self._waiting and ref not in self._suspended
-
-    @property
-    def suspended(self) -> Iterable[Block]:
-        """What waits, in order of arrival."""
-        return (one.block for one in self._suspended.values())
 
     def offer(self, block: Block) -> list[Block]:
         """Take a valid block; returns all that entered the graph by it, in an order in which ancestors come first."""
@@ -81,6 +72,23 @@ class Manager:
         """Forget the bytes of blocks that have left the graph."""
         for ref in refs:
             self.blocks.pop(ref, None)
+
+    def dump(self, table: Table) -> list[Any]:
+        """Graph and queue, for a snapshot."""
+        entered = [[table.place(self.blocks[v.ref]), v.ordered, v.late] for v in self._dag.vertices()]
+        return [self._dag.horizon, entered, [table.place(one.block) for one in self._suspended.values()]]
+
+    def load(self, state: list[Any], table: Table) -> None:
+        """Take up a state."""
+        horizon, entered, suspended = state
+        self._dag.drop(horizon)
+        for place, ordered, late in entered:
+            self._enter(table[place])
+            vertex = self._dag.get(table[place].ref)
+            assert vertex is not None
+            vertex.ordered, vertex.late = ordered, late
+        for place in suspended:
+            self.offer(table[place])
 
     def _enter(self, block: Block) -> list[Block]:
         entered = []

@@ -74,48 +74,43 @@ class Commits:
 
 
 Message = Blocks | Want | Since | AskLast | Last | AskCommits | Commits
+_KINDS: Final[tuple[type[Message] | None, ...]] = (None, Blocks, Want, Since, AskLast, Last, AskCommits, Commits)
+_SEE: Final = "see rule D40 of specs/70-consensus-dag.md"
 
 
 def pack(message: Message) -> bytes:
     """A message as bytes."""
     match message:
         case Blocks(wires):
-            return b"\x01" + _join(wires)
+            content = _join(wires)
         case Want(refs):
-            return b"\x02" + pack_refs(refs)
-        case Since(round_):
-            return b"\x03" + _NUMBER.pack(round_)
-        case AskLast(number):
-            return b"\x04" + _NUMBER.pack(number)
+            content = pack_refs(refs)
+        case Since(number) | AskLast(number) | AskCommits(number):
+            content = _NUMBER.pack(number)
         case Last(number, wire):
-            return b"\x05" + _NUMBER.pack(number) + wire
-        case AskCommits(first):
-            return b"\x06" + _NUMBER.pack(first)
+            content = _NUMBER.pack(number) + wire
         case Commits(records, stubs):
-            return b"\x07" + _join((_join(records), _join(stubs)))
+            content = _join((_join(records), _join(stubs)))
+    return bytes([_KINDS.index(type(message))]) + content
 
 
 def unpack(data: bytes) -> Message:
     """A message from bytes. Raises `DecodeError`."""
-    kind, rest = data[:1], data[1:]
-    match kind:
-        case b"\x01":
-            return Blocks(_split(rest))
-        case b"\x02":
-            return Want(whole_refs(rest, WANT_MOST))
-        case b"\x03":
-            return Since(_number(rest))
-        case b"\x04":
-            return AskLast(_number(rest))
-        case b"\x05":
-            return Last(_number(rest[: _NUMBER.size]), rest[_NUMBER.size :])
-        case b"\x06":
-            return AskCommits(_number(rest))
-        case b"\x07":
-            parts = _split(rest)
-            if len(parts) == 2:
-                return Commits(_split(parts[0]), _split(parts[1]))
-    raise DecodeError("not a message of consensus-dag", "see rule D40 of specs/70-consensus-dag.md")
+    kind = _KINDS[data[0]] if data and data[0] < len(_KINDS) else None
+    content = data[1:]
+    if kind is Blocks:
+        message: Message = Blocks(_split(content))
+    elif kind is Want:
+        message = Want(whole_refs(content, WANT_MOST))
+    elif kind is Last:
+        message = Last(_number(content[: _NUMBER.size]), content[_NUMBER.size :])
+    elif kind is Commits:
+        message = Commits(*_pair(_split(content)))
+    elif kind is Since or kind is AskLast or kind is AskCommits:
+        message = kind(_number(content))
+    else:
+        raise DecodeError("not a message of consensus-dag", _SEE)
+    return message
 
 
 def in_messages(wires: Iterable[bytes]) -> Iterator[bytes]:
@@ -134,8 +129,14 @@ def in_messages(wires: Iterable[bytes]) -> Iterator[bytes]:
 
 def _number(data: bytes) -> int:
     if len(data) != _NUMBER.size:
-        raise DecodeError("a number has 8 bytes", "see rule D40 of specs/70-consensus-dag.md")
+        raise DecodeError("a number has 8 bytes", _SEE)
     return int.from_bytes(data, "big")
+
+
+def _pair(parts: Sequence[bytes]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    if len(parts) != 2:
+        raise DecodeError("an answer with commits has two parts", _SEE)
+    return _split(parts[0]), _split(parts[1])
 
 
 def _join(parts: Sequence[bytes]) -> bytes:
@@ -149,6 +150,6 @@ def _split(data: bytes) -> tuple[bytes, ...]:
         start = at + _LENGTH.size
         at = start + int.from_bytes(data[at:start], "big")
         if start > len(data) or at > len(data):
-            raise DecodeError("a message ends early", "see rule D40 of specs/70-consensus-dag.md")
+            raise DecodeError("a message ends early", _SEE)
         parts.append(data[start:at])
     return tuple(parts)

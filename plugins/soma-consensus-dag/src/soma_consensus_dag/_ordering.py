@@ -12,9 +12,10 @@ from soma_core.errors import CorruptionError
 from ._block import COMMIT_BYTES, Block
 from ._committer import Committer, TwoCertifiedError
 from ._dag import Dag, Ref, Vertex
-from ._linearizer import NO_DIGEST, Linearizer, Record
+from ._linearizer import NO_DIGEST, Linearizer, Record, unpack_record
 from ._manager import Manager
 from ._schedule import Schedule
+from ._snapshot import Table
 
 _BROKEN: Final = (
     "stop, and compare this node's records with its peers': more than a third of the stake lies, or a disk does"
@@ -128,7 +129,7 @@ class Ordering:
         return vertex is not None and vertex.ordered
 
     def resume(self, records: Sequence[Record], applied: int) -> list[Commit]:
-        """Take up what was recorded, its blocks in the graph; returns the commits after `applied`, to be given again."""
+        """Take up what was recorded, its blocks in the graph; returns the commits after `applied`, to tell again."""
         if records and applied + 1 < records[0].index:
             raise CorruptionError(
                 f"consensus-dag: the chain has applied commit {applied}, the next one kept is {records[0].index}",
@@ -151,6 +152,27 @@ class Ordering:
             round_, author, _ = records[-1].leader
             self._committer.move_to((round_, self._rank(round_, author)))
         return again
+
+    def dump(self, table: Table) -> list[Any]:
+        """Its state and that of the rule, for a snapshot."""
+        return [
+            self.index,
+            self.digest,
+            [[kept.record.pack(), kept.low] for kept in self.recent],
+            [[table.place(entry.block), entry.leads, entry.late] for entry in self.waiting],
+            [self._linearizer.leader_round, self._linearizer.time],
+            list(self._committer.decided),
+            self._schedule.dump(),
+        ]
+
+    def load(self, state: list[Any], table: Table) -> None:
+        """Take up a state; the graph is there."""
+        self.index, self.digest, recent, waiting, (leader_round, time), (round_, rank), schedule = state
+        self.recent = deque(Kept(unpack_record(record), low) for record, low in recent)
+        self.waiting = deque(Entry(table[place], leads, late) for place, leads, late in waiting)
+        self._linearizer.leader_round, self._linearizer.time = leader_round, time
+        self._schedule.load(schedule, self._dag)
+        self._committer.move_to((round_, rank))
 
     def _at(self, applied: int) -> "Kept | None":
         return next((kept for kept in reversed(self.recent) if kept.record.index <= applied), None)
@@ -181,7 +203,7 @@ class Ordering:
         return Made(record, self._commit_of(record, delivered, self._manager.blocks[leader.ref].system))
 
     def _deliver(self) -> list[Entry]:
-        delivered = []
+        delivered: list[Entry] = []
         room = COMMIT_BYTES
         while self.waiting and (not delivered or self.waiting[0].size <= room):
             entry = self.waiting.popleft()

@@ -4,13 +4,14 @@ No round is jumped over: a member that reaches a round has a block in each befor
 waits, for no longer than a timeout, for the leader's block, and for enough votes to certify the leader before it.
 """
 
-from typing import TYPE_CHECKING, Final, final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, final
 
 from attrs import frozen
 
 from ._clock import Clock
 from ._committee import Committee
-from ._dag import Dag, Ref, Vertex
+from ._dag import Dag, Ref, Vertex, to_ref
 from ._schedule import Schedule
 
 if TYPE_CHECKING:
@@ -33,21 +34,22 @@ class Plan:
 
 @final
 class Proposer:
-    """`last`: the round of our latest block. `floor`: no block of ours is of this round or an earlier one.
+    """`own`: our latest block that we know of. `last`: the round of the latest that we made, or remember to have made.
 
-    `made_at`: when it was made, ms. `entered_at`: when the clock came to its round. `included`: by place, the latest
-    round that our blocks refer to.
+    `floor`: no further block of ours is of this round or an earlier one. `made_at`: when the last was made, ms.
+    `entered_at`: when the clock came to its round. `included`: by place, the latest round that our blocks refer to.
     """
 
     def __init__(
-        self, me: int, config: "Config", committee: Committee, dag: Dag, clock: Clock, schedule: Schedule, jump: int
+        self, own: Ref, config: "Config", committee: Committee, dag: Dag, clock: Clock, schedule: Schedule, jump: int
     ) -> None:
+        self.own = own
         self.last = 0
         self.floor = 0
         self.made_at = 0
         self.entered_at = 0
         self.included = [0] * committee.size
-        self._me = me
+        self._me = own[1]
         self._config = config
         self._committee = committee
         self._dag = dag
@@ -73,27 +75,48 @@ class Proposer:
             return Plan(at=deadline)
         return Plan(present)
 
-    def ancestors(self, round_: int) -> list[Ref]:
+    def ancestors(self, round_: int, genesis: Sequence[Ref]) -> tuple[Ref, ...]:
         """What a block of `round_` refers to: our latest, then of each other member the latest not referred to yet."""
-        own = self._latest(self._me, round_, 0)
-        chosen = [] if own is None else [own]
-        for author in range(self._committee.size):
-            if author != self._me:
-                vertex = self._latest(author, round_, self.included[author])
-                if vertex is not None:
-                    chosen.append(vertex)
-        return [vertex.ref for vertex in chosen]
+        if round_ == 1:
+            return (self.own, *(ref for ref in genesis if ref[1] != self._me))
+        others = (author for author in range(self._committee.size) if author != self._me)
+        found = (self._latest(author, round_) for author in others)
+        return (self.own, *(vertex.ref for vertex in found if vertex is not None))
 
-    def made(self, round_: int, ancestors: tuple[Ref, ...], now: int) -> None:
+    def made(self, own: Ref, ancestors: Sequence[Ref], now: int) -> None:
         """A block of ours was signed."""
-        self.last = max(self.last, round_)
+        self.remember(own)
         self.made_at = now
+        self.included_by(ancestors)
+
+    def remember(self, own: Ref) -> None:
+        """The latest block of ours, as we made it or know from our disk that we did."""
+        self.own = own
+        self.last = own[0]
+
+    def met(self, own: Ref) -> None:
+        """A block of ours is in the graph. If we do not remember it, we have lost our memory."""
+        if own[0] > self.own[0]:
+            self.own = own
+            self.floor = max(self.floor, own[0])
+
+    def included_by(self, ancestors: Sequence[Ref]) -> None:
+        """Our latest block refers to these."""
         for at, author, _ in ancestors:
             self.included[author] = max(self.included[author], at)
 
-    def _latest(self, author: int, below: int, above: int) -> Vertex | None:
-        """The block of the highest round in `above` + 1..`below` − 1 of an author; of twins the one that came first."""
-        for round_ in range(below - 1, max(above, self._dag.horizon), -1):
+    def dump(self) -> list[Any]:
+        """Its state, for a snapshot."""
+        return [list(self.own), self.last, self.floor, self.made_at, self.entered_at, list(self.included)]
+
+    def load(self, state: list[Any]) -> None:
+        """Take up a state."""
+        own, self.last, self.floor, self.made_at, self.entered_at, self.included = state
+        self.own = to_ref(own)
+
+    def _latest(self, author: int, below: int) -> Vertex | None:
+        """An author's latest block before `below` that we have not referred to; of twins the one that came first."""
+        for round_ in range(below - 1, max(self.included[author], self._dag.horizon), -1):
             slot = self._dag.slot(round_, author)
             if slot:
                 return slot[0]

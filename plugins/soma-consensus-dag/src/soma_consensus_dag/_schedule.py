@@ -6,6 +6,7 @@ rounds after that commit's leader.
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final, final
 
 from attrs import frozen
@@ -132,18 +133,20 @@ class Schedule:
 
 def draw(committee: Committee, seed: bytes, round_: int, count: int) -> tuple[int, ...]:
     """`count` different places for a round, each by its stake among those that are left."""
-    left = dict(enumerate(committee.stakes))
+    left = list(range(committee.size))
     total = committee.total
     chosen = []
     for rank in range(count):
-        at = _number(seed, b"draw", round_, rank) % total
-        for place, stake in left.items():
-            at -= stake
-            if at < 0:
-                break
+        place = _at(left, committee.stakes, _number(seed, b"draw", round_, rank) % total)
         chosen.append(place)
-        total -= left.pop(place)
+        left.remove(place)
+        total -= committee.stakes[place]
     return tuple(chosen)
+
+
+def _at(places: Sequence[int], stakes: Sequence[int], at: int) -> int:
+    """The first of `places` at which the running sum of their stakes exceeds `at`."""
+    return next(place for place, total in zip(places, accumulate(stakes[p] for p in places), strict=True) if total > at)
 
 
 def _to_swap(value: Any, size: int) -> Swap:

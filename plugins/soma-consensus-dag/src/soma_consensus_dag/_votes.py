@@ -1,7 +1,6 @@
 """Which commits the others have made: what their blocks vote for. Rules D36 and D47."""
 
-from collections.abc import Sequence
-from typing import Final, final
+from typing import Any, Final, final
 
 from ._block import Block
 from ._committee import Committee, agreed
@@ -24,7 +23,7 @@ class Votes:
     def hear(self, block: Block) -> None:
         """A block with a valid signature."""
         if block.votes:
-            self.highest[block.author] = max(self.highest[block.author], max(index for index, _ in block.votes))
+            self.highest[block.author] = max(self.highest[block.author], *(index for index, _ in block.votes))
 
     def gather(self, block: Block) -> dict[int, tuple[bytes, ...]]:
         """An accepted block. Returns commits (by index, one is enough for all) that a quorum's blocks now prove."""
@@ -46,10 +45,15 @@ class Votes:
         """The last commit that a quorum has made; 0 if none."""
         return agreed(self._committee.stakes, self.highest, self._committee.quorum)
 
-    def dump(self) -> Sequence[object]:
-        """Its state."""
+    def dump(self) -> list[Any]:
+        """Its state, for a snapshot."""
         gathered = [
             [index, digest, [[author, stub] for author, stub in stubs.items()]]
             for (index, digest), stubs in self._gathered.items()
         ]
         return [list(self.highest), gathered]
+
+    def load(self, state: list[Any]) -> None:
+        """Take up a state."""
+        self.highest, gathered = state
+        self._gathered = {(index, digest): dict(stubs) for index, digest, stubs in gathered}

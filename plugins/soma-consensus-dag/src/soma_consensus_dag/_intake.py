@@ -1,0 +1,189 @@
+"""Blocks from their arrival to their place in the graph. Rules D8 to D13 and D44."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, final
+
+from attrs import frozen
+
+from soma_core.api import Accuse, Note, Verify
+
+from ._block import Block, InvalidBlockError
+from ._catchup import Proven
+from ._dag import Ref, to_ref
+from ._linearizer import unpack_record
+from ._parts import Parts
+from ._snapshot import Table
+
+PENDING_MOST: Final = 1024
+"""Messages whose signatures are being verified; what comes beyond is lost, and asked for when it is missing."""
+
+
+@frozen
+class Checking:
+    """Blocks of a message of `peer` whose signatures are verified now. `last`: it answers our question for our own."""
+
+    peer: int
+    blocks: tuple[Block, ...]
+    last: bool = False
+
+
+@final
+class Intake:
+    """`latest`: by place, the valid block of the highest round. `open`: blocks with payload that are not ordered yet.
+
+    `unsaved`, `proofs`: accepted blocks, and votes that prove a commit, that are not on disk yet.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.latest: dict[int, Block] = {}
+        self.open: dict[Ref, None] = {}
+        self.unsaved: list[Block] = []
+        self.proofs: dict[int, tuple[bytes, ...]] = {}
+        self._parts = parts
+        self._accused: set[tuple[int, int]] = set()
+        self._checking: dict[int, Checking | Proven] = {}
+        self._in_check: dict[Ref, None] = {}
+        self._number = 0
+
+    def receive(self, peer: int, wires: Sequence[bytes], now: int) -> None:
+        """Blocks of a message: those that are valid so far, and wanted, are verified."""
+        parts = self._parts
+        unchecked = []
+        for wire in wires:
+            try:
+                block = parts.format.parse(wire)
+            except InvalidBlockError:
+                parts.out.add(Note("invalid", peer))
+                continue
+            ref = block.ref
+            if ref in parts.manager or ref in self._in_check or block.round <= parts.dag.horizon:
+                continue
+            if ref in parts.catch_up.trusted:  # a quorum has named it: its signature tells nothing more
+                self.take(block, peer, now)
+            elif block.author == peer or ref in parts.fetcher:
+                unchecked.append(block)
+        if unchecked:
+            self.verify(Checking(peer, tuple(unchecked)))
+
+    def verify(self, what: Checking | Proven) -> None:
+        """Have signatures verified; `checked` then hears of it."""
+        blocks = what.blocks
+        if len(self._checking) >= PENDING_MOST:
+            self._parts.out.add(Note("unchecked", len(blocks)))
+            return
+        self._number += 1
+        self._checking[self._number] = what
+        signed = tuple((self._parts.keys[block.author], block.ref[2], block.signature) for block in blocks)
+        items: tuple[bytes, ...] = ()
+        if isinstance(what, Checking):
+            self._in_check.update(dict.fromkeys(block.ref for block in blocks))
+            items = tuple(item for block in blocks for item in block.items)
+        self._parts.out.add(Verify(self._number, signed, items))
+
+    def checked(self, number: int, now: int, *, ok: bool) -> None:
+        """The answer to a `Verify`."""
+        what = self._checking.pop(number, None)
+        if isinstance(what, Proven):
+            if ok:
+                self._parts.catch_up.prove(what, self._parts.ordering.index, self._parts.ordering.digest)
+        elif what is not None:
+            for block in what.blocks:
+                self._in_check.pop(block.ref, None)
+            if ok:
+                for block in what.blocks:
+                    self.take(block, what.peer, now)
+                    if what.last:
+                        self._parts.recovery.answer(what.peer, block.round)
+            elif len(what.blocks) > 1:  # which of them is it?
+                for block in what.blocks:
+                    self.verify(Checking(what.peer, (block,), what.last))
+            else:
+                self._parts.out.add(Note("forged", what.peer))
+
+    def take(self, block: Block, peer: int, now: int) -> None:
+        """A valid block: into the graph, or into the queue before it."""
+        parts = self._parts
+        parts.votes.hear(block)
+        self.know(block)
+        if block.round > parts.clock.round + parts.gc_depth and block.ref not in parts.catch_up.trusted:
+            return  # it comes again when we have caught up
+        self.enter(parts.manager.offer(block), now)
+        parts.fetcher.got(block.ref)
+        if block.ref in parts.manager and block.ref not in parts.manager.blocks:
+            parts.fetcher.miss((ref for ref in block.ancestors if parts.manager.misses(ref)), peer, now)
+
+    def know(self, block: Block) -> None:
+        """A block with a valid signature; the latest of each member is remembered."""
+        if block.author not in self.latest or self.latest[block.author].round < block.round:
+            self.latest[block.author] = block
+
+    def enter(self, blocks: Iterable[Block], now: int) -> None:
+        """Blocks that the graph has just taken."""
+        parts = self._parts
+        for block in blocks:
+            self.unsaved.append(block)
+            if block.sizes:
+                self.open[block.ref] = None
+            if parts.clock.note(block.round, block.author):
+                parts.proposer.entered_at = now
+            self.proofs.update(parts.votes.gather(block))
+            self._accuse(block)
+            if block.author == parts.me:
+                parts.proposer.met(block.ref)
+
+    def ordered(self, refs: Iterable[Ref]) -> None:
+        """Blocks that are in the order, or have left the graph."""
+        for ref in refs:
+            self.open.pop(ref, None)
+
+    def forget(self, horizon: int) -> None:
+        """What lies at or below the horizon is told no more."""
+        self._accused = {place for place in self._accused if place[0] > horizon}
+
+    def _accuse(self, block: Block) -> None:
+        place = block.round, block.author
+        twins = self._parts.dag.slot(*place)
+        if len(twins) > 1 and place not in self._accused:
+            self._accused.add(place)
+            first, second = (self._parts.manager.blocks[vertex.ref].stub for vertex in twins[:2])
+            self._parts.out.add(Accuse(block.author, first, second))
+
+    def dump(self, table: Table) -> list[Any]:
+        """Its state, for a snapshot."""
+        return [
+            [table.place(block) for _, block in sorted(self.latest.items())],
+            [list(ref) for ref in self.open],
+            [table.place(block) for block in self.unsaved],
+            [[index, list(stubs)] for index, stubs in self.proofs.items()],
+            [list(place) for place in sorted(self._accused)],
+            [[number, *self._dump_check(what, table)] for number, what in self._checking.items()],
+            self._number,
+        ]
+
+    def load(self, state: list[Any], table: Table) -> None:
+        """Take up a state."""
+        latest, open_, unsaved, proofs, accused, checking, self._number = state
+        self.latest = {table[place].author: table[place] for place in latest}
+        self.open = {to_ref(ref): None for ref in open_}
+        self.unsaved = [table[place] for place in unsaved]
+        self.proofs = {index: tuple(stubs) for index, stubs in proofs}
+        self._accused = {(round_, author) for round_, author in accused}
+        self._checking = {number: self._load_check(what, table) for number, *what in checking}
+        self._in_check = {}
+        for what in self._checking.values():
+            if isinstance(what, Checking):
+                self._in_check.update(dict.fromkeys(block.ref for block in what.blocks))
+
+    @staticmethod
+    def _dump_check(what: Checking | Proven, table: Table) -> list[Any]:
+        if isinstance(what, Checking):
+            return [what.peer, what.last, [table.place(block) for block in what.blocks]]
+        return [[record.pack() for record in what.records], [block.stub for block in what.blocks]]
+
+    def _load_check(self, state: list[Any], table: Table) -> Checking | Proven:
+        if len(state) == 3:
+            peer, last, places = state
+            return Checking(peer, tuple(table[place] for place in places), last)
+        records, stubs = state
+        parse = self._parts.format.parse_stub
+        return Proven(tuple(map(unpack_record, records)), tuple(map(parse, stubs)))

@@ -1,0 +1,150 @@
+"""What is kept on disk, and read back for those who ask. Rules D42, D43, D56 and D57."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, final
+
+from attrs import evolve, frozen
+
+from soma_core.api import Deliver, Load
+from soma_core.api.encoding import decode, encode
+
+from . import _messages as messages
+from ._block import Block, Vote
+from ._catchup import BATCH
+from ._dag import Ref
+from ._intake import Intake
+from ._keys import OWN, TIP, block_key, proof_key, record_key
+from ._linearizer import Record
+from ._ordering import Made
+from ._parts import Parts
+from ._shelf import Shelf
+
+LOADS_MOST: Final = 64
+"""Questions of others that wait for the disk; what comes beyond is lost."""
+PROOF_MOST: Final = 1 << 24
+"""Bytes of the votes that prove a commit, at most."""
+
+
+@frozen
+class Serving:
+    """A question of `peer` that waits for the disk: for a block (`first` 0), else for commits from `first` on.
+
+    `proof`: the votes that were found for the last of these.
+    """
+
+    peer: int
+    first: int = 0
+    proof: bytes = b""
+
+
+@final
+class Library:
+    """`unvoted`: commits that no block of ours has voted for."""
+
+    def __init__(self, parts: Parts, intake: Intake, shelf: Shelf) -> None:
+        self.unvoted: list[Vote] = []
+        self._shelf = shelf
+        self._parts = parts
+        self._intake = intake
+        self._serving: dict[int, Serving] = {}
+        self._number = 0  # of the last question to the disk; 0 itself is what is asked at the start
+
+    # What is kept -----------------------------------------------------------------------------------------------------
+
+    def save(self, batch: dict[bytes, bytes | None]) -> int:
+        """Write `batch`, and the blocks and proofs that came since the last time. Returns the barrier."""
+        for block in self._intake.unsaved:
+            key = block_key(block.ref)
+            batch[key] = block.wire
+            self._shelf.put_block(block.round, key)
+        for index, stubs in self._intake.proofs.items():
+            batch[proof_key(index)] = encode(list(stubs))
+        self._intake.unsaved, self._intake.proofs = [], {}
+        return self._parts.out.persist(batch)
+
+    def save_own(self, block: Block) -> int:
+        """Write our next block with all it refers to. Returns the barrier behind which it may leave."""
+        return self.save({OWN: encode([list(block.ref), block.time])})
+
+    def hand_on(self, made: Sequence[Made], applied: int) -> None:
+        """Write commits that were made, and deliver them behind that."""
+        ordering = self._parts.ordering
+        batch: dict[bytes, bytes | None] = {}
+        for one in made:
+            batch[record_key(one.record.index)] = one.record.pack()
+            self.unvoted.append((one.record.index, one.record.digest))
+            self._shelf.put_commit(one.record.index, one.record.leader[0])
+        first, low = ordering.base(applied)
+        batch[TIP] = encode([ordering.index, first, low, self._parts.schedule.dump()])
+        parts = self._parts
+        batch.update(self._shelf.clear_out(first, min(parts.votes.highest), low, parts.gc_depth))
+        barrier = self.save(batch)
+        for one in made:
+            self._parts.out.add(Deliver(one.commit, after=barrier))
+
+    def recall(self, blocks: Iterable[Block], records: Iterable[Record]) -> None:
+        """What was on disk at the start."""
+        for block in blocks:
+            self._shelf.put_block(block.round, block_key(block.ref))
+        for record in records:
+            self._shelf.put_commit(record.index, record.leader[0])
+        voted = self._parts.votes.highest[self._parts.me]
+        self.unvoted = [(record.index, record.digest) for record in records if record.index > voted]
+
+    # What is asked for ------------------------------------------------------------------------------------------------
+
+    def serve_blocks(self, peer: int, refs: Sequence[Ref]) -> None:
+        """Blocks by name: from memory now, the older ones from disk."""
+        here = self._parts.manager.blocks
+        self._send(peer, [here[ref].wire for ref in refs if ref in here])
+        for ref in refs:
+            if ref not in here and 0 < ref[0] <= self._parts.dag.horizon:
+                self._load(Serving(peer), block_key(ref), block_key(ref) + b"\0", 1)
+
+    def serve_ours(self, peer: int, round_: int) -> None:
+        """Our blocks after a round, as far as they are in memory: older ones are found by what refers to them."""
+        blocks = self._parts.manager.blocks.values()
+        ours = [block for block in blocks if block.author == self._parts.me and block.round > round_]
+        self._send(peer, [block.wire for block in sorted(ours, key=lambda block: block.ref)])
+
+    def serve_commits(self, peer: int, first: int) -> None:
+        """Commit records from `first` on, up to the last of a batch that is proven."""
+        self._load(Serving(peer, first), proof_key(first), proof_key(first + BATCH), BATCH)
+
+    def loaded(self, number: int, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """What the disk answered."""
+        serving = self._serving.pop(number, None)
+        if serving is None or not records:
+            return
+        if not serving.first:
+            self._send(serving.peer, [wire for _, wire in records])
+        elif not serving.proof:
+            key, proof = records[-1]
+            after = record_key(int.from_bytes(key[1:], "big") + 1)
+            self._load(evolve(serving, proof=proof), record_key(serving.first), after, BATCH)
+        else:
+            stubs: Any = decode(serving.proof, max_size=PROOF_MOST)
+            answer = messages.Commits(tuple(record for _, record in records), tuple(stubs))
+            self._parts.out.send(answer, serving.peer)
+
+    def dump(self) -> list[Any]:
+        """Its state, for a snapshot."""
+        serving = [[number, one.peer, one.first, one.proof] for number, one in self._serving.items()]
+        return [[list(vote) for vote in self.unvoted], serving, self._number, self._shelf.dump()]
+
+    def load(self, state: list[Any]) -> None:
+        """Take up a state."""
+        unvoted, serving, self._number, shelf = state
+        self._shelf.load(shelf)
+        self.unvoted = [(index, digest) for index, digest in unvoted]
+        self._serving = {number: Serving(peer, first, proof) for number, peer, first, proof in serving}
+
+    def _load(self, serving: Serving, start: bytes, stop: bytes, limit: int) -> None:
+        if len(self._serving) < LOADS_MOST:
+            self._number += 1
+            self._serving[self._number] = serving
+            self._parts.out.add(Load(self._number, start, stop, limit))
+
+    def _send(self, peer: int, wires: Sequence[bytes]) -> None:
+        for message in messages.in_messages(wires):
+            self._parts.out.send(message, peer)

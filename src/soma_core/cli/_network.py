@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, final
@@ -132,7 +132,6 @@ class Network:
             raise UsageError(f"{self.root}: not empty, and not a network", "name an empty --data-dir")
         plugins = Plugins()
         founders, founding = [], []
-        listening: dict[str, str] = {}
         for node in self._nodes:
             node.directory.mkdir(mode=0o700, parents=True)
             roles = ("account", "node", "validator" if node.validates else self._plan.encoder)
@@ -140,9 +139,7 @@ class Network:
             founders.append(
                 Founder(name=node.name, account=keys["account"], node=keys["node"], validator=keys.get("validator"))
             )
-            if node.validates:
-                listening[keys["node"].hex()] = f"/ip4/127.0.0.1/tcp/{_free_port(listening.values())}"
-            else:
+            if not node.validates:
                 weights = load_weights(node.name)
                 founding.append(
                     FoundingEncoder(
@@ -165,19 +162,36 @@ class Network:
         )
         from soma_core.genesis import write
 
-        for node, founder in zip(self._nodes, founders, strict=True):
+        for node in self._nodes:
             write(genesis, node.directory / "genesis.cbor")
-            own = founder.node.hex()
-            peers = [f"{key}@{address}" for key, address in listening.items() if key != own]
-            self._settings(node, peers, listening.get(own))
+        self._introduce({node.name: founder.node for node, founder in zip(self._nodes, founders, strict=True)})
 
-    def _settings(self, node: _Process, peers: Sequence[str], listen: str | None) -> None:
+    def _introduce(self, keys: Mapping[str, bytes]) -> None:
+        """Everybody's settings: where validators listen, and who knows them. `keys`: of the nodes, by name."""
+        import trio
+
+        from soma_core.config import Options
+        from soma_core.node.listening import addresses_of
+
+        validators = [node for node in self._nodes if node.validates]
+        ports = dict(zip((node.name for node in validators), _free_ports(len(validators)), strict=True))
+        known: dict[str, str] = {}
+        for node in validators:
+            self._settings(node, [], ports[node.name])
+            options = Options(data_dir=node.directory, environ={}, directory=node.directory)
+            (address,) = trio.run(addresses_of, options, node.directory, keys[node.name])
+            known[node.name] = f"{keys[node.name].hex()}@{address}"
+        for node in self._nodes:
+            peers = [address for name, address in known.items() if name != node.name]
+            self._settings(node, peers, ports.get(node.name))
+
+    def _settings(self, node: _Process, peers: Sequence[str], port: int | None) -> None:
         """The node's soma.toml."""
         plan = self._plan
         own = [plan.consensus] if node.validates else [plan.encoder]
         sections: dict[str, Mapping[str, Any]] = {"node": {"peers": list(peers)}}
-        if listen is not None:
-            sections[plan.transport.replace("-", ".", 1)] = {"listen": listen}
+        if port is not None:
+            sections[plan.transport.replace("-", ".", 1)] = {"listen": f"/ip4/127.0.0.1/tcp/{port}"}
         if not node.validates:
             sections[plan.encoder.replace("-", ".", 1)] = {"weights": node.name, "threads": 1}
         lines = [f"plugins = {_toml([*own, plan.transport, plan.ledger])}"]
@@ -216,19 +230,19 @@ class Network:
         )
 
 
-def _free_port(taken: Iterable[str]) -> int:
-    """A port of loopback at which nobody listens, and that is in none of the addresses `taken`."""
-    ports = list(PORTS)
-    random.shuffle(ports)
-    for port in ports:
+def _free_ports(count: int) -> list[int]:
+    """Ports of loopback at which nobody listens."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
         with socket.socket() as tried:
             try:
                 tried.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if not any(address.endswith(f"/{port}") for address in taken):
-            return port
-    raise UnreachableError(f"every port from {PORTS.start} to {PORTS.stop - 1} is taken", "end some program")
+            found.append(port)
+    return found
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -230,6 +230,14 @@ def kill(session: nox.Session) -> None:
     pytest_in_default_set(session, "-s", "tests/checks/test_kill_loop.py", *session.posargs)
 
 
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
+def dag(session: nox.Session) -> None:
+    """`consensus-dag` against a slow reference and with mutants planted; writes ``specs/results``. About 15 min."""
+    path = "--override-ini=pythonpath=tests plugins/soma-consensus-dag/tests"
+    checks = ("tests/checks/test_dag_differential.py", "tests/checks/test_dag_mutants.py")
+    pytest_in_default_set(session, "-s", path, *(session.posargs or checks))
+
+
 @nox.session(default=False, requires=["default-set"])
 def bench(session: nox.Session) -> None:
     """How fast, as ratios to something bare measured in the same run: ``-- NAME…``, ``-- --write`` keeps them."""

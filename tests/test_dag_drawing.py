@@ -58,6 +58,11 @@ def test_everybody_begins_with_the_newest_own_block() -> None:
     assert found["C3'"] == "C2 B2"
 
 
+def test_a_twin_in_a_line_of_its_own_begins_with_what_came_before_the_round() -> None:
+    found = parents(parse("committee 2\n2 A\n  A'\n3 A'"))
+    assert (found["A2"], found["A2'"], found["A3'"]) == ("A0", "A0", "A2")
+
+
 def test_a_drawing_of_its_committee_alone_is_the_genesis() -> None:
     assert parse("committee 3").blocks == tuple(genesis(3))
 

@@ -6,7 +6,7 @@ an anchor lies at r+w or above.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple, Protocol
 
 Slot = tuple[int, int]
@@ -165,6 +165,7 @@ class View:
         last = self.highest - self.rule.wave_length + 2
         return [(round_, author) for round_ in range(step, last + 1, step) for author in self.rule.leaders(round_)]
 
+    @cached_property
     def decisions(self) -> list[Decision]:
         """Of every one of `slots`, in order. Of those above `decided_up_to` only a direct skip may be decided."""
         found: list[Decision] = []
@@ -179,21 +180,23 @@ class View:
     def decided_up_to(self) -> int:
         return self.highest - self.rule.wave_length + 1
 
+    @cached_property
     def sequence(self) -> list[Decision]:
         """The longest beginning of the decisions without an undecided slot."""
         found = []
-        for decision in self.decisions():
+        for decision in self.decisions:
             if decision.status == "undecided":
                 break
             found.append(decision)
         return found
 
+    @cached_property
     def sub_dags(self) -> dict[str, list[str]]:
         """Committed leader → what its commit puts out, in order; the leaders in order."""
         found: dict[str, list[str]] = {}
         out: set[str] = set()
         before = 0
-        for decision in self.sequence():
+        for decision in self.sequence:
             if decision.block is None:
                 continue
             horizon = gc_round(before, self.rule.gc_depth)
@@ -207,7 +210,7 @@ class View:
         """Blocks that are put out when another of their slot has been: their payload does not count."""
         slots: set[Slot] = set()
         found = set()
-        for sub_dag in self.sub_dags().values():
+        for sub_dag in self.sub_dags.values():
             for id_ in sub_dag:
                 slot = self.blocks[id_].round, self.blocks[id_].author
                 if slot in slots:
@@ -349,11 +352,11 @@ def expectation(case: Mapping[str, Any], blame: str | None = None) -> dict[str, 
     after = tuple(case["last_decided"] or ())
     order = view.slots()
     place = order.index((after[0], after[1])) + 1 if after else 0
-    due = [one for one in view.sequence()[place:] if one.slot[0] <= decided_up_to]
-    sub_dags = view.sub_dags()
+    due = [one for one in view.sequence[place:] if one.slot[0] <= decided_up_to]
+    sub_dags = view.sub_dags
     return {
         "decided_up_to_round": decided_up_to,
-        "decisions": [as_json(one) for one in view.decisions() if one.slot[0] <= decided_up_to],
+        "decisions": [as_json(one) for one in view.decisions if one.slot[0] <= decided_up_to],
         "sequence": [{"slot": list(one.slot), "decision": one.status, "block": one.block} for one in due],
         "sub_dags": [sub_dags[one.block] for one in due if one.block is not None],
     }

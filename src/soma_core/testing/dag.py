@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import ascii_uppercase
 from typing import Final, NoReturn
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from soma_core.errors import DecodeError
 
@@ -39,16 +39,18 @@ EXCEPT: Final = "except"
 
 @frozen
 class Block:
-    """A block as a drawing has it. `twin` counts the blocks of a slot from 0; `parents` are ids, in order."""
+    """A block as a drawing has it. `twin` counts the blocks of a slot from 0; `parents` are ids, in order.
+
+    `id`: letter, round, primes; ``D3'`` is the second block of the fourth author in round 3.
+    """
 
     author: int
     round: int
     twin: int = 0
     parents: tuple[str, ...] = ()
+    id: str = field(init=False, eq=False, default=Factory(lambda self: self._id(), takes_self=True))
 
-    @property
-    def id(self) -> str:
-        """Letter, round, primes: ``D3'`` is the second block of the fourth author in round 3."""
+    def _id(self) -> str:
         return ascii_uppercase[self.author] + str(self.round) + "'" * self.twin
 
     @property
@@ -145,8 +147,8 @@ class _Sheet:
     def __init__(self, stakes: Sequence[int]) -> None:
         self.size = len(stakes)
         self.blocks = {block.id: block for block in genesis(self.size)}
-        self._newest = dict.fromkeys(range(self.size), 0)
-        """Author → highest round with an unprimed block of its."""
+        self._rounds = {author: [0] for author in range(self.size)}
+        """Author → rounds with an unprimed block of its, ascending."""
 
     def add(self, number: int, round_: int, line: str) -> None:
         subjects, colon, parents = line.partition(":")
@@ -159,11 +161,15 @@ class _Sheet:
         for block in added:  # after all are read, so that no block of a round sees another of it
             if block.id in self.blocks:
                 _refuse(number, f"{block.id} is drawn twice; a prime makes a twin of it: {block.id}'")
-            self.blocks[block.id] = block
-            if not block.twin:
-                self._newest[block.author] = max(round_, self._newest[block.author])
+            self.put(block)
         if len(self.blocks) > _MAX_BLOCKS:
             _refuse(number, f"more than {_MAX_BLOCKS} blocks; draw less")
+
+    def put(self, block: Block) -> None:
+        """From now on it can be referenced."""
+        self.blocks[block.id] = block
+        if not block.twin:
+            self._rounds[block.author].append(block.round)
 
     def _subjects(self, number: int, text: str) -> Iterator[tuple[int, int]]:
         words = text.split()
@@ -196,7 +202,7 @@ class _Sheet:
 
     def everybody(self, author: int, round_: int, out: Iterable[int] = ()) -> Iterator[str]:
         """What `everybody` stands for as the parents of a block of `author` in `round_`."""
-        own = Block(author=author, round=min(self._newest[author], round_ - 1))
+        own = Block(author=author, round=next(r for r in reversed(self._rounds[author]) if r < round_))
         others = (Block(author=other, round=round_ - 1) for other in range(self.size) if other != author)
         yield from (block.id for block in (own, *others) if block.author not in out and block.id in self.blocks)
 
@@ -244,9 +250,7 @@ def draw(dag: Dag, notes: Mapping[str, str] | None = None) -> str:
             remark = f"   # {', '.join(remarks)}" if remarks and not place else ""
             lines.append(f"{'' if place else round_:<4} {line:<{width if remark else 0}}{remark}".rstrip())
         for block in blocks:
-            sheet.blocks[block.id] = block
-            if not block.twin:
-                sheet._newest[block.author] = block.round  # noqa: SLF001 - the sheet is ours
+            sheet.put(block)
     return "\n".join(lines) + "\n"
 
 

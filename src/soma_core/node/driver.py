@@ -29,6 +29,7 @@ from soma_core.api import (
 from soma_core.errors import CorruptionError
 
 from ._checker import Checker
+from ._early import Early
 from ._evidence import Evidence
 from ._lag import Lag
 from ._recorder import Recorder
@@ -71,6 +72,7 @@ class Driver:
         self._past: _Seat | None = None
         self._epoch = 0
         self._connected: set[int] = set()
+        self._early = Early(0)
         self._lag = Lag([member.power for member in outside.committee])
         self._sweeping = trio.Event()
         self._commits_in, self._commits = trio.open_memory_channel[tuple[Shell, Commit]](math.inf)  # bounded by shells
@@ -101,7 +103,9 @@ class Driver:
         epoch = int.from_bytes(message[:EPOCH_SIZE], "big")
         self._lag.heard(place, epoch)
         heard = Received(place, message[EPOCH_SIZE:])
-        if self._present is not None and self._present.shell.epoch == epoch:
+        if epoch == self._early.epoch:
+            self._early.keep(place, heard.message)
+        elif self._present is not None and self._present.shell.epoch == epoch:
             await self._present.shell.inbox.put(heard)
         elif self._past is not None and self._past.shell.epoch == epoch:
             self._past.shell.inbox.offer(heard)
@@ -133,8 +137,11 @@ class Driver:
             self._epoch, first = await self._o.store_thread.run(self._o.store.epoch)
             self._o.mempool.give_back()
             self._present = seat = await self._start(nursery, self._epoch, first)
+            early, self._early = self._early, Early(self._epoch + 1)
         self._lag.begins(self._epoch)
         self._sweeping.set()
+        for place, message in early.take() if early.epoch == self._epoch else ():
+            seat.shell.inbox.offer(Received(place, message))
         if self._o.mempool.has_ready(self.now()):
             self.payload_ready()
         return seat

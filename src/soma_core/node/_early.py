@@ -1,0 +1,33 @@
+"""Messages of members whose next epoch has begun before ours: kept, within bounds, until it has begun here, too."""
+
+from collections import deque
+from typing import Final, final
+
+EARLY: Final = 64
+"""Messages kept of one member; the first."""
+EARLY_SIZE: Final = 256 << 10
+"""Bytes kept of one member."""
+
+
+@final
+class Early:
+    """Messages for one epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self._kept: deque[tuple[int, bytes]] = deque()
+        self._counts: dict[int, tuple[int, int]] = {}
+
+    def keep(self, place: int, message: bytes) -> None:
+        """Keep a message of the member at `place`, if there is room for it."""
+        count, size = self._counts.get(place, (0, 0))
+        if count < EARLY and size + len(message) <= EARLY_SIZE:
+            self._counts[place] = count + 1, size + len(message)
+            self._kept.append((place, message))
+
+    def take(self) -> list[tuple[int, bytes]]:
+        """All of them, in order."""
+        kept = list(self._kept)
+        self._kept.clear()
+        self._counts.clear()
+        return kept

@@ -1,17 +1,18 @@
-"""Our own blocks: payload is pulled, the header is signed, then block and ancestors are written, then it is sent.
+"""Our own blocks: payload is pulled, the block is written down with all it refers to, then signed, then sent.
 
-One at a time; each of these steps waits for an answer of the driver. Rules D48 to D53.
+One at a time; each of these steps waits for an answer of the driver. It is written before it is signed, because the
+signer signs one block in a round, ever: should we die between the two, we ask it for the same one again. Rules D48 to
+D53 of ``specs/70-consensus-dag.md``.
 """
 
 from typing import TYPE_CHECKING, Any, Final, final
 
-from attrs import frozen
+from attrs import astuple, evolve, frozen
 
 from soma_core.api import Note, Pull, Sign
 
 from . import _messages as messages
-from ._block import MAX_ITEMS, MAX_VOTES, assemble
-from ._dag import Ref, to_ref
+from ._block import MAX_ITEMS, MAX_VOTES, Block, assemble
 from ._intake import Intake
 from ._library import Library
 from ._parts import Parts
@@ -24,17 +25,22 @@ _NOTHING: Final = 0
 
 @frozen
 class Draft:
-    """Our next block, but for its signature."""
+    """Our next block, but for its signature. It is on disk behind `barrier`; `asked`: whether the signer has it."""
 
-    round: int
     header: bytes
-    ancestors: tuple[Ref, ...]
     items: tuple[bytes, ...]
+    round: int
+    barrier: int
+    asked: bool = False
 
     @property
     def slot(self) -> bytes:
-        """What the signer calls its round: it signs one block in it, ever."""
+        """What the signer calls its round: it signs one block in it, ever, and that one again."""
         return self.round.to_bytes(8, "big")
+
+    def with_signature(self, signature: bytes) -> bytes:
+        """The block, as it is sent."""
+        return assemble(self.header, signature, self.items)
 
 
 @final
@@ -65,7 +71,7 @@ class Author:
         return plan.at
 
     def pulled(self, items: tuple[bytes, ...], system: bytes, now: int) -> None:
-        """The payload for the block: now it has a header, to be signed."""
+        """The payload for the block: now it is written down, with all it refers to."""
         if not self._pulling:
             return
         parts = self._parts
@@ -77,8 +83,16 @@ class Author:
         self.time = max(self.time, now)
         items = items[:MAX_ITEMS]
         header = parts.format.header(round_, parts.me, self.time, ancestors, votes, system, items)
-        self._draft = Draft(round_, header, ancestors, items)
-        parts.out.add(Sign(self._draft.slot, header))
+        self._draft = Draft(header, items, round_, self._library.save_draft(header, items))
+
+    def durable(self, barrier: int) -> None:
+        """All up to `barrier` is on disk: a block that is may be signed."""
+        if self._draft is not None and not self._draft.asked and self._draft.barrier <= barrier:
+            self._sign(self._draft)
+
+    def resume(self, draft: Block) -> None:
+        """What was written down before the start, and perhaps signed, and is not in the graph."""
+        self._sign(Draft(draft.header, draft.items, draft.round, 0))
 
     def signed(self, slot: bytes, signature: bytes, now: int) -> None:
         """The signature of the block; empty if the signer refused: it remembers a block of ours that we do not."""
@@ -91,24 +105,25 @@ class Author:
             parts.proposer.floor = max(parts.proposer.floor, draft.round)
             parts.out.add(Note("refused to sign", draft.round))
             return
-        block = parts.format.parse(assemble(draft.header, signature, draft.items))
+        block = parts.format.parse(draft.with_signature(signature))
         parts.votes.hear(block)
         parts.proposer.made(block.ref, block.ancestors, now)
         self._intake.know(block)
         self._intake.enter(parts.manager.offer(block), now)
-        parts.out.send(messages.Blocks((block.wire,)), after=self._library.save_own(block))
+        parts.out.send(messages.Blocks((block.wire,)), after=draft.barrier)
 
     def dump(self) -> list[Any]:
         """Its state, for a snapshot."""
-        draft = self._draft
-        drafted = (
-            [] if draft is None else [[draft.round, draft.header, list(map(list, draft.ancestors)), list(draft.items)]]
-        )
-        return [self.ready, self.time, self._pulling, drafted]
+        drafts = [astuple(draft) for draft in (self._draft,) if draft is not None]
+        return [self.ready, self.time, self._pulling, drafts]
 
     def load(self, state: list[Any]) -> None:
         """Take up a state."""
-        self.ready, self.time, self._pulling, drafted = state
+        self.ready, self.time, self._pulling, drafts = state
         self._draft = None
-        for round_, header, ancestors, items in drafted:
-            self._draft = Draft(round_, header, tuple(map(to_ref, ancestors)), tuple(items))
+        for header, items, round_, barrier, asked in drafts:
+            self._draft = Draft(header, tuple(items), round_, barrier, asked)
+
+    def _sign(self, draft: Draft) -> None:
+        self._draft = evolve(draft, asked=True)
+        self._parts.out.add(Sign(draft.slot, draft.header))

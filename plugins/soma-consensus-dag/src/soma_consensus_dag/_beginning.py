@@ -1,21 +1,18 @@
 """The start: what was kept is read back, page by page, and the engine goes on from there. Rules D54 to D56."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
 from soma_core.api import Commit, Load
-from soma_core.api.encoding import decode
+from soma_core.api.encoding import SIGNATURE_SIZE, decode
 from soma_core.errors import CorruptionError, DecodeError
 
-from ._dag import to_ref
+from ._block import Block, assemble
 from ._intake import Intake
-from ._keys import BLOCKS_END, OWN, TIP, from_round, record_key
+from ._keys import BLOCKS_END, DRAFT, TIP, from_round, record_key
 from ._linearizer import Record, unpack_record
 from ._parts import Parts
 from ._snapshot import Table
-
-if TYPE_CHECKING:
-    from ._block import Block
 
 RECORDS: Final = 256
 """Records that are loaded at a time."""
@@ -30,8 +27,8 @@ class Beginning:
 
     def __init__(self, parts: Parts, intake: Intake) -> None:
         self.done = False
-        self.time = 0
-        """Of our latest block, as it is remembered."""
+        self.draft: Block | None = None
+        """Our latest block as it was written down, without its signature."""
         self._parts = parts
         self._intake = intake
         self._index = 0  # the last commit made, if any
@@ -43,10 +40,9 @@ class Beginning:
     def start(self, records: Mapping[bytes, bytes]) -> None:
         """Begin to read. Raises `CorruptionError` for what no engine kept."""
         try:
-            if OWN in records:
-                own, time = _array(records[OWN], 2)
-                self._parts.proposer.remember(to_ref(own))
-                self.time = int(time)
+            if DRAFT in records:
+                header, items = _array(records[DRAFT], 2)
+                self.draft = self._parts.format.parse(assemble(header, bytes(SIGNATURE_SIZE), items))
             if TIP in records:
                 self._index, first, self._low, self._schedule = _array(records[TIP], 4)
                 self._load(record_key(first), record_key(self._index + 1), RECORDS)
@@ -69,14 +65,18 @@ class Beginning:
         """Everything as it was; returns the commits after `applied`, to be delivered again."""
         parts, intake = self._parts, self._intake
         parts.dag.drop(max(0, self._low - 1))
+        if self.draft is not None:
+            parts.proposer.own = self.draft.ref  # so that it is known when it is met
         for block in self._blocks:  # in order of rounds
             parts.votes.hear(block)
             intake.know(block)
             intake.enter(parts.manager.offer(block), now)
         intake.unsaved, intake.proofs = [], {}  # they are on disk
-        own = intake.latest.get(parts.me)
-        if own is not None:
-            parts.proposer.included_by(own.ancestors)
+        mine = intake.latest.get(parts.me)
+        if mine is None:
+            parts.proposer.remember(parts.format.genesis[parts.me])
+        else:
+            parts.proposer.made(mine.ref, mine.ancestors, 0)
         if self._schedule is not None:
             parts.schedule.load(self._schedule, parts.dag)
         again = parts.ordering.resume(self._records, applied)
@@ -86,13 +86,15 @@ class Beginning:
 
     def dump(self, table: Table) -> list[Any]:
         """Its state, for a snapshot."""
+        draft = [] if self.draft is None else [self.draft.wire]
         records = [record.pack() for record in self._records]
         blocks = [table.place(block) for block in self._blocks]
-        return [self.done, self.time, self._index, self._low, self._schedule, records, blocks]
+        return [self.done, draft, self._index, self._low, self._schedule, records, blocks]
 
     def load(self, state: list[Any], table: Table) -> None:
         """Take up a state."""
-        self.done, self.time, self._index, self._low, self._schedule, records, blocks = state
+        self.done, draft, self._index, self._low, self._schedule, records, blocks = state
+        self.draft = next((self._parts.format.parse(wire) for wire in draft), None)
         self._records = [unpack_record(record) for record in records]
         self._blocks = [table[place] for place in blocks]
 

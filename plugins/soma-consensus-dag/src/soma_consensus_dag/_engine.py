@@ -12,6 +12,7 @@ from soma_core.api import (
     Applied,
     CancelTimer,
     Deliver,
+    Durable,
     EndEpoch,
     Event,
     Loaded,
@@ -175,8 +176,8 @@ class DagEngine:
                 self._timers.pop(name, None)
                 if name == _RECOVER and self._running:
                     self._ask_for_ours(self._connected, now)
-            case _:  # what is durable is the driver's to know
-                pass
+            case Durable(barrier):
+                self._author.durable(barrier)
 
     def _read(self, peer: int, message: messages.Message, now: int) -> None:
         match message:
@@ -201,7 +202,11 @@ class DagEngine:
 
     def _resume(self, now: int) -> None:
         again = self._beginning.resume(self._applied, now)
-        self._author.time = self._beginning.time
+        draft = self._beginning.draft
+        if draft is not None:
+            self._author.time = draft.time
+            if draft.ref not in self._parts.manager.blocks:
+                self._author.resume(draft)
         kept = [kept.record for kept in self._parts.ordering.recent]
         self._library.recall(self._parts.manager.blocks.values(), kept)
         self._running = True

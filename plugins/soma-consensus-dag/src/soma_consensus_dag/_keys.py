@@ -6,8 +6,8 @@ from ._dag import Ref
 
 TIP: Final = b"\x01"
 """Where the order stands."""
-OWN: Final = b"\x02"
-"""The name and time of our own latest block."""
+DRAFT: Final = b"\x02"
+"""Our latest block: header and items."""
 
 
 def block_key(ref: Ref) -> bytes:

@@ -13,7 +13,7 @@ from ._block import Block, Vote
 from ._catchup import BATCH
 from ._dag import Ref
 from ._intake import Intake
-from ._keys import OWN, TIP, block_key, proof_key, record_key
+from ._keys import DRAFT, TIP, block_key, proof_key, record_key
 from ._linearizer import Record
 from ._ordering import Made
 from ._parts import Parts
@@ -62,9 +62,9 @@ class Library:
         self._intake.unsaved, self._intake.proofs = [], {}
         return self._parts.out.persist(batch)
 
-    def save_own(self, block: Block) -> int:
-        """Write our next block with all it refers to. Returns the barrier behind which it may leave."""
-        return self.save({OWN: encode([list(block.ref), block.time])})
+    def save_draft(self, header: bytes, items: Sequence[bytes]) -> int:
+        """Write our next block, unsigned, with all it refers to. Returns the barrier behind which it may be signed."""
+        return self.save({DRAFT: encode([header, list(items)])})
 
     def hand_on(self, made: Sequence[Made], applied: int) -> None:
         """Write commits that were made, and deliver them behind that."""

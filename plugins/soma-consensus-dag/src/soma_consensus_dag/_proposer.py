@@ -98,7 +98,7 @@ class Proposer:
         """A block of ours is in the graph. If we do not remember it, we have lost our memory."""
         if own[0] > self.own[0]:
             self.own = own
-            self.floor = max(self.floor, own[0])
+            self.floor = max(self.floor, own[0] + 1)  # above `last`: the rounds between are not filled either
 
     def included_by(self, ancestors: Sequence[Ref]) -> None:
         """Our latest block refers to these."""

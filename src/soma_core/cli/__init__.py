@@ -28,6 +28,7 @@ VERBS: Final = {
     "train": Verb("Train a small byte model."),
     "plugins": Verb("List, describe and check plugins."),
     "conformance": Verb("Hold a plugin against the published suite of its kind."),
+    "simulate": Verb("Run a simulated network and look for anything that must not be."),
     "config": Verb("Show settings and where they come from."),
     "doctor": Verb("Look for what could keep a node from running well."),
 }

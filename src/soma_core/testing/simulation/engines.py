@@ -1,6 +1,7 @@
 """The engine a simulation is of: how it is opened, and what a scheduler that knows the rule may ask of it."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final, Protocol
 
 from attrs import evolve, fields, frozen
@@ -9,7 +10,7 @@ from soma_core.api import Engine, Setup
 from soma_core.config import instance
 from soma_core.genesis import Rule
 from soma_core.node.development import rule_of
-from soma_core.testing.component import NOTHING, component
+from soma_core.testing.component import NOTHING, Component, component
 
 
 class View(Protocol):
@@ -54,7 +55,7 @@ def plugin_engines(
     The plugin's module may have ``simulation_view(message)`` and ``leader(params, setup, round)``. Raises
     `PluginError`, `ConfigError`.
     """
-    chosen = component(name)
+    chosen = _component(name)
     spec = chosen.spec
     settings = instance(spec.config, _known(spec.config, config), f"consensus.{name}", "simulation")
     chosen_params = instance(spec.params, _known(spec.params, params), f"consensus.{name}", "simulation")
@@ -68,6 +69,11 @@ def plugin_engines(
         leader=_in_turn if leader is None else lambda setup, round_: int(leader(chosen_params, setup, round_)),
         alone="catch-up" not in spec.features,
     )
+
+
+@cache
+def _component(name: str) -> Component:
+    return component(name)
 
 
 def _known(cls: type[Any], values: Mapping[str, object]) -> dict[str, Any]:

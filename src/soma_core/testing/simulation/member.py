@@ -124,6 +124,9 @@ class Member:
         self.life = 0
         self.deaths = 0
         self.most_unapplied = 0
+        self.ordered = 0
+        self.ordered_at = 0
+        """The last commit of its own engine that its chain applied, and when."""
         self.told: dict[int, int] = {}
         """Peers it was told to be connected with → the connection."""
         self._key = key
@@ -139,6 +142,7 @@ class Member:
         self.up = True
         self.life += 1
         self.told = {}
+        self.ordered_at = self.around.heap.now
         self.store = self.around.open_store(self.ledger)
         self.mempool = Mempool()
         self.past: Shell | None = None
@@ -298,6 +302,8 @@ class Member:
     def take(self, commit: Commit, record: chain.CommitRecord | None = None) -> None:
         """Apply the next commit. `record`: what a quorum says that it comes to, if it came from peers."""
         applied = self.store.apply(commit, record)
+        if record is None:
+            self.ordered, self.ordered_at = commit.index, self.around.heap.now
         before = self.present.epoch
         ended = False
         for event in applied.events:

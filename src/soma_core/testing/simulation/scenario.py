@@ -14,7 +14,7 @@ LIES: Final = ("twins", "withhold", "silent-leader", "mute", "flood", "liar")
 """What Byzantine members do, one of them each."""
 LOSSES: Final = ("truncated", "lost", "chain-lost", "record-lost")
 """What a member's disk may lose of what was synced: as many members as may lie in all."""
-CALM: Final = 12_000
+CALM: Final = 14_000
 """Virtual ms at the end in which nothing new goes wrong."""
 
 

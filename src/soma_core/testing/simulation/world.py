@@ -32,6 +32,8 @@ from .tracing import Trace
 
 FOLLOW: Final = 500 * MS
 """Now and then who was left behind in an earlier epoch is given what a quorum has."""
+STILL: Final = 5_000 * MS
+"""A member whose engine orders nothing for so long asks as well, as the driver does."""
 FETCHED: Final = 64
 """Commits at a time."""
 
@@ -59,8 +61,6 @@ class World:
         self.view = Views(engines)
         self.oracles = Oracles(self.view)
         self.accusations: set[tuple[int, int]] = set()
-        self.applied_at: dict[int, int] = {}
-        """Place → when it last applied a commit that nobody had applied when all went wrong the last time."""
         self._trace = trace
         self._random = Random(f"world {scenario.seed}")
         self._rule = NoJobs()
@@ -68,7 +68,6 @@ class World:
         self._good: dict[bytes, bool] = {}
         self._beacons: dict[tuple[int, int], Chain] = {}
         self._proved = 0
-        self.first_tip: dict[int, int] = {}
         random, size = self._random, scenario.nodes
         conditions = Conditions(
             heap=self.heap, random=random, size=size, view=self.view, leader=self.leader, liars=tuple(scenario.liars)
@@ -206,33 +205,35 @@ class World:
         """Whoever pulls, liars as well."""
         self.oracles.pulled(items)
 
-    # What `net` does for those who were away while an epoch ended. ----------------------------------------------------
+    # What `net` does for those who were left behind. ------------------------------------------------------------------
 
     def _follow(self) -> None:
-        proved = self.proved()
         for member in self.honest:
-            if not member.up:
-                continue
-            for peer in self.honest:
-                if peer.up and peer.place in member.told and peer.present.epoch > member.present.epoch:
-                    self.heap.post(
-                        2 * self.links.schedule.delay(peer.place, member.place, b""), self._fetch, member, peer
-                    )
-                    break
-        del proved
+            peer = self._ahead(member)
+            if peer is not None:
+                delay = self.links.schedule.delay(peer.place, member.place, b"")
+                self.heap.post(2 * delay, self._fetch, member, peer)
         self.heap.post(FOLLOW, self._follow)
 
+    def _ahead(self, member: Member) -> Member | None:
+        """Who can help a member that is left behind: in an earlier epoch, or with a chain that stands still."""
+        if not member.up:
+            return None
+        helpers = [peer for peer in self.honest if peer.up and peer.place in member.told]
+        if self.heap.now - member.ordered_at < STILL:
+            helpers = [peer for peer in helpers if peer.present.epoch > member.present.epoch]
+        return max(helpers, key=lambda peer: peer.store.tip.index, default=None)
+
     def _fetch(self, member: Member, peer: Member) -> None:
-        """What a quorum has, and only what is needed to be in the peer's epoch."""
-        if not (member.up and peer.up and peer.place in member.told):
-            return
+        """Commits that a quorum has signed, as followers get them."""
         for _ in range(FETCHED):
-            index = member.store.tip.index + 1
-            if index > self.proved() or index > peer.store.tip.index or member.present.epoch >= peer.present.epoch:
+            if not (member.up and peer.up and peer.place in member.told):
                 return
+            index = member.store.tip.index + 1
             data = peer.store.commit_bytes(index)
-            if data is not None:
-                member.take(unpack_commit(data), peer.store.record(index))
+            if data is None or index > self.proved():
+                return
+            member.take(unpack_commit(data), peer.store.record(index))
 
     def fingerprint(self) -> str:
         """Of the order and all that it came to."""

@@ -246,21 +246,17 @@ class Member:
         return lines[-1] if lines else "its log is empty"
 
 
-def founded(root: Path, plan: Plan, port: int) -> list[Member]:
+def founded(root: Path, plan: Plan) -> list[Member]:
     """The nodes of a network that `soma localnet` made and ended again."""
     with Network(root, plan, lambda _text: None) as network:
         network.start()
-    return members_of(root, plan, port)
+    return members_of(root, plan)
 
 
-def members_of(root: Path, plan: Plan, port: int) -> list[Member]:
-    """The nodes of the local network in `root`, which has ended; the validator first, listening at `port`.
-
-    A validator that is started again alone must be where its peers look for it.
-    """
-    members = [Member(name, root / name, validates=name == "validator") for name in ("validator", *plan.encoders)]
-    for member in members:
-        settings = member.directory / "soma.toml"
-        settings.write_text(re.sub(r"/tcp/\d+", f"/tcp/{port}", settings.read_text("utf-8")), "utf-8")
-    members[0].arguments = ("--set", f"transport.libp2p.listen=/ip4/127.0.0.1/tcp/{port}")
-    return members
+def members_of(root: Path, plan: Plan) -> list[Member]:
+    """The nodes of the local network in `root`, which has ended; validators first, each where its peers look for it."""
+    validators = ["validator", *(f"validator{number}" for number in range(2, plan.validators + 1))]
+    return [
+        *(Member(name, root / name, validates=True) for name in validators),
+        *(Member(name, root / name) for name in plan.encoders),
+    ]

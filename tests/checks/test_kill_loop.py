@@ -33,8 +33,6 @@ FOUNDINGS: Final = max(1, ROUNDS // 10)
 
 SHORT: Final = evolve(DEVELOPMENT, attest_ms=8_000, draw_ms=8_000, commit_ms=15_000, reveal_ms=15_000)
 PLAN: Final = Plan(encoder="encoder-numpy", encoders=("text", "code"), parameters=SHORT)
-PORT: Final = 20_000 + os.getpid() % 10_000
-"""Where the validator listens: below those that outgoing connections take."""
 JOB_LIMIT: Final = 120.0
 """Seconds in which a job that was acknowledged is over: its windows, and the restarts between."""
 TARGETS: Final = (
@@ -247,7 +245,7 @@ def founding(root: Path, table: Table) -> None:
 
 def running(root: Path, table: Table) -> dict[str, object]:
     """Kill processes of a network at work. What was asked of it, in figures."""
-    members = founded(root / "net", PLAN, PORT)
+    members = founded(root / "net", PLAN)
     genesis = read(members[0].directory / "genesis.cbor")
     promises, files = Promises(), root / "files"
     files.mkdir()

@@ -1,6 +1,5 @@
 """Processes of a small network are killed; a long loop of it is ``nox -s kill``."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from soma_core.cli._network import Plan
 from soma_core.genesis import read
 
 PLAN = Plan(encoder="encoder-numpy", encoders=("text",))
-PORT = 30_000 + os.getpid() % 2_000
 LOCALNET = """
 import sys, time
 from pathlib import Path
@@ -53,7 +51,7 @@ def test_a_signer_a_worker_and_a_validator_die_and_what_was_promised_is_kept(
 ) -> None:
     root, below = killed
     assert until(lambda: not any(seen.alive for seen in below), 20)
-    members = members_of(root, PLAN, PORT)
+    members = members_of(root, PLAN)
     promises = Promises()
     clients = [Client(member.directory, promises, tmp_path, place, 0.02) for place, member in enumerate(members)]
     validator, encoder = members

@@ -15,9 +15,10 @@ from soma_core import api, chain
 from soma_core.crypto import address_of, digest
 from soma_core.errors import KeyStoreError
 from soma_core.node._checker import REMEMBERED, TOGETHER, Checker
+from soma_core.node._early import EARLY, EARLY_SIZE, Early
 from soma_core.node._evidence import ACCUSATIONS, EVIDENCE_MOST, Evidence
 from soma_core.node._inbox import INBOX, TURN, Inbox
-from soma_core.node._lag import QUIET, STILL, Lag
+from soma_core.node._lag import LATE, QUIET, STILL, Lag
 from soma_core.node._recorder import Recorder
 from soma_core.node._shell import UNAPPLIED, UNCHECKED, UNWRITTEN, Shell
 from soma_core.node.mempool import Mempool
@@ -526,9 +527,23 @@ async def test_members_that_may_all_lie_are_not_believed_about_epochs(autojump_c
     assert not lag.behind
     lag.heard(2, 5)
     assert lag.behind
-    assert await seconds_until(lag.until_left_behind) == 0
+    assert await seconds_until(lag.until_left_behind) == LATE
     lag.begins(5)
     assert not lag.behind
+
+
+async def test_who_names_ever_later_epochs_keeps_nobody_waiting(autojump_clock: Any) -> None:
+    lag = Lag([1, 1, 1, 1])
+    lag.heard(1, 1)
+    async with trio.open_nursery() as nursery:
+
+        async def lie() -> None:
+            for epoch in range(100):
+                lag.heard(2, epoch)
+                await trio.sleep(0.1)
+
+        nursery.start_soon(lie)
+        assert await seconds_until(lag.until_left_behind) == pytest.approx(0.1 + LATE)
 
 
 async def test_it_is_going_when_the_own_engine_orders_in_the_newest_epoch(autojump_clock: Any) -> None:
@@ -559,6 +574,24 @@ async def test_it_is_quiet_a_while_after_commits_of_peers_ended_an_epoch(autojum
 
         nursery.start_soon(move)
         assert await seconds_until(lag.until_quiet) == pytest.approx(1.5 * QUIET)
+
+
+# Messages that came early. --------------------------------------------------------------------------------------------
+
+
+def test_early_messages_are_kept_in_order_and_bounded_for_each_member() -> None:
+    early = Early(4)
+    for number in range(EARLY + 1):
+        early.keep(1, b"%d" % number)
+    early.keep(2, bytes(EARLY_SIZE - 1))
+    early.keep(2, b"no")
+    early.keep(2, b"y")
+    kept = early.take()
+    assert [message for place, message in kept if place == 1] == [b"%d" % number for number in range(EARLY)]
+    assert [len(message) for place, message in kept if place == 2] == [EARLY_SIZE - 1, 1]
+    assert early.take() == []
+    early.keep(1, b"again")
+    assert early.take() == [(1, b"again")]
 
 
 # Accusations. ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import trio
 
 STILL: Final = 5.0
 """Seconds for which the chain stands still before peers are asked for commits."""
+LATE: Final = 1.0
+"""Seconds for which others are in a later epoch before peers are asked for commits."""
 QUIET: Final = 1.0
 """Seconds after commits of peers ended an epoch before an engine begins: one for each that passes would do nothing."""
 
@@ -26,8 +28,9 @@ class Lag:
 
     def heard(self, place: int, epoch: int) -> None:
         """A member speaks in `epoch`."""
-        if epoch > self._heard.get(place, -1):
-            self._heard[place] = epoch
+        before = self.behind
+        self._heard[place] = max(epoch, self._heard.get(place, 0))
+        if self.behind and not before:  # not for every word: who names ever later epochs would keep all waiting
             self._move()
 
     def begins(self, epoch: int) -> None:
@@ -53,12 +56,12 @@ class Lag:
 
     async def until_left_behind(self) -> None:
         """Return when it is time to ask peers for commits."""
-        while not self.behind:
-            moved = self._moved
-            with trio.move_on_after(STILL) as waiting:
+        while True:
+            moved, behind = self._moved, self.behind
+            with trio.move_on_after(LATE if behind else STILL):
                 await moved.wait()
-            if waiting.cancelled_caught:
-                return
+                continue
+            return
 
     async def until_going(self) -> None:
         """Return when the own engine orders, and no later epoch is there."""

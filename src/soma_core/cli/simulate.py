@@ -68,10 +68,6 @@ def _print(name: str, report: "Report") -> None:
         ("deaths", str(report.deaths)),
         ("recovery", f"{report.recovery / 1000:.2f} s until all had new commits"),
         ("fingerprint", report.fingerprint),
-        (
-            "CPU",
-            f"{report.cpu_ms / 1000:.2f} s, {s.nodes * report.at // max(1, report.cpu_ms)} member-seconds a second",
-        ),
         ("verdict", colour("held", "green") if report.held else colour(f"broken: {report.found}", "red")),
     ]
     for line in columns(rows):

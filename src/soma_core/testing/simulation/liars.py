@@ -34,6 +34,7 @@ class Lies:
     ) -> None:
         self._links, self._random, self._powers = links, random, powers
         self._view, self._leader = view, leader
+        self._audiences: dict[int, list[int]] = {}
         self._heard: deque[tuple[int, bytes]] = deque(maxlen=HEARD)
 
     def heard(self, epoch: int, message: bytes) -> None:
@@ -43,7 +44,7 @@ class Lies:
     def filter(self, kind: str, member: "Member") -> "Callable[[Member, int, Send], None] | None":
         """What becomes of what `member` says."""
         return {
-            "twins": self._twin(member.voice),
+            "twins": self._twin(member.place, member.voice),
             "withhold": self._withhold(member.place),
             "silent-leader": self._silent,
             "mute": lambda _member, _epoch, _send: None,
@@ -64,9 +65,11 @@ class Lies:
         view = self._view(message)
         return view if view is not None and view.kind == "block" and view.author == member.place else None
 
-    def _twin(self, voice: int) -> "Callable[[Member, int, Send], None]":
+    def _twin(self, place: int, voice: int) -> "Callable[[Member, int, Send], None]":
         """One voice speaks to these, the other to the rest; some hear both."""
-        audience = [self._random.randrange(4) for _ in self._powers]
+        if place not in self._audiences:
+            self._audiences[place] = [self._random.randrange(4) for _ in self._powers]
+        audience = self._audiences[place]
 
         def speak(member: "Member", epoch: int, send: Send) -> None:
             for place in send.peers:

@@ -7,15 +7,16 @@ D53 of ``specs/70-consensus-dag.md``.
 
 from typing import TYPE_CHECKING, Any, Final, final
 
-from attrs import astuple, evolve, frozen
+from attrs import evolve, frozen
 
 from soma_core.api import Note, Pull, Sign
 
 from . import _messages as messages
-from ._block import MAX_ITEMS, MAX_VOTES, Block, assemble
+from ._block import MAX_ITEMS, MAX_VOTES, Block, InvalidBlockError
 from ._intake import Intake
 from ._library import Library
 from ._parts import Parts
+from ._snapshot import Table
 
 if TYPE_CHECKING:
     from ._proposer import Plan
@@ -27,20 +28,14 @@ _NOTHING: Final = 0
 class Draft:
     """Our next block, but for its signature. It is on disk behind `barrier`; `asked`: whether the signer has it."""
 
-    header: bytes
-    items: tuple[bytes, ...]
-    round: int
+    block: Block
     barrier: int
     asked: bool = False
 
     @property
     def slot(self) -> bytes:
         """What the signer calls its round: it signs one block in it, ever, and that one again."""
-        return self.round.to_bytes(8, "big")
-
-    def with_signature(self, signature: bytes) -> bytes:
-        """The block, as it is sent."""
-        return assemble(self.header, signature, self.items)
+        return self.block.round.to_bytes(8, "big")
 
 
 @final
@@ -81,9 +76,12 @@ class Author:
         ancestors = parts.proposer.ancestors(round_, parts.format.genesis)
         votes, self._library.unvoted = self._library.unvoted[:MAX_VOTES], self._library.unvoted[MAX_VOTES:]
         self.time = max(self.time, now)
-        items = items[:MAX_ITEMS]
-        header = parts.format.header(round_, parts.me, self.time, ancestors, votes, system, items)
-        self._draft = Draft(header, items, round_, self._library.save_draft(header, items))
+        try:
+            block = parts.format.make(round_, parts.me, self.time, ancestors, votes, system, items[:MAX_ITEMS])
+        except InvalidBlockError:  # what it would refer to went below the horizon meanwhile
+            parts.out.add(Note("outdated", round_))
+            return
+        self._draft = Draft(block, self._library.save_draft(block))
 
     def durable(self, barrier: int) -> None:
         """All up to `barrier` is on disk: a block that is may be signed."""
@@ -92,7 +90,7 @@ class Author:
 
     def resume(self, draft: Block) -> None:
         """What was written down before the start, and perhaps signed, and is not in the graph."""
-        self._sign(Draft(draft.header, draft.items, draft.round, 0))
+        self._sign(Draft(draft, 0))
 
     def signed(self, slot: bytes, signature: bytes, now: int) -> None:
         """The signature of the block; empty if the signer refused: it remembers a block of ours that we do not."""
@@ -102,28 +100,28 @@ class Author:
         self._draft = None
         parts = self._parts
         if not signature:
-            parts.proposer.floor = max(parts.proposer.floor, draft.round)
-            parts.out.add(Note("refused to sign", draft.round))
+            parts.proposer.floor = max(parts.proposer.floor, draft.block.round)
+            parts.out.add(Note("refused to sign", draft.block.round))
             return
-        block = parts.format.parse(draft.with_signature(signature))
+        block = draft.block.signed(signature)
         parts.votes.hear(block)
         parts.proposer.made(block.ref, block.ancestors, now)
         self._intake.know(block)
         self._intake.enter(parts.manager.offer(block), now)
         parts.out.send(messages.Blocks((block.wire,)), after=draft.barrier)
 
-    def dump(self) -> list[Any]:
+    def dump(self, table: Table) -> list[Any]:
         """Its state, for a snapshot."""
-        drafts = [astuple(draft) for draft in (self._draft,) if draft is not None]
+        drafts = [[table.place(one.block), one.barrier, one.asked] for one in (self._draft,) if one is not None]
         return [self.ready, self.time, self._pulling, drafts]
 
-    def load(self, state: list[Any]) -> None:
+    def load(self, state: list[Any], table: Table) -> None:
         """Take up a state."""
         self.ready, self.time, self._pulling, drafts = state
         self._draft = None
-        for header, items, round_, barrier, asked in drafts:
-            self._draft = Draft(header, tuple(items), round_, barrier, asked)
+        for place, barrier, asked in drafts:
+            self._draft = Draft(table[place], barrier, asked)
 
     def _sign(self, draft: Draft) -> None:
         self._draft = evolve(draft, asked=True)
-        self._parts.out.add(Sign(draft.slot, draft.header))
+        self._parts.out.add(Sign(draft.slot, draft.block.header))

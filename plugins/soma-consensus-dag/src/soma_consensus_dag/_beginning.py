@@ -1,18 +1,20 @@
 """The start: what was kept is read back, page by page, and the engine goes on from there. Rules D54 to D56."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from soma_core.api import Commit, Load
-from soma_core.api.encoding import SIGNATURE_SIZE, decode
+from soma_core.api.encoding import decode
 from soma_core.errors import CorruptionError, DecodeError
 
-from ._block import Block, assemble
 from ._intake import Intake
 from ._keys import BLOCKS_END, DRAFT, TIP, from_round, record_key
 from ._linearizer import Record, unpack_record
 from ._parts import Parts
 from ._snapshot import Table
+
+if TYPE_CHECKING:
+    from ._block import Block
 
 RECORDS: Final = 256
 """Records that are loaded at a time."""
@@ -41,8 +43,7 @@ class Beginning:
         """Begin to read. Raises `CorruptionError` for what no engine kept."""
         try:
             if DRAFT in records:
-                header, items = _array(records[DRAFT], 2)
-                self.draft = self._parts.format.parse(assemble(header, bytes(SIGNATURE_SIZE), items))
+                self.draft = self._parts.format.parse(records[DRAFT])
             if TIP in records:
                 self._index, first, self._low, self._schedule = _array(records[TIP], 4)
                 self._load(record_key(first), record_key(self._index + 1), RECORDS)
@@ -87,7 +88,7 @@ class Beginning:
     def dump(self, table: Table) -> list[Any]:
         """Its state, for a snapshot."""
         draft = [] if self.draft is None else [self.draft.wire]
-        records = [record.pack() for record in self._records]
+        records = [record.packed for record in self._records]
         blocks = [table.place(block) for block in self._blocks]
         return [self.done, draft, self._index, self._low, self._schedule, records, blocks]
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final, final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from soma_core.api.encoding import DIGEST_SIZE, SIGNATURE_SIZE, decode, digest, encode, signing_digest
 from soma_core.errors import DecodeError
 
 from ._committee import Committee
-from ._dag import Ref
+from ._dag import REF_SIZE, Ref, pack_refs, unpack_refs
 
 VERSION: Final = 1
 MAX_ITEM: Final = 64 << 10
@@ -32,8 +32,10 @@ MAX_HEADER: Final = 64 << 10
 COMMIT_BYTES: Final = 512 << 10
 """Bytes that one commit brings to be ordered, at most; a block brings its member's part of them."""
 
+UNSIGNED: Final = bytes(SIGNATURE_SIZE)
+"""Where the signature of a block will stand."""
+
 _LENGTH: Final = struct.Struct(">I")
-_REF: Final = struct.Struct(">IH32s")
 _VOTE: Final = struct.Struct(">Q32s")
 _SIZE: Final = struct.Struct(">I")
 
@@ -91,6 +93,10 @@ class Block:
             at += size
         return tuple(found)
 
+    def signed(self, signature: bytes) -> "Block":
+        """The same block with its signature."""
+        return evolve(self, signature=signature, wire=assemble(self.header, signature, self.items))
+
     @property
     def stub(self) -> bytes:
         """The block without its payload: enough to prove what its author signed."""
@@ -111,6 +117,25 @@ class Format:
         """Bytes of payload in a block."""
         self._chain, self._epoch = chain, epoch
 
+    def make(
+        self,
+        round_: int,
+        author: int,
+        time: int,
+        ancestors: Sequence[Ref],
+        votes: Sequence[Vote],
+        system: bytes,
+        items: Sequence[bytes],
+    ) -> Block:
+        """A block of these, not signed yet. Raises `InvalidBlockError` if its references are not valid."""
+        fault = fault_of_ancestors(round_, author, ancestors, self.committee)
+        if fault is not None:
+            raise InvalidBlockError(fault)
+        header = self.header(round_, author, time, ancestors, votes, system, items)
+        ref = (round_, author, self.name(header))
+        sizes, wire = tuple(map(len, items)), assemble(header, UNSIGNED, items)
+        return Block(ref, time, tuple(ancestors), tuple(votes), system, sizes, header, UNSIGNED, wire)
+
     def header(
         self,
         round_: int,
@@ -121,7 +146,7 @@ class Format:
         system: bytes,
         items: Sequence[bytes],
     ) -> bytes:
-        """The header of a block with these."""
+        """What is signed of a block of these, valid or not."""
         return encode(
             [
                 VERSION,
@@ -201,7 +226,7 @@ def _fields(header: bytes) -> tuple[int, int, int, int, bytes, bytes, bytes, byt
     version, epoch, round_, author, time, ancestors, votes, system, sizes, payload = fields
     if version != VERSION or not 0 <= time < 1 << 62 or len(payload) != DIGEST_SIZE:
         raise InvalidBlockError("bad_header")
-    if len(ancestors) % _REF.size or len(votes) % _VOTE.size or len(sizes) % _SIZE.size:
+    if len(ancestors) % REF_SIZE or len(votes) % _VOTE.size or len(sizes) % _SIZE.size:
         raise InvalidBlockError("bad_header")
     return epoch, round_, author, time, ancestors, votes, system, sizes
 
@@ -247,23 +272,6 @@ def fault_of_ancestors(round_: int, author: int, ancestors: Sequence[Ref], commi
         if at == round_ - 1:
             before |= 1 << by
     return None if committee.is_quorum(before) else "no_parent_quorum"
-
-
-def pack_refs(refs: Sequence[Ref]) -> bytes:
-    """References as bytes, 38 each: round, author, digest."""
-    return b"".join(_REF.pack(*ref) for ref in refs)
-
-
-def unpack_refs(data: bytes) -> tuple[Ref, ...]:
-    """References from bytes whose length is a multiple of 38."""
-    return tuple(_REF.iter_unpack(data))
-
-
-def whole_refs(data: bytes, most: int) -> tuple[Ref, ...]:
-    """At most `most` references from any bytes. Raises `DecodeError`."""
-    if len(data) % _REF.size or len(data) > most * _REF.size:
-        raise DecodeError(f"{len(data)} bytes are no references", f"a reference has {_REF.size} bytes")
-    return unpack_refs(data)
 
 
 def _payload_digest(header: bytes) -> bytes:

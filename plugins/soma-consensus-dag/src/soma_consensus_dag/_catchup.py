@@ -10,9 +10,8 @@ from soma_core.errors import DecodeError
 
 from ._block import Block, Format
 from ._committee import Committee
-from ._linearizer import Record, unpack_record
+from ._linearizer import PROVED_EVERY, Record, unpack_record
 from ._messages import Commits
-from ._votes import PROVED_EVERY
 
 if TYPE_CHECKING:
     from ._dag import Ref
@@ -82,7 +81,7 @@ class CatchUp:
 
     def dump(self) -> list[Any]:
         """Its state, for a snapshot."""
-        return [[record.pack() for record in self.certified], self.asked_at, self.asked]
+        return [[record.packed for record in self.certified], self.asked_at, self.asked]
 
     def load(self, state: list[Any]) -> None:
         """Take up a state."""

@@ -48,6 +48,7 @@ class Slot:
     certifiers: dict[Vertex, int] = field(factory=dict)
     looked_at: int = 0
     candidates: int = 0
+    known: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -87,9 +88,10 @@ class Committer:
     def look(self) -> Sequence[Slot]:
         """Decide whatever can be decided; all slots above `decided` of rounds that there are."""
         self._list_slots()
+        latest = self._dag.highest - self._rule.wave + 2  # the last round that has votes
         for index in range(len(self._slots) - 1, -1, -1):
             slot = self._slots[index]
-            if slot.status == "undecided":
+            if slot.status == "undecided" and slot.round <= latest:
                 self._decide_directly(slot)
                 if slot.status == "undecided":
                     self._decide_by_anchor(slot, index)
@@ -130,8 +132,11 @@ class Committer:
     def _decide_directly(self, slot: Slot) -> None:
         candidates = self._dag.slot(slot.round, slot.author)
         voting = self._dag.layer(slot.round + self._rule.wave - 2)
-        if not self._committee.is_quorum(voting.authors):
+        last = self._dag.layer(slot.round + self._rule.wave - 1)
+        known = len(candidates), len(voting.vertices), len(last.vertices)
+        if known == slot.known or not self._committee.is_quorum(voting.authors):
             return
+        slot.known = known
         if all(self._committee.is_quorum(self._blame(slot, leader)) for leader in candidates or (None,)):
             slot.status = "skip"
             return

@@ -3,6 +3,7 @@
 A vertex is added when all it refers to is there, or is below the horizon. Rounds at or below the horizon are dropped.
 """
 
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, final
 
@@ -13,6 +14,9 @@ from soma_core.errors import DecodeError
 Ref = tuple[int, int, bytes]
 """(round, author, digest): what names a block."""
 
+_REF: Final = struct.Struct(">IH32s")
+REF_SIZE: Final = _REF.size
+"""Bytes of a reference."""
 _NOBODY: Final[tuple["Vertex", ...]] = ()
 
 
@@ -55,11 +59,15 @@ class Layer:
 
 @final
 class Dag:
-    """`horizon`: the highest round that is dropped; -1 at first. `highest`: the highest round of any vertex."""
+    """`horizon`: the highest round that is dropped; -1 at first. `highest`: the highest round of any vertex.
+
+    `added`: vertices so far.
+    """
 
     def __init__(self) -> None:
         self.horizon = -1
         self.highest = -1
+        self.added = 0
         self._layers: dict[int, Layer] = {}
         self._known: dict[Ref, Vertex] = {}
         self._empty = Layer()
@@ -91,6 +99,7 @@ class Dag:
                 below |= 1 << parent.author
                 parent.voters |= bit
         vertex = known[ref] = Vertex(ref, parents, below, size, time)
+        self.added += 1
         layer = self._layers.get(round_)
         if layer is None:
             layer = self._layers[round_] = Layer()
@@ -131,3 +140,15 @@ def to_ref(value: Any) -> Ref:
         ):
             return int(round_), int(author), name
     raise DecodeError("not a reference to a block", "see rule D4 of specs/70-consensus-dag.md")
+
+
+def pack_refs(refs: Sequence[Ref]) -> bytes:
+    """References as bytes, 38 each: round, author, digest."""
+    return b"".join(_REF.pack(*ref) for ref in refs)
+
+
+def unpack_refs(data: bytes) -> tuple[Ref, ...]:
+    """References from bytes. Raises `DecodeError`."""
+    if len(data) % REF_SIZE:
+        raise DecodeError(f"{len(data)} bytes are no references", f"a reference has {REF_SIZE} bytes")
+    return tuple(_REF.iter_unpack(data))

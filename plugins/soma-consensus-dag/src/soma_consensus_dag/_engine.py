@@ -4,8 +4,8 @@ A turn ends every step: what is certified or decided is ordered and handed on, o
 and what is missing is asked for. Rules D48 to D60 of ``specs/70-consensus-dag.md``.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
 from soma_core.api import (
     Action,
@@ -71,12 +71,14 @@ class DagEngine:
         self._running = False
         self._ended = False
         self._timers: dict[str, int] = {}
+        self._seen = (0, 0, 0)  # what there was when the order was last looked at
 
     def step(self, event: Event, now: int, /) -> Sequence[Action]:
         """React. Raises `CorruptionError` if what is on disk, or what a quorum says, cannot be."""
-        if self._outside:
+        hear = self._HEAR.get(type(event))
+        if self._outside or hear is None:
             return ()
-        self._hear(event, now)
+        hear(self, event, now)
         if self._running:
             self._turn(now)
         return self._parts.out.take()
@@ -95,7 +97,7 @@ class DagEngine:
             parts.recovery.dump(),
             self._intake.dump(table),
             self._library.dump(),
-            self._author.dump(),
+            self._author.dump(table),
             self._beginning.dump(table),
             parts.out.barrier,
             [list(members_of(self._connected)), self._applied, self._running, self._ended, list(self._timers.items())],
@@ -129,55 +131,85 @@ class DagEngine:
         parts.recovery.load(recovery)
         self._intake.load(intake, table)
         self._library.load(library)
-        self._author.load(author)
+        self._author.load(author, table)
         self._beginning.load(beginning, table)
         connected, self._applied, self._running, self._ended, timers = own
         self._connected, self._timers = mask_of(connected), dict(timers)
 
     # What happens -----------------------------------------------------------------------------------------------------
 
-    def _hear(self, event: Event, now: int) -> None:  # noqa: C901, PLR0912  # a line an event
-        match event:
-            case Start(records, applied):
-                self._applied = max(self._applied, applied)
-                self._parts.recovery.number = now
-                self._beginning.start(records)
-            case Loaded(0, records) if not self._running:
-                self._beginning.loaded(records)
-                if self._beginning.done:
-                    self._resume(now)
-            case PeerUp(peer) if peer in self._parts.out.others:
-                self._connected |= 1 << peer
-                if self._running:
-                    self._greet(peer)
-            case PeerDown(peer) if peer in self._parts.out.others:
-                self._connected &= ~(1 << peer)
-            case Received(peer, message) if self._running and peer in self._parts.out.others:
-                try:
-                    self._read(peer, messages.unpack(message), now)
-                except DecodeError:
-                    self._parts.out.add(Note("refused", peer))
-            case Verified(number, ok):
-                self._intake.checked(number, now, ok=ok)
-            case PayloadReady():
-                self._author.ready = True
-            case Payload(items, system):
-                self._author.pulled(items, system, now)
-            case Signed(slot, signature):
-                self._author.signed(slot, signature, now)
-            case Loaded(number, records):
-                self._library.loaded(number, records)
-            case Applied(index):
-                self._applied = max(self._applied, index)
-                self._parts.ordering.applied(self._applied)
-            case EndEpoch():
-                self._ended = True
-            case Timer(name):
-                self._timers.pop(name, None)
-                if name == _RECOVER and self._running:
-                    self._ask_for_ours(self._connected, now)
-            case Durable(barrier):
-                self._author.durable(barrier)
+    def _started(self, event: Start, now: int) -> None:
+        self._applied = max(self._applied, event.applied)
+        self._parts.recovery.number = now
+        self._beginning.start(event.records)
+
+    def _received(self, event: Received, now: int) -> None:
+        if self._running and event.peer in self._parts.out.others:
+            try:
+                self._read(event.peer, messages.unpack(event.message), now)
+            except DecodeError:
+                self._parts.out.add(Note("refused", event.peer))
+
+    def _verified(self, event: Verified, now: int) -> None:
+        self._intake.checked(event.id, now, ok=event.ok)
+
+    def _peer_up(self, event: PeerUp, _now: int) -> None:
+        if event.peer in self._parts.out.others:
+            self._connected |= 1 << event.peer
+            if self._running:
+                self._greet(event.peer)
+
+    def _peer_down(self, event: PeerDown, _now: int) -> None:
+        if event.peer in self._parts.out.others:
+            self._connected &= ~(1 << event.peer)
+
+    def _payload_ready(self, _event: PayloadReady, _now: int) -> None:
+        self._author.ready = True
+
+    def _payload(self, event: Payload, now: int) -> None:
+        self._author.pulled(event.items, event.system, now)
+
+    def _signed(self, event: Signed, now: int) -> None:
+        self._author.signed(event.slot, event.signature, now)
+
+    def _durable(self, event: Durable, _now: int) -> None:
+        self._author.durable(event.barrier)
+
+    def _loaded(self, event: Loaded, now: int) -> None:
+        if self._running:
+            self._library.loaded(event.id, event.records)
+        elif event.id == 0:
+            self._beginning.loaded(event.records)
+            if self._beginning.done:
+                self._resume(now)
+
+    def _chain_applied(self, event: Applied, _now: int) -> None:
+        self._applied = max(self._applied, event.index)
+        self._parts.ordering.applied(self._applied)
+
+    def _end(self, _event: EndEpoch, _now: int) -> None:
+        self._ended = True
+
+    def _timer(self, event: Timer, now: int) -> None:
+        self._timers.pop(event.name, None)
+        if event.name == _RECOVER and self._running:
+            self._ask_for_ours(self._connected, now)
+
+    _HEAR: ClassVar[Mapping[type, Callable[["DagEngine", Any, int], None]]] = {
+        Start: _started,
+        Received: _received,
+        Verified: _verified,
+        PeerUp: _peer_up,
+        PeerDown: _peer_down,
+        PayloadReady: _payload_ready,
+        Payload: _payload,
+        Signed: _signed,
+        Durable: _durable,
+        Loaded: _loaded,
+        Applied: _chain_applied,
+        EndEpoch: _end,
+        Timer: _timer,
+    }
 
     def _read(self, peer: int, message: messages.Message, now: int) -> None:
         match message:
@@ -267,6 +299,10 @@ class DagEngine:
     def _order(self, now: int) -> None:
         """Order what can be ordered, hand it on, and let the horizon follow."""
         parts = self._parts
+        news = parts.dag.added, self._applied, len(parts.catch_up.certified)
+        if news == self._seen:
+            return
+        self._seen = news
         while self._has_room:
             made = self._by_records() or parts.ordering.by_rule()
             if not made:
@@ -291,6 +327,8 @@ class DagEngine:
     def _fetch(self, now: int) -> None:
         """Ask for blocks that are missing, and for those that certified records name."""
         parts = self._parts
+        if not parts.fetcher and not parts.catch_up.certified:
+            return
         for record in parts.catch_up.certified:
             needed = (ref for ref in record.blocks if ref not in parts.manager and ref[0] > parts.dag.horizon)
             parts.fetcher.miss(needed, record.leader[1], now, soon=True)

@@ -50,6 +50,9 @@ class Fetcher:
     def __contains__(self, ref: Ref) -> bool:
         return ref in self._asked
 
+    def __len__(self) -> int:
+        return len(self._asked)
+
     def next_due(self) -> int | None:
         """When to look again, ms."""
         return min((one.due for one in self._asked.values()), default=None)

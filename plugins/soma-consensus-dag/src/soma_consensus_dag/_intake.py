@@ -178,7 +178,7 @@ class Intake:
     def _dump_check(what: Checking | Proven, table: Table) -> list[Any]:
         if isinstance(what, Checking):
             return [what.peer, what.last, [table.place(block) for block in what.blocks]]
-        return [[record.pack() for record in what.records], [block.stub for block in what.blocks]]
+        return [[record.packed for record in what.records], [block.stub for block in what.blocks]]
 
     def _load_check(self, state: list[Any], table: Table) -> Checking | Proven:
         if len(state) == 3:

@@ -7,7 +7,7 @@ from ._dag import Ref
 TIP: Final = b"\x01"
 """Where the order stands."""
 DRAFT: Final = b"\x02"
-"""Our latest block: header and items."""
+"""Our latest block as it was before it was signed."""
 
 
 def block_key(ref: Ref) -> bytes:

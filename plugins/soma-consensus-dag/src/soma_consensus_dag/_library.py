@@ -62,16 +62,16 @@ class Library:
         self._intake.unsaved, self._intake.proofs = [], {}
         return self._parts.out.persist(batch)
 
-    def save_draft(self, header: bytes, items: Sequence[bytes]) -> int:
+    def save_draft(self, block: Block) -> int:
         """Write our next block, unsigned, with all it refers to. Returns the barrier behind which it may be signed."""
-        return self.save({DRAFT: encode([header, list(items)])})
+        return self.save({DRAFT: block.wire})
 
     def hand_on(self, made: Sequence[Made], applied: int) -> None:
         """Write commits that were made, and deliver them behind that."""
         ordering = self._parts.ordering
         batch: dict[bytes, bytes | None] = {}
         for one in made:
-            batch[record_key(one.record.index)] = one.record.pack()
+            batch[record_key(one.record.index)] = one.record.packed
             self.unvoted.append((one.record.index, one.record.digest))
             self._shelf.put_commit(one.record.index, one.record.leader[0])
         first, low = ordering.base(applied)

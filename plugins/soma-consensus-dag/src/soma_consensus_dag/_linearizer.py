@@ -3,18 +3,21 @@
 Rules D30 to D38 of ``specs/70-consensus-dag.md``. All of it is a function of the committed leaders alone.
 """
 
-from typing import Final, final
+from functools import cached_property
+from typing import Any, Final, final
 
 from attrs import frozen
 
-from soma_core.api.encoding import decode, digest, encode
+from soma_core.api.encoding import DIGEST_SIZE, decode, digest, encode
 from soma_core.errors import DecodeError
 
 from ._committee import Committee, median_time
-from ._dag import Dag, Ref, Vertex, to_ref
+from ._dag import REF_SIZE, Dag, Ref, Vertex, pack_refs, unpack_refs
 
 NO_DIGEST: Final = bytes(32)
 """What the first commit of an epoch follows."""
+PROVED_EVERY: Final = 10
+"""Commits from one that others may go on from, and whose votes are kept for them, to the next."""
 
 
 @frozen
@@ -22,7 +25,8 @@ class Record:
     """One commit: what its sub-DAG is, and how many blocks in order wait behind it for a later one.
 
     `previous`: the digest of the record before, or `NO_DIGEST`. `time`: ms of UTC. `left`: of this sub-DAG's blocks and
-    those that were left before, the last ones that are not delivered with this commit.
+    those that were left before, the last ones that are not delivered with this commit. `schedule`: in every
+    `PROVED_EVERY`-th, the state of the leader schedule after it, for those who go on from there; else nothing.
     """
 
     index: int
@@ -31,26 +35,27 @@ class Record:
     blocks: tuple[Ref, ...]
     time: int
     left: int
+    schedule: bytes = b""
 
-    def pack(self) -> bytes:
+    @cached_property
+    def packed(self) -> bytes:
         """The encoding, whose digest names the commit."""
-        return encode(
-            [self.index, self.previous, list(self.leader), [list(ref) for ref in self.blocks], self.time, self.left]
-        )
+        leader, blocks = pack_refs((self.leader,)), pack_refs(self.blocks)
+        return encode([self.index, self.previous, leader, blocks, self.time, self.left, self.schedule])
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """32 bytes: domain ``soma/commit`` over the encoding."""
-        return digest("soma/commit", self.pack())
+        return digest("soma/commit", self.packed)
 
 
 def unpack_record(data: bytes) -> Record:
     """A record from its encoding. Raises `DecodeError`."""
-    match decode(data):
-        case [int(index), bytes(previous), [*leader], [*blocks], int(time), int(left)] if len(previous) == 32:
-            numbers = (index, time, left)
-            if not any(type(n) is bool or n < 0 for n in numbers) and left <= 1 << 32:
-                return Record(index, previous, to_ref(leader), tuple(map(to_ref, blocks)), time, left)
+    value: Any = decode(data)
+    if isinstance(value, list) and list(map(type, value)) == [int, bytes, bytes, bytes, int, int, bytes]:
+        index, previous, leader, blocks, time, left, schedule = value
+        if len(previous) == DIGEST_SIZE and len(leader) == REF_SIZE and min(index, time, left) >= 0:
+            return Record(index, previous, unpack_refs(leader)[0], unpack_refs(blocks), time, left, schedule)
     raise DecodeError("not a commit record of consensus-dag", "see rule D35 of specs/70-consensus-dag.md")
 
 

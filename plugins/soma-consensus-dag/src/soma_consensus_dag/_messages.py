@@ -11,8 +11,7 @@ from attrs import frozen
 
 from soma_core.errors import DecodeError
 
-from ._block import pack_refs, whole_refs
-from ._dag import Ref
+from ._dag import REF_SIZE, Ref, pack_refs, unpack_refs
 
 MESSAGE_MOST: Final = 960 << 10
 """Bytes of a message that we send; what is longer is split, or sent when it is asked for again."""
@@ -101,7 +100,7 @@ def unpack(data: bytes) -> Message:
     if kind is Blocks:
         message: Message = Blocks(_split(content))
     elif kind is Want:
-        message = Want(whole_refs(content, WANT_MOST))
+        message = Want(_few(content))
     elif kind is Last:
         message = Last(_number(content[: _NUMBER.size]), content[_NUMBER.size :])
     elif kind is Commits:
@@ -131,6 +130,12 @@ def _number(data: bytes) -> int:
     if len(data) != _NUMBER.size:
         raise DecodeError("a number has 8 bytes", _SEE)
     return int.from_bytes(data, "big")
+
+
+def _few(data: bytes) -> tuple[Ref, ...]:
+    if len(data) > WANT_MOST * REF_SIZE:
+        raise DecodeError(f"more than {WANT_MOST} blocks are asked for", _SEE)
+    return unpack_refs(data)
 
 
 def _pair(parts: Sequence[bytes]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:

@@ -7,12 +7,13 @@ from typing import Any, Final, final
 from attrs import frozen
 
 from soma_core.api import Commit
+from soma_core.api.encoding import encode
 from soma_core.errors import CorruptionError
 
 from ._block import COMMIT_BYTES, Block
 from ._committer import Committer, TwoCertifiedError
 from ._dag import Dag, Ref, Vertex
-from ._linearizer import NO_DIGEST, Linearizer, Record, unpack_record
+from ._linearizer import NO_DIGEST, PROVED_EVERY, Linearizer, Record, unpack_record
 from ._manager import Manager
 from ._schedule import Schedule
 from ._snapshot import Table
@@ -75,6 +76,7 @@ class Ordering:
         self.digest = NO_DIGEST
         self.recent: deque[Kept] = deque()
         self.waiting: deque[Entry] = deque()
+        self._changed = False  # whether the last commit changed the leaders
         self._dag = dag
         self._manager = manager
         self._committer = committer
@@ -91,7 +93,7 @@ class Ordering:
                     if slot.vertex is None:
                         continue
                     made.append(self._commit(slot.vertex, None))
-                    if self._schedule.note(slot.vertex, self._dag):  # all beyond is decided anew
+                    if self._changed:  # all beyond is decided anew, by other leaders
                         self._committer.move_to(slot.place)
                         break
                 slots = self._committer.try_commit()
@@ -108,7 +110,6 @@ class Ordering:
         made = self._commit(leader, record.time)
         if made.record != record:
             raise CorruptionError(f"consensus-dag: commit {record.index} is not what a quorum voted for", _BROKEN)
-        self._schedule.note(leader, self._dag)
         self._committer.move_to((leader.round, rank))
         return made
 
@@ -158,7 +159,7 @@ class Ordering:
         return [
             self.index,
             self.digest,
-            [[kept.record.pack(), kept.low] for kept in self.recent],
+            [[kept.record.packed, kept.low] for kept in self.recent],
             [[table.place(entry.block), entry.leads, entry.late] for entry in self.waiting],
             [self._linearizer.leader_round, self._linearizer.time],
             list(self._committer.decided),
@@ -196,8 +197,11 @@ class Ordering:
         for vertex in sub_dag:
             self.waiting.append(Entry(self._manager.blocks[vertex.ref], vertex is leader, vertex.late))
         delivered = self._deliver()
+        self._changed = self._schedule.note(leader, self._dag, self._linearizer.horizon)
         self.index += 1
-        record = Record(self.index, self.digest, leader.ref, tuple(v.ref for v in sub_dag), time, len(self.waiting))
+        schedule = b"" if self.index % PROVED_EVERY else encode(self._schedule.dump())
+        blocks = tuple(vertex.ref for vertex in sub_dag)
+        record = Record(self.index, self.digest, leader.ref, blocks, time, len(self.waiting), schedule)
         self.digest = record.digest
         self._keep(record)
         return Made(record, self._commit_of(record, delivered, self._manager.blocks[leader.ref].system))

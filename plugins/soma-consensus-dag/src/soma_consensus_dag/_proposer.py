@@ -63,7 +63,7 @@ class Proposer:
         if present <= max(self.last, self.floor):
             return Plan()
         following = max(self.last, self.floor) + 1
-        if self.floor <= self.last and following < present <= following + self._jump:
+        if self.floor <= self.last and following < present <= following + self._jump and self._can_refer(following):
             return Plan(following, empty=True)
         due = self.made_at + (
             self._config.min_round_ms if busy else max(self._config.idle_ms, self._config.min_round_ms)
@@ -74,6 +74,10 @@ class Proposer:
         if now < deadline and not self._has_leaders(present):
             return Plan(at=deadline)
         return Plan(present)
+
+    def _can_refer(self, round_: int) -> bool:
+        """Whether a quorum's blocks of the round before are here still."""
+        return round_ == 1 or self._committee.is_quorum(self._dag.layer(round_ - 1).authors)
 
     def ancestors(self, round_: int, genesis: Sequence[Ref]) -> tuple[Ref, ...]:
         """What a block of `round_` refers to: our latest, then of each other member the latest not referred to yet."""

@@ -14,7 +14,7 @@ from attrs import frozen
 from soma_core.api.encoding import digest
 from soma_core.errors import DecodeError
 
-from ._committee import Committee, members_of
+from ._committee import Committee, mask_of, members_of
 from ._dag import Dag, Vertex, to_ref
 
 KEPT: Final = 512
@@ -57,11 +57,16 @@ class Schedule:
             known = self._drawn[round_] = self._replaced(round_, draw(self._committee, self._seed, round_, self._count))
         return known
 
-    def note(self, leader: Vertex, dag: Dag) -> bool:
-        """A commit, its sub-DAG ordered already. Whether the leaders of the rounds after it have changed by it."""
+    def note(self, leader: Vertex, dag: Dag, horizon: int) -> bool:
+        """A commit, its sub-DAG ordered already. Whether the leaders of the rounds after it have changed by it.
+
+        `horizon`: of the commit. What refers to a leader below it counts for nothing: not everybody still has it.
+        """
         self._recent.append(leader)
         if len(self._recent) > LATE:
-            self._count_votes(self._recent.popleft(), dag)
+            earlier = self._recent.popleft()
+            if earlier.round > horizon:
+                self._count_votes(earlier, dag)
         self._commits += 1
         if not self._interval or self._commits < self._interval:
             return False
@@ -81,20 +86,22 @@ class Schedule:
         return tuple(chosen)
 
     def _count_votes(self, leader: Vertex, dag: Dag) -> None:
-        """For each vote: the stake of those whose ordered blocks of the round after refer to it."""
-        votes, last = dag.layer(leader.round + 1), dag.layer(leader.round + 2)
-        voted = 0
-        for vertex in votes.vertices:
-            if vertex.ordered and leader in vertex.parents:
-                voted |= 1 << vertex.author
-        voted &= ~votes.twins  # who says two things earns nothing
-        heard = [0] * self._committee.size
-        for vertex in last.vertices:
+        """For each vote: the stake of those whose ordered blocks of the round after refer to it.
+
+        Only what is ordered counts: members have received different blocks, and must come to the same points.
+        """
+        ordered: dict[int, list[Vertex]] = {}
+        for vertex in dag.layer(leader.round + 1).vertices:
             if vertex.ordered:
-                for author in members_of(vertex.below & voted):
-                    heard[author] |= 1 << vertex.author
-        for author in members_of(voted):
-            self._points[author] += self._committee.weight(heard[author])
+                ordered.setdefault(vertex.author, []).append(vertex)
+        votes = {blocks[0]: 0 for blocks in ordered.values() if len(blocks) == 1 and leader in blocks[0].parents}
+        for vertex in dag.layer(leader.round + 2).vertices:
+            if vertex.ordered:
+                for parent in vertex.parents:
+                    if parent in votes:
+                        votes[parent] |= 1 << vertex.author
+        for vote, heard in votes.items():
+            self._points[vote.author] += self._committee.weight(heard)
 
     def _swap(self, first: int) -> Swap:
         """The worst, as many as `bad_percent` of the stake allows, and equally many of the best."""
@@ -111,7 +118,7 @@ class Schedule:
                 break
             bad.append(author)
         good = ordered[len(bad) :][-len(bad) :] if bad else []
-        return Swap(first, sum(1 << author for author in bad), tuple(sorted(good)))
+        return Swap(first, mask_of(bad), tuple(sorted(good)))
 
     def dump(self) -> list[Any]:
         """Its state, for `load`: what no graph tells."""
@@ -152,7 +159,7 @@ def _at(places: Sequence[int], stakes: Sequence[int], at: int) -> int:
 def _to_swap(value: Any, size: int) -> Swap:
     match value:
         case [int(first), [*bad], [*good]] if all(type(place) is int and 0 <= place < size for place in (*bad, *good)):
-            return Swap(first, sum(1 << place for place in set(bad)), tuple(good))
+            return Swap(first, mask_of(bad), tuple(good))
     raise DecodeError("not a schedule of consensus-dag", "see rule D19 of specs/70-consensus-dag.md")
 
 

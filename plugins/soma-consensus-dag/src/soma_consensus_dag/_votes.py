@@ -4,26 +4,28 @@ from typing import Any, Final, final
 
 from ._block import Block
 from ._committee import Committee, agreed
+from ._linearizer import PROVED_EVERY
 
-PROVED_EVERY: Final = 10
-"""Commits from one whose votes are kept, for those who have fallen behind, to the next."""
 OPEN_MOST: Final = 64
 """Such commits for which votes are gathered at a time."""
 
 
 @final
 class Votes:
-    """`highest`: by place, the last commit that its blocks vote for."""
+    """`highest`: by place, the last commit that its blocks vote for. `agreed`: the last that a quorum has made."""
 
     def __init__(self, committee: Committee) -> None:
         self.highest = [0] * committee.size
+        self.agreed = 0
         self._committee = committee
         self._gathered: dict[tuple[int, bytes], dict[int, bytes]] = {}  # commit → author → block without payload
 
     def hear(self, block: Block) -> None:
         """A block with a valid signature."""
-        if block.votes:
-            self.highest[block.author] = max(self.highest[block.author], *(index for index, _ in block.votes))
+        highest = max((index for index, _ in block.votes), default=0)
+        if highest > self.highest[block.author]:
+            self.highest[block.author] = highest
+            self.agreed = agreed(self._committee.stakes, self.highest, self._committee.quorum)
 
     def gather(self, block: Block) -> dict[int, tuple[bytes, ...]]:
         """An accepted block. Returns commits (by index, one is enough for all) that a quorum's blocks now prove."""
@@ -40,11 +42,6 @@ class Votes:
             del self._gathered[next(iter(self._gathered))]
         return proved
 
-    @property
-    def agreed(self) -> int:
-        """The last commit that a quorum has made; 0 if none."""
-        return agreed(self._committee.stakes, self.highest, self._committee.quorum)
-
     def dump(self) -> list[Any]:
         """Its state, for a snapshot."""
         gathered = [
@@ -56,4 +53,5 @@ class Votes:
     def load(self, state: list[Any]) -> None:
         """Take up a state."""
         self.highest, gathered = state
+        self.agreed = agreed(self._committee.stakes, self.highest, self._committee.quorum)
         self._gathered = {(index, digest): dict(stubs) for index, digest, stubs in gathered}

@@ -255,9 +255,11 @@ class _Node:
         async def applied(what: chain.Applied) -> None:
             await fetched(what)
             await self._checkpoints.sign(what.record, key, me)
+            if validating.hurries:
+                driver.payload_ready()
 
         committee = Committee(self._genesis, self._network)
-        self._driver = Driver(
+        self._driver = driver = Driver(
             Outside(
                 store=self._store,
                 store_thread=self._thread,

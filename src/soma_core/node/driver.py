@@ -5,7 +5,7 @@ anything that depends on it leaves (`_shell`). Commits are applied by one task, 
 
 One engine serves one epoch. When the chain ends an epoch, the next engine begins after that commit, whatever the last
 one had in flight; the last one serves its peers until a quorum has signed what it came to, after a restart as well.
-Who was away longer takes commits from peers as a follower does. Rules O21 to O28 of ``specs/40-node.md``.
+Who was away longer takes commits from peers as a follower does. Rules O21 to O29 of ``specs/40-node.md``.
 """
 
 import logging

@@ -20,6 +20,8 @@ WAITING: Final = 1_024
 """Jobs whose data is still to be got; the chain opens no more than its `open_jobs`."""
 FETCHING: Final = 4
 """Blobs fetched at a time."""
+MOVED_BY_COMMITS: Final = frozenset({"drawing", "closing"})
+"""Stages of a job that wait for randomness, and so for further commits, whatever is in them."""
 
 Fetch = Callable[[bytes, int], Awaitable[bytes]]
 """The blob of this digest and size, from the own store or from peers, pinned. Raises `SomaError` if nobody has it."""
@@ -42,17 +44,38 @@ class Validating:
         self._fetch = fetch
         self._wanted_in, self._wanted = trio.open_memory_channel[chain.DataWanted](WAITING)
         self._anchors: dict[int, bytes] = {}
+        self._drawing: set[bytes] = set()
+        self._awaited = 0
+
+    @property
+    def hurries(self) -> bool:
+        """Whether somebody waits for further commits, though nothing waits to be ordered.
+
+        A job may wait for randomness. And encoders, who follow, see a job's next stage when a quorum has signed it.
+        """
+        return bool(self._drawing) or self._awaited > self._store.proved
 
     def note(self, applied: chain.Applied) -> None:
-        """Take up the jobs that wait for data."""
+        """Take up the jobs that wait for data, and those that wait for commits."""
         for event in applied.events:
             if isinstance(event, chain.DataWanted):
                 self._want(event)
+            elif isinstance(event, (chain.JobChanged, chain.Settled)):
+                self._wait(event.job, event.stage if isinstance(event, chain.JobChanged) else "over")
+                self._awaited = applied.record.index
+
+    def _wait(self, job: bytes, stage: str) -> None:
+        if stage in MOVED_BY_COMMITS:
+            self._drawing.add(job)
+        else:
+            self._drawing.discard(job)
 
     async def run(self) -> None:
         """Attest what this node holds, for ever; first what was open when it started."""
         for wanted in await self._thread.run(self._store.read, self._open_wants):
             self._want(wanted)
+        for job, stage in await self._thread.run(self._store.read, _stages):
+            self._wait(job, stage)
         async with trio.open_nursery() as nursery:
             for _ in range(FETCHING):
                 nursery.start_soon(self._attest_each)
@@ -90,3 +113,7 @@ class Validating:
                     await insist(self._wallet, "attest_data", chain.AttestData(wanted.job))
             except SomaError as error:
                 _log.warning("job %s: not attested: %s", wanted.job.hex()[:12], error)
+
+
+def _stages(state: chain.State) -> list[tuple[bytes, str]]:
+    return [(key, job.stage) for key, job in state.scan(chain.JOBS)]

@@ -118,7 +118,8 @@ class Oracles:
         before = self._delivered.get((shell.epoch, commit.index - 1))
         if before is None and commit.index != shell.setup.first:
             raise BrokenError(f"{_who(shell)}: delivers commit {commit.index}, and nobody had {commit.index - 1}")
-        if commit.round <= (0 if before is None else before.round):
+        least, last = (1, None) if before is None else (before.round, (before.round, before.leader))
+        if commit.round < least or (commit.round, commit.leader) == last:
             raise BrokenError(f"{_who(shell)}: the round does not grow with {_told(commit)}")
         if before is not None and commit.time < before.time:
             raise BrokenError(f"{_who(shell)}: time goes back with {_told(commit)}")

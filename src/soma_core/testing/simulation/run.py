@@ -14,7 +14,7 @@ from .heap import MS, SECOND
 from .member import Member
 from .oracles import BrokenError
 from .scenario import Scenario
-from .tracing import Trace
+from .tracing import Watcher
 from .world import World
 
 RECOVERED: Final = 8 * SECOND
@@ -56,7 +56,9 @@ class Report:
         return {name: value for name, value in asdict(self).items() if name != "cpu_ms"}
 
 
-def simulate(scenario: Scenario, engines: Engines, trace: Trace | None = None, hasty: Engines | None = None) -> Report:
+def simulate(
+    scenario: Scenario, engines: Engines, trace: Watcher | None = None, hasty: Engines | None = None
+) -> Report:
     """Run `scenario`. `hasty`: engines of Byzantine members that wait for nobody."""
     began = time.process_time()
     world = World(scenario, engines, trace, hasty=hasty)

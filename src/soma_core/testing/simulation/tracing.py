@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 from attrs import fields
 
@@ -12,6 +12,18 @@ from soma_core.api import Action, Commit, Event
 if TYPE_CHECKING:
     from .member import Member
     from .shell import Shell
+
+
+class Watcher(Protocol):
+    """Told of every step of every engine, and of commits of honest members."""
+
+    def step(self, at: int, shell: "Shell", event: Event, now: int, actions: Sequence[Action], /) -> None:
+        """`at`: microseconds of the run. `now`: ms of the member's clock."""
+        ...
+
+    def applied(self, at: int, member: "Member", applied: chain.Applied, /) -> None:
+        """A commit is on a member's disk."""
+        ...
 
 
 @final

@@ -28,7 +28,7 @@ from .shelf import Shelf
 from .shell import Shell
 from .signer import sign
 from .tempo import Tempo, instant
-from .tracing import Trace
+from .tracing import Watcher
 
 FOLLOW: Final = 500 * MS
 """Now and then who was left behind in an earlier epoch is given what a quorum has."""
@@ -46,7 +46,7 @@ class World:
         self,
         scenario: Scenario,
         engines: Engines,
-        trace: Trace | None = None,
+        trace: Watcher | None = None,
         schedule: Callable[[Conditions], Schedule] | None = None,
         *,
         hasty: Engines | None = None,

@@ -218,6 +218,19 @@ CASES: Final = (
         ("equivocation", "undecided"),
     ),
     Drawn(
+        "blame-by-a-twin",
+        "D votes with D2 and blames with D2'. With A and C that makes three authors against B1: skipped.",
+        """
+        committee 4
+        1  everybody
+        2  B D: everybody
+           A C D': everybody except B
+        3  everybody
+        """,
+        "-B1",
+        ("equivocation", "direct-skip"),
+    ),
+    Drawn(
         "certificates-are-authors",
         "Three blocks certify, A3, C3 and C3', but of two authors: undecided.",
         """

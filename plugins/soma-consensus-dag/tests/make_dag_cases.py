@@ -122,6 +122,13 @@ AUXILIARY: Final[dict[str, Any]] = {
             "clock_after_each": [2, 2, 2, 2, 2, 3, 3],
             "note": "what completes a round that was left does not count",
         },
+        {
+            "stakes": [1, 1, 1, 1],
+            "start": 1,
+            "blocks": [[1, 0], [1, 1], [2, 2], [2, 3], [2, 0]],
+            "clock_after_each": [1, 1, 2, 2, 3],
+            "note": "who was counted in a round that was left is not counted in the next",
+        },
     ],
     "quorum_commit_index": [
         {"stakes": [1, 1, 1, 1], "highest_voted": [0, 0, 9, 9], "expect": 0},

@@ -17,6 +17,8 @@ page is made of them by `python tests/make_results.py`, and a test holds it to t
 """
 _SESSIONS: Final = {
     "bench": "nox -s bench -- --write",
+    "dag-differential": "nox -s dag",
+    "dag-mutants": "nox -s dag",
     "encoders": "nox -s full",
     "fuzz": "nox -s fuzz -- 60",
     "kill": "nox -s kill",

@@ -51,6 +51,11 @@ class Author:
         self._pulling = 0  # the round for which payload was asked
         self._draft: Draft | None = None
 
+    @property
+    def present(self) -> int:
+        """The round of the block that we are at, or 0."""
+        return self._pulling if self._draft is None else self._draft.block.round
+
     def begin(self, now: int) -> int:
         """Begin the next block if it is time. Returns when to look again, ms, or 0."""
         if self._pulling or self._draft is not None:

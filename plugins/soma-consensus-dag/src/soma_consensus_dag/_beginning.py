@@ -8,6 +8,7 @@ from soma_core.api.encoding import decode
 from soma_core.errors import CorruptionError, DecodeError
 
 from ._intake import Intake
+from ._jump import Jump
 from ._keys import BLOCKS_END, DRAFT, TIP, from_round, record_key
 from ._linearizer import Record, unpack_record
 from ._parts import Parts
@@ -31,6 +32,8 @@ class Beginning:
         self.done = False
         self.draft: Block | None = None
         """Our latest block as it was written down, without its signature."""
+        self.base = 0
+        """The commit from which on what follows can be delivered again."""
         self._parts = parts
         self._intake = intake
         self._index = 0  # the last commit made, if any
@@ -45,7 +48,7 @@ class Beginning:
             if DRAFT in records:
                 self.draft = self._parts.format.parse(records[DRAFT])
             if TIP in records:
-                self._index, first, self._low, self._schedule = _array(records[TIP], 4)
+                self._index, first, self._low, self.base, self._schedule = _array(records[TIP], 5)
                 self._load(record_key(first), record_key(self._index + 1), RECORDS)
                 return
         except DecodeError as error:
@@ -62,8 +65,15 @@ class Beginning:
         except DecodeError as error:
             raise CorruptionError(f"consensus-dag: {error.what}", _MEND) from error
 
-    def resume(self, applied: int, now: int) -> list[Commit]:
-        """Everything as it was; returns the commits after `applied`, to be delivered again."""
+    def adopt(self, jump: Jump) -> None:
+        """Begin with what others proved, as if it had been read. Raises `DecodeError`."""
+        self._index = self.base = jump.index
+        self._low, self._schedule = jump.low, jump.schedule
+        self._records, self._blocks = list(jump.records), jump.blocks
+        self.done = True
+
+    def resume(self, base: int, now: int) -> list[Commit]:
+        """Everything as it was; returns the commits after `base`, to be delivered again."""
         parts, intake = self._parts, self._intake
         parts.dag.drop(max(0, self._low - 1))
         if self.draft is not None:
@@ -80,7 +90,7 @@ class Beginning:
             parts.proposer.made(mine.ref, mine.ancestors, 0)
         if self._schedule is not None:
             parts.schedule.load(self._schedule, parts.dag)
-        again = parts.ordering.resume(self._records, applied)
+        again = parts.ordering.resume(self._records, base)
         self._records, self._blocks, self._schedule = [], [], None
         intake.ordered([ref for ref in intake.open if parts.ordering.has(ref)])
         return again
@@ -90,11 +100,11 @@ class Beginning:
         draft = [] if self.draft is None else [self.draft.wire]
         records = [record.packed for record in self._records]
         blocks = [table.place(block) for block in self._blocks]
-        return [self.done, draft, self._index, self._low, self._schedule, records, blocks]
+        return [self.done, draft, self.base, self._index, self._low, self._schedule, records, blocks]
 
     def load(self, state: list[Any], table: Table) -> None:
         """Take up a state."""
-        self.done, draft, self._index, self._low, self._schedule, records, blocks = state
+        self.done, draft, self.base, self._index, self._low, self._schedule, records, blocks = state
         self.draft = next((self._parts.format.parse(wire) for wire in draft), None)
         self._records = [unpack_record(record) for record in records]
         self._blocks = [table[place] for place in blocks]

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, final
 
 from attrs import frozen
@@ -9,9 +10,11 @@ from attrs import frozen
 from soma_core.errors import DecodeError
 
 from ._block import Block, Format
-from ._committee import Committee
+from ._committee import Committee, mask_of
+from ._jump import Jump, check_reach
 from ._linearizer import PROVED_EVERY, Record, unpack_record
 from ._messages import Commits
+from ._snapshot import Table
 
 if TYPE_CHECKING:
     from ._dag import Ref
@@ -20,6 +23,8 @@ BEHIND: Final = 2 * PROVED_EVERY
 """Commits that a member may be behind a quorum before it asks for records."""
 BATCH: Final = 5 * PROVED_EVERY
 """Commit records in one answer, at most."""
+REACH: Final = 1000
+"""Commit records in an answer from which somebody goes on, at most."""
 AGAIN_MS: Final = 1000
 """Milliseconds before the next member is asked for records."""
 STUBS_MOST: Final = 1 << 16
@@ -36,65 +41,78 @@ class Proven:
 
 @final
 class CatchUp:
-    """`certified`: records that are proven and not ordered yet, the next first. `trusted`: the blocks they name."""
+    """`certified`: records that are proven and not ordered yet, the next first. `trusted`: the blocks they name.
 
-    def __init__(self, committee: Committee, format_: Format) -> None:
+    `jump`: where we go on, if nobody had what follows our last commit.
+    """
+
+    def __init__(self, committee: Committee, format_: Format, first: int, depth: int) -> None:
         self.certified: deque[Record] = deque()
         self.trusted: set[Ref] = set()
+        self.jump: Jump | None = None
         self.asked_at = 0
         self.asked = 0
         self._committee = committee
         self._format = format_
+        self._first = first
+        self._depth = depth
 
     def next_index(self, index: int) -> int:
         """The first record that is not known, after commit `index`."""
         return self.certified[-1].index + 1 if self.certified else index + 1
 
-    def read(self, message: Commits, index: int, digest: bytes) -> Proven:
-        """What an answer claims, held against commit `index` of `digest`. Raises `DecodeError` if that is nothing."""
-        if self.certified:
-            index, digest = self.certified[-1].index, self.certified[-1].digest
-        if not 0 < len(message.records) <= BATCH or len(message.stubs) > self._committee.size:
+    def read(self, message: Commits, index: int) -> Proven:
+        """What an answer to our question after commit `index` claims. Raises `DecodeError` if that is of no use."""
+        if not 0 < len(message.records) <= REACH or len(message.stubs) > self._committee.size:
             raise DecodeError("as many records, or votes, as nobody asked for", "another member is asked")
-        records = []
-        for data in message.records:
-            record = unpack_record(data)
-            if (record.index, record.previous) != (index + 1, digest):
-                raise DecodeError(f"record {record.index} does not follow {index}", "another member is asked")
-            records.append(record)
-            index, digest = record.index, record.digest
-        return Proven(tuple(records), self._voters(message.stubs, index, digest))
+        records = tuple(map(unpack_record, message.records))
+        for record, after in pairwise(records):
+            if (after.index, after.previous) != (record.index + 1, record.digest):
+                raise DecodeError(f"record {after.index} does not follow {record.index}", "another member is asked")
+        if records[0].index != self.next_index(index):
+            check_reach(records, self._depth, self._first)
+        return Proven(records, self._voters(message.stubs, records[-1]))
 
     def prove(self, proven: Proven, index: int, digest: bytes) -> None:
-        """The signatures hold: take the records up, if they still follow commit `index`."""
+        """The signatures hold: take the records up, after commit `index` of `digest`, or to go on from the last."""
+        first, last = proven.records[0], proven.records[-1]
         if self.certified:
             index, digest = self.certified[-1].index, self.certified[-1].digest
-        if (proven.records[0].index, proven.records[0].previous) == (index + 1, digest):
+        if (first.index, first.previous) == (index + 1, digest):
             self.certified += proven.records
             for record in proven.records:
                 self.trusted.update(record.blocks)
+        elif first.index != index + 1 and last.index > index + BEHIND and self.jump is None:
+            self.jump = Jump(proven.records, self._depth)
+            self.trusted |= self.jump.needed
 
     def ordered(self, index: int) -> None:
         """Commit `index` was made, one way or the other."""
         while self.certified and self.certified[0].index <= index:
             self.trusted.difference_update(self.certified.popleft().blocks)
 
-    def dump(self) -> list[Any]:
+    def dump(self, table: Table) -> list[Any]:
         """Its state, for a snapshot."""
-        return [[record.packed for record in self.certified], self.asked_at, self.asked]
+        jump = self.jump
+        jumping = (
+            [] if jump is None else [[r.packed for r in jump.records], [table.place(b) for b in jump.here.values()]]
+        )
+        return [[record.packed for record in self.certified], self.asked_at, self.asked, jumping]
 
-    def load(self, state: list[Any]) -> None:
+    def load(self, state: list[Any], table: Table) -> None:
         """Take up a state."""
-        records, self.asked_at, self.asked = state
+        records, self.asked_at, self.asked, jumping = state
         self.certified = deque(unpack_record(record) for record in records)
         self.trusted = {ref for record in self.certified for ref in record.blocks}
+        for proven, here in jumping:
+            self.jump = Jump([unpack_record(record) for record in proven], self._depth)
+            self.trusted |= self.jump.needed
+            for place in here:
+                self.jump.give(table[place])
 
-    def _voters(self, stubs: Sequence[bytes], index: int, digest: bytes) -> tuple[Block, ...]:
-        blocks = tuple(self._format.parse_stub(stub) for stub in stubs)
-        voters = 0
-        for block in blocks:
-            if (index, digest) in block.votes:
-                voters |= 1 << block.author
-        if not self._committee.is_quorum(voters):
-            raise DecodeError(f"no quorum votes for record {index}", "another member is asked")
-        return tuple(block for block in blocks if (index, digest) in block.votes)
+    def _voters(self, stubs: Sequence[bytes], record: Record) -> tuple[Block, ...]:
+        vote = record.index, record.digest
+        blocks = tuple(block for stub in stubs if vote in (block := self._format.parse_stub(stub)).votes)
+        if not self._committee.is_quorum(mask_of(block.author for block in blocks)):
+            raise DecodeError(f"no quorum votes for record {record.index}", "another member is asked")
+        return blocks

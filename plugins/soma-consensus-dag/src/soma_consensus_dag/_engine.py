@@ -29,7 +29,7 @@ from soma_core.api import (
     Timer,
     Verified,
 )
-from soma_core.errors import DecodeError
+from soma_core.errors import CorruptionError, DecodeError
 
 from . import _messages as messages
 from ._author import Author
@@ -38,8 +38,10 @@ from ._catchup import AGAIN_MS as CATCH_UP_MS
 from ._catchup import BATCH, BEHIND
 from ._committee import mask_of, members_of
 from ._intake import Checking, Intake
+from ._jump import Jump
 from ._library import Library
 from ._ordering import Made
+from ._outbox import Outbox
 from ._parts import make
 from ._recovery import AGAIN_MS as RECOVERY_MS
 from ._shelf import Shelf
@@ -51,6 +53,10 @@ if TYPE_CHECKING:
 AHEAD: Final = 16
 """Commits that the chain may be behind; then nothing is ordered and no block is made until it has come up."""
 
+KEPT_DEPTHS: Final = 4
+"""Times `gc_depth` that commits are kept on disk for whoever comes anew, at least."""
+
+_BROKEN: Final = "stop, and compare this node's records with its peers': more than a third of the stake lies"
 _BLOCK, _FETCH, _CATCH_UP, _RECOVER = "block", "fetch", "catch-up", "recover"
 
 
@@ -61,17 +67,25 @@ class DagEngine:
     def __init__(self, config: "Config", params: "Params", setup: Setup) -> None:
         self._made_with = config, params, setup
         self._outside = setup.me is None
-        parts = self._parts = make(config, params, setup, setup.me or 0)
-        self._intake = Intake(parts)
-        self._library = Library(parts, self._intake, Shelf(config.keep_commits))
-        self._author = Author(parts, self._intake, self._library)
-        self._beginning = Beginning(parts, self._intake)
+        me = setup.me or 0
+        self._beginning = self._build(Outbox([place for place in range(len(setup.committee)) if place != me]))
         self._connected = 0
         self._applied = setup.first - 1
+        self._from = 0  # the commit that the chain must have applied before it is given the next
         self._running = False
         self._ended = False
         self._timers: dict[str, int] = {}
         self._seen = (0, 0, 0)  # what there was when the order was last looked at
+
+    def _build(self, out: Outbox) -> Beginning:
+        """New parts, and who works with them."""
+        config, params, setup = self._made_with
+        self._parts = make(config, params, setup, setup.me or 0, out)
+        self._intake = Intake(self._parts)
+        shelf = Shelf(config.keep_commits, KEPT_DEPTHS * params.gc_depth)
+        self._library = Library(self._parts, self._intake, shelf)
+        self._author = Author(self._parts, self._intake, self._library)
+        return Beginning(self._parts, self._intake)
 
     def step(self, event: Event, now: int, /) -> Sequence[Action]:
         """React. Raises `CorruptionError` if what is on disk, or what a quorum says, cannot be."""
@@ -93,14 +107,15 @@ class DagEngine:
             parts.proposer.dump(),
             parts.fetcher.dump(),
             parts.votes.dump(),
-            parts.catch_up.dump(),
+            parts.catch_up.dump(table),
             parts.recovery.dump(),
             self._intake.dump(table),
             self._library.dump(),
             self._author.dump(table),
             self._beginning.dump(table),
-            parts.out.barrier,
-            [list(members_of(self._connected)), self._applied, self._running, self._ended, list(self._timers.items())],
+            [parts.out.barrier, parts.out.asked],
+            [list(members_of(self._connected)), self._applied, self._from, self._running, self._ended],
+            list(self._timers.items()),
         ]
         return pack(table, state)
 
@@ -120,20 +135,20 @@ class DagEngine:
         parts = self._parts
         table, state = unpack(snapshot, parts.format)
         clock, manager, ordering, proposer, fetcher, votes, catch_up, recovery, *rest = state
-        intake, library, author, beginning, parts.out.barrier, own = rest
+        intake, library, author, beginning, (parts.out.barrier, parts.out.asked), own, timers = rest
         parts.clock.load(clock)
         parts.manager.load(manager, table)
         parts.ordering.load(ordering, table)
         parts.proposer.load(proposer)
         parts.fetcher.load(fetcher)
         parts.votes.load(votes)
-        parts.catch_up.load(catch_up)
+        parts.catch_up.load(catch_up, table)
         parts.recovery.load(recovery)
         self._intake.load(intake, table)
         self._library.load(library)
         self._author.load(author, table)
         self._beginning.load(beginning, table)
-        connected, self._applied, self._running, self._ended, timers = own
+        connected, self._applied, self._from, self._running, self._ended = own
         self._connected, self._timers = mask_of(connected), dict(timers)
 
     # What happens -----------------------------------------------------------------------------------------------------
@@ -227,26 +242,57 @@ class DagEngine:
             case messages.AskCommits(first):
                 self._library.serve_commits(peer, first)
             case messages.Commits() as answer:
-                ordering = self._parts.ordering
-                self._intake.verify(self._parts.catch_up.read(answer, ordering.index, ordering.digest))
+                self._intake.verify(self._parts.catch_up.read(answer, self._parts.ordering.index))
 
     # The start --------------------------------------------------------------------------------------------------------
 
     def _resume(self, now: int) -> None:
-        again = self._beginning.resume(self._applied, now)
+        """Go on from what was read."""
+        base, applied = self._beginning.base, self._applied
+        if applied < base and self._parts.committee.size == 1:
+            raise CorruptionError(
+                f"consensus-dag: the chain has applied commit {applied}, the consensus database begins after {base}",
+                "the chain's database is older than the consensus database: restore the newer backup",
+            )
+        again = self._beginning.resume(max(applied, base), now)
+        if applied < base:  # others have them: until the chain has got them there, nothing is delivered
+            self._from, again = self._parts.ordering.index, []
         draft = self._beginning.draft
         if draft is not None:
             self._author.time = draft.time
             if draft.ref not in self._parts.manager.blocks:
                 self._author.resume(draft)
-        kept = [kept.record for kept in self._parts.ordering.recent]
-        self._library.recall(self._parts.manager.blocks.values(), kept)
+        self._library.recall(self._parts.manager.blocks.values(), self._parts.ordering.recent)
         self._running = True
         for commit in again:
             self._parts.out.add(Deliver(commit))
         for peer in members_of(self._connected):
             self._greet(peer)
         self._ask_for_ours(0, now)
+
+    def _jump(self, jump: Jump, now: int) -> None:
+        """Begin again after a commit that we never made, with what others proved."""
+        former, author = self._parts, self._author
+        beginning = self._build(former.out)
+        parts = self._parts
+        try:
+            beginning.adopt(jump)
+            beginning.resume(jump.index, now)
+        except DecodeError as error:
+            raise CorruptionError(
+                f"consensus-dag: a quorum voted for what is no record: {error.what}", _BROKEN
+            ) from error
+        parts.recovery.load(former.recovery.dump())
+        parts.votes.load(former.votes.dump())
+        parts.proposer.load(former.proposer.dump())
+        parts.proposer.floor = max(parts.proposer.floor, author.present)
+        self._author.ready, self._author.time = author.ready, author.time
+        self._from = jump.index
+        self._intake.unsaved = jump.blocks
+        self._library.keep(parts.ordering.recent, jump.index)
+        for block in sorted(former.manager.blocks.values(), key=lambda block: block.ref):
+            self._intake.know(block)
+            self._intake.enter(parts.manager.offer(block), now)
 
     def _greet(self, peer: int) -> None:
         """Ask a member that has come for what we missed of it."""
@@ -279,6 +325,9 @@ class DagEngine:
     # A turn -----------------------------------------------------------------------------------------------------------
 
     def _turn(self, now: int) -> None:
+        jump = self._parts.catch_up.jump
+        if jump is not None and not jump.missing:
+            self._jump(jump, now)
         if not self._ended:
             self._order(now)
             if self._parts.recovery.done and not self._is_behind and self._has_room:
@@ -290,7 +339,7 @@ class DagEngine:
 
     @property
     def _has_room(self) -> bool:
-        return self._parts.ordering.index - self._applied < AHEAD
+        return self._applied >= self._from and self._parts.ordering.index - self._applied < AHEAD
 
     @property
     def _is_behind(self) -> bool:
@@ -327,8 +376,10 @@ class DagEngine:
     def _fetch(self, now: int) -> None:
         """Ask for blocks that are missing, and for those that certified records name."""
         parts = self._parts
-        if not parts.fetcher and not parts.catch_up.certified:
+        if not parts.fetcher and not parts.catch_up.certified and parts.catch_up.jump is None:
             return
+        if parts.catch_up.jump is not None:
+            parts.fetcher.miss(parts.catch_up.jump.missing, parts.catch_up.jump.records[-1].leader[1], now, soon=True)
         for record in parts.catch_up.certified:
             needed = (ref for ref in record.blocks if ref not in parts.manager and ref[0] > parts.dag.horizon)
             parts.fetcher.miss(needed, record.leader[1], now, soon=True)
@@ -343,7 +394,7 @@ class DagEngine:
     def _ask_for_commits(self, now: int) -> None:
         """Who is far behind asks one member after another that is not."""
         catch_up, votes = self._parts.catch_up, self._parts.votes
-        if self._ended or not self._is_behind or len(catch_up.certified) >= BATCH:
+        if self._ended or not self._is_behind or len(catch_up.certified) >= BATCH or catch_up.jump:
             return
         first = catch_up.next_index(self._parts.ordering.index)
         ahead = [place for place in members_of(self._connected) if votes.highest[place] >= first]

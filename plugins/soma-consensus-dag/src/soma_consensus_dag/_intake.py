@@ -43,7 +43,6 @@ class Intake:
         self._accused: set[tuple[int, int]] = set()
         self._checking: dict[int, Checking | Proven] = {}
         self._in_check: dict[Ref, None] = {}
-        self._number = 0
 
     def receive(self, peer: int, wires: Sequence[bytes], now: int) -> None:
         """Blocks of a message: those that are valid so far, and wanted, are verified."""
@@ -59,11 +58,20 @@ class Intake:
             if ref in parts.manager or ref in self._in_check or block.round <= parts.dag.horizon:
                 continue
             if ref in parts.catch_up.trusted:  # a quorum has named it: its signature tells nothing more
-                self.take(block, peer, now)
+                self._trust(block, peer, now)
             elif block.author == peer or ref in parts.fetcher:
                 unchecked.append(block)
         if unchecked:
             self.verify(Checking(peer, tuple(unchecked)))
+
+    def _trust(self, block: Block, peer: int, now: int) -> None:
+        """A block that a proven record names."""
+        jump = self._parts.catch_up.jump
+        if jump is not None and block.ref in jump.needed:
+            jump.give(block)
+            self._parts.fetcher.got(block.ref)
+        else:
+            self.take(block, peer, now)
 
     def verify(self, what: Checking | Proven) -> None:
         """Have signatures verified; `checked` then hears of it."""
@@ -71,14 +79,14 @@ class Intake:
         if len(self._checking) >= PENDING_MOST:
             self._parts.out.add(Note("unchecked", len(blocks)))
             return
-        self._number += 1
-        self._checking[self._number] = what
+        number = self._parts.out.number()
+        self._checking[number] = what
         signed = tuple((self._parts.keys[block.author], block.ref[2], block.signature) for block in blocks)
         items: tuple[bytes, ...] = ()
         if isinstance(what, Checking):
             self._in_check.update(dict.fromkeys(block.ref for block in blocks))
             items = tuple(item for block in blocks for item in block.items)
-        self._parts.out.add(Verify(self._number, signed, items))
+        self._parts.out.add(Verify(number, signed, items))
 
     def checked(self, number: int, now: int, *, ok: bool) -> None:
         """The answer to a `Verify`."""
@@ -157,12 +165,11 @@ class Intake:
             [[index, list(stubs)] for index, stubs in self.proofs.items()],
             [list(place) for place in sorted(self._accused)],
             [[number, *self._dump_check(what, table)] for number, what in self._checking.items()],
-            self._number,
         ]
 
     def load(self, state: list[Any], table: Table) -> None:
         """Take up a state."""
-        latest, open_, unsaved, proofs, accused, checking, self._number = state
+        latest, open_, unsaved, proofs, accused, checking = state
         self.latest = {table[place].author: table[place] for place in latest}
         self.open = {to_ref(ref): None for ref in open_}
         self.unsaved = [table[place] for place in unsaved]

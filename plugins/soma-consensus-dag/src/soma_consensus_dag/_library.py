@@ -10,12 +10,11 @@ from soma_core.api.encoding import decode, encode
 
 from . import _messages as messages
 from ._block import Block, Vote
-from ._catchup import BATCH
+from ._catchup import BATCH, REACH
 from ._dag import Ref
 from ._intake import Intake
 from ._keys import DRAFT, TIP, block_key, proof_key, record_key
-from ._linearizer import Record
-from ._ordering import Made
+from ._ordering import Kept, Made
 from ._parts import Parts
 from ._shelf import Shelf
 
@@ -47,7 +46,6 @@ class Library:
         self._parts = parts
         self._intake = intake
         self._serving: dict[int, Serving] = {}
-        self._number = 0  # of the last question to the disk; 0 itself is what is asked at the start
 
     # What is kept -----------------------------------------------------------------------------------------------------
 
@@ -59,6 +57,7 @@ class Library:
             self._shelf.put_block(block.round, key)
         for index, stubs in self._intake.proofs.items():
             batch[proof_key(index)] = encode(list(stubs))
+            self._shelf.proved = max(self._shelf.proved, index)
         self._intake.unsaved, self._intake.proofs = [], {}
         return self._parts.out.persist(batch)
 
@@ -68,28 +67,32 @@ class Library:
 
     def hand_on(self, made: Sequence[Made], applied: int) -> None:
         """Write commits that were made, and deliver them behind that."""
-        ordering = self._parts.ordering
-        batch: dict[bytes, bytes | None] = {}
-        for one in made:
-            batch[record_key(one.record.index)] = one.record.packed
-            self.unvoted.append((one.record.index, one.record.digest))
-            self._shelf.put_commit(one.record.index, one.record.leader[0])
-        first, low = ordering.base(applied)
-        batch[TIP] = encode([ordering.index, first, low, self._parts.schedule.dump()])
-        parts = self._parts
-        batch.update(self._shelf.clear_out(first, min(parts.votes.highest), low, parts.gc_depth))
-        barrier = self.save(batch)
+        self.unvoted += [(one.record.index, one.record.digest) for one in made]
+        barrier = self.keep([Kept(one.record, one.low) for one in made], applied)
         for one in made:
             self._parts.out.add(Deliver(one.commit, after=barrier))
 
-    def recall(self, blocks: Iterable[Block], records: Iterable[Record]) -> None:
+    def keep(self, commits: Iterable[Kept], applied: int) -> int:
+        """Write where the order stands, with these records; delete what nobody needs. Returns the barrier."""
+        parts = self._parts
+        batch: dict[bytes, bytes | None] = {}
+        for one in commits:
+            batch[record_key(one.record.index)] = one.record.packed
+            self._shelf.put_commit(one.record.index, one.record.leader[0], one.low)
+        first, low, base = parts.ordering.base(applied)
+        batch[TIP] = encode([parts.ordering.index, first, low, base, parts.schedule.dump()])
+        batch.update(self._shelf.clear_out(first, min(parts.votes.highest), low, parts.gc_depth))
+        return self.save(batch)
+
+    def recall(self, blocks: Iterable[Block], commits: Iterable[Kept]) -> None:
         """What was on disk at the start."""
+        voted = self._parts.votes.highest[self._parts.me]
         for block in blocks:
             self._shelf.put_block(block.round, block_key(block.ref))
-        for record in records:
-            self._shelf.put_commit(record.index, record.leader[0])
-        voted = self._parts.votes.highest[self._parts.me]
-        self.unvoted = [(record.index, record.digest) for record in records if record.index > voted]
+        for one in commits:
+            self._shelf.put_commit(one.record.index, one.record.leader[0], one.low)
+            if one.record.index > voted:
+                self.unvoted.append((one.record.index, one.record.digest))
 
     # What is asked for ------------------------------------------------------------------------------------------------
 
@@ -108,8 +111,16 @@ class Library:
         self._send(peer, [block.wire for block in sorted(ours, key=lambda block: block.ref)])
 
     def serve_commits(self, peer: int, first: int) -> None:
-        """Commit records from `first` on, up to the last of a batch that is proven."""
-        self._load(Serving(peer, first), proof_key(first), proof_key(first + BATCH), BATCH)
+        """Commit records from `first` on, up to the last of a batch that is proven.
+
+        If they are gone: those with which one can go on after the last proven one.
+        """
+        proved = self._shelf.proved
+        reach = self._shelf.reach(proved)
+        if self._shelf.has(first):
+            self._load(Serving(peer, first), proof_key(first), proof_key(first + BATCH), BATCH)
+        elif reach is not None:
+            self._load(Serving(peer, reach), proof_key(proved), proof_key(proved + 1), 1)
 
     def loaded(self, number: int, records: Sequence[tuple[bytes, bytes]]) -> None:
         """What the disk answered."""
@@ -121,7 +132,7 @@ class Library:
         elif not serving.proof:
             key, proof = records[-1]
             after = record_key(int.from_bytes(key[1:], "big") + 1)
-            self._load(evolve(serving, proof=proof), record_key(serving.first), after, BATCH)
+            self._load(evolve(serving, proof=proof), record_key(serving.first), after, REACH)
         else:
             stubs: Any = decode(serving.proof, max_size=PROOF_MOST)
             answer = messages.Commits(tuple(record for _, record in records), tuple(stubs))
@@ -130,20 +141,20 @@ class Library:
     def dump(self) -> list[Any]:
         """Its state, for a snapshot."""
         serving = [[number, one.peer, one.first, one.proof] for number, one in self._serving.items()]
-        return [[list(vote) for vote in self.unvoted], serving, self._number, self._shelf.dump()]
+        return [[list(vote) for vote in self.unvoted], serving, self._shelf.dump()]
 
     def load(self, state: list[Any]) -> None:
         """Take up a state."""
-        unvoted, serving, self._number, shelf = state
+        unvoted, serving, shelf = state
         self._shelf.load(shelf)
         self.unvoted = [(index, digest) for index, digest in unvoted]
         self._serving = {number: Serving(peer, first, proof) for number, peer, first, proof in serving}
 
     def _load(self, serving: Serving, start: bytes, stop: bytes, limit: int) -> None:
         if len(self._serving) < LOADS_MOST:
-            self._number += 1
-            self._serving[self._number] = serving
-            self._parts.out.add(Load(self._number, start, stop, limit))
+            number = self._parts.out.number()
+            self._serving[number] = serving
+            self._parts.out.add(Load(number, start, stop, limit))
 
     def _send(self, peer: int, wires: Sequence[bytes]) -> None:
         for message in messages.in_messages(wires):

@@ -48,10 +48,11 @@ class Entry:
 
 @frozen
 class Made:
-    """A commit that was made: its record, and what the chain is given."""
+    """A commit that was made: its record, what the chain is given, and the lowest round needed to go on after it."""
 
     record: Record
     commit: Commit
+    low: int
 
 
 @frozen
@@ -119,23 +120,22 @@ class Ordering:
         while at is not None and self.recent[0] is not at and self.recent[0].record.leader[0] < at.low:
             self.recent.popleft()
 
-    def base(self, applied: int) -> tuple[int, int]:
-        """The first record and the lowest round of blocks that a restart after commit `applied` needs."""
+    def base(self, applied: int) -> tuple[int, int, int]:
+        """For a restart after commit `applied`: the first record and the lowest round of blocks that it needs.
+
+        And the commit from which on it can deliver again: `applied`, if that is not older than all that is known.
+        """
         at = self._at(applied)
-        return self.recent[0].record.index, 1 if at is None else at.low
+        first = self.recent[0].record.index
+        return (first, 1, first - 1) if at is None else (first, at.low, at.record.index)
 
     def has(self, ref: Ref) -> bool:
         """Whether a block of the graph is in a sub-DAG."""
         vertex = self._dag.get(ref)
         return vertex is not None and vertex.ordered
 
-    def resume(self, records: Sequence[Record], applied: int) -> list[Commit]:
-        """Take up what was recorded, its blocks in the graph; returns the commits after `applied`, to tell again."""
-        if records and applied + 1 < records[0].index:
-            raise CorruptionError(
-                f"consensus-dag: the chain has applied commit {applied}, the next one kept is {records[0].index}",
-                "the chain's database is older than the consensus database: restore the newer backup",
-            )
+    def resume(self, records: Sequence[Record], base: int) -> list[Commit]:
+        """Take up what was recorded, its blocks in the graph; returns the commits after `base`, to deliver again."""
         again = []
         for record in records:
             for ref in record.blocks:
@@ -144,7 +144,7 @@ class Ordering:
                     late = self._linearizer.mark(vertex)
                     self.waiting.append(Entry(self._manager.blocks[ref], ref == record.leader, late))
             delivered = [self.waiting.popleft() for _ in range(len(self.waiting) - record.left)]
-            if record.index > applied:
+            if record.index > base:
                 again.append(self._commit_of(record, delivered, self._manager.blocks[record.leader].system))
             self._linearizer.leader_round, self._linearizer.time = record.leader[0], record.time
             self._keep(record)
@@ -178,9 +178,10 @@ class Ordering:
     def _at(self, applied: int) -> "Kept | None":
         return next((kept for kept in reversed(self.recent) if kept.record.index <= applied), None)
 
-    def _keep(self, record: Record) -> None:
+    def _keep(self, record: Record) -> int:
         low = min([self._linearizer.horizon + 1, *(entry.block.round for entry in self.waiting)])
         self.recent.append(Kept(record, low))
+        return low
 
     def _rank(self, round_: int, author: int) -> int:
         leaders = tuple(self._schedule.leaders(round_))
@@ -203,8 +204,8 @@ class Ordering:
         blocks = tuple(vertex.ref for vertex in sub_dag)
         record = Record(self.index, self.digest, leader.ref, blocks, time, len(self.waiting), schedule)
         self.digest = record.digest
-        self._keep(record)
-        return Made(record, self._commit_of(record, delivered, self._manager.blocks[leader.ref].system))
+        low = self._keep(record)
+        return Made(record, self._commit_of(record, delivered, self._manager.blocks[leader.ref].system), low)
 
     def _deliver(self) -> list[Entry]:
         delivered: list[Entry] = []

@@ -10,10 +10,11 @@ from ._messages import Message, pack
 
 @final
 class Outbox:
-    """`barrier`: the last one that was asked for. `others`: every member but ourselves."""
+    """`barrier`, `asked`: the last barrier and the last question to the driver. `others`: all members but ourselves."""
 
     def __init__(self, others: Sequence[int]) -> None:
         self.barrier = 0
+        self.asked = 0
         self.others = tuple(others)
         self._actions: list[Action] = []
 
@@ -33,6 +34,11 @@ class Outbox:
             self.barrier += 1
             self._actions.append(Persist(self.barrier, batch))
         return self.barrier
+
+    def number(self) -> int:
+        """The number of the next question to the driver, from 1."""
+        self.asked += 1
+        return self.asked
 
     def take(self) -> tuple[Action, ...]:
         """All that was gathered."""

@@ -50,8 +50,8 @@ class Parts:
     recovery: Recovery
 
 
-def make(config: "Config", params: "Params", setup: Setup, me: int) -> Parts:
-    """The parts of a new engine of the member at `me`."""
+def make(config: "Config", params: "Params", setup: Setup, me: int, out: Outbox) -> Parts:
+    """New parts of an engine of the member at `me`."""
     committee = Committee([member.power for member in setup.committee])
     format_ = Format(setup.chain, setup.epoch, committee)
     dag = Dag()
@@ -67,7 +67,7 @@ def make(config: "Config", params: "Params", setup: Setup, me: int) -> Parts:
         gc_depth=params.gc_depth,
         committee=committee,
         format=format_,
-        out=Outbox([place for place in range(committee.size) if place != me]),
+        out=out,
         dag=dag,
         manager=manager,
         clock=clock,
@@ -78,7 +78,7 @@ def make(config: "Config", params: "Params", setup: Setup, me: int) -> Parts:
         proposer=Proposer(format_.genesis[me], config, committee, dag, clock, schedule, params.gc_depth // 2),
         fetcher=Fetcher(me, committee.size),
         votes=Votes(committee),
-        catch_up=CatchUp(committee, format_),
+        catch_up=CatchUp(committee, format_, setup.first, params.gc_depth),
         recovery=Recovery(me, committee),
     )
 

@@ -120,7 +120,7 @@ def test_a_vote_is_waited_for_if_it_can_complete_a_certificate() -> None:
         ("2 A B C: everybody", "three votes are a quorum"),
         ("2 A C: everybody\n  B D: everybody except B", "all blocks of round 2 are here"),
         ("2 A: everybody\n  C D: everybody except B", "B2 alone cannot make a quorum of votes"),
-        ("2 A C D: everybody except B", "A did not vote for B1 itself"),
+        ("2 A: everybody except B\n  C D: everybody", "A did not vote for B1 itself"),
     ],
 )
 def test_no_vote_is_waited_for_in_vain(round_2: str, why: str) -> None:
@@ -220,6 +220,14 @@ def test_no_block_is_made_up_to_the_floor() -> None:
         world.clock.note(6, author)
     assert world.clock.round == 7
     assert world.plan(NOW + 250) == Plan(7), "no gap is filled beneath it either"
+
+
+def test_no_gap_is_filled_beneath_or_right_above_what_was_forgotten() -> None:
+    """One jump to the present round: whatever lies between may have been made and forgotten."""
+    world = World("committee 4\n1..4 everybody\n5..7 B C D", last=1)
+    world.proposer.floor = 5
+    assert world.clock.round == 8
+    assert world.plan(NOW + 250) == Plan(8)
 
 
 def test_a_block_of_ours_that_we_do_not_remember_raises_the_floor() -> None:

@@ -27,12 +27,12 @@ class Drawn:
         return f"# seed {self.seed}: {said}\n# leaders {ranks}\n{self.dag}"
 
 
-def draw(seed: int) -> Drawn:
-    """4 to 10 members, up to a third of the stake with up to three blocks a slot, 1 to n leaders, 6 to 14 rounds."""
+def draw(seed: int, *, longest: int = 14) -> Drawn:
+    """4 to 10 members, up to a third of the stake with up to three blocks a slot, 1 to n leaders, 6 rounds and more."""
     random = Random(seed)
     size = random.randint(4, 10)
     stakes = (1,) * size if random.random() < 0.6 else tuple(random.randint(1, 9) for _ in range(size))
-    rounds = random.randint(6, 14)
+    rounds = random.randint(6, longest)
     leaders = _schedule(random, size, rounds)
     rule = slow.Rule(
         stakes,

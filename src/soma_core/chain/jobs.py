@@ -29,7 +29,7 @@ from .validators import BEACON, committee, quorum
 LOSS_MOST: Final = 16 << 16
 """Q16 bits per byte: a model that needs more is worse than none, and its answer is invalid."""
 LEADERS_WAITED: Final = 4
-"""A draw uses the beacon this many distinct leaders later; fewer where the committee is smaller."""
+"""A draw uses the beacon this many distinct leaders later; fewer where these hold a quorum of the power."""
 
 
 def price(parameters: Parameters, size: int) -> tuple[int, int]:
@@ -189,12 +189,18 @@ def advance(run: Execution, leader: int, *, mixed: bool, open_before: Mapping[by
         waits = job.stage in ("drawing", "closing")
         if waits and mixed and before is not None and before.stage == job.stage:
             job = evolve(job, leaders=tuple(sorted({*job.leaders, leader})))  # noqa: PLW2901  # the job, one leader on
-            if len(job.leaders) >= min(LEADERS_WAITED, len(committee(run.state))):
+            if _enough(run, job.leaders):
                 (_draw if job.stage == "drawing" else settle)(run, key, job)
                 continue
             run.state.put(JOBS, key, job)
         if run.time > job.deadline:
             _expire(run, key, job)
+
+
+def _enough(run: Execution, leaders: tuple[int, ...]) -> bool:
+    """Whether nobody can have known all of these leaders' links, and no more of them need ever come."""
+    powers = tuple(validator.power for validator in committee(run.state))
+    return len(leaders) >= LEADERS_WAITED or sum(powers[place] for place in leaders) >= quorum(powers)
 
 
 def _expire(run: Execution, key: bytes, job: Job) -> None:

@@ -247,14 +247,13 @@ class Member:
 
 
 def founded(root: Path, plan: Plan) -> list[Member]:
-    """The nodes of a network that `soma localnet` made and ended again."""
-    with Network(root, plan, lambda _text: None) as network:
-        network.start()
+    """The nodes of a network as `soma localnet` makes it, before it starts them."""
+    Network(root, plan, lambda _text: None).found()
     return members_of(root, plan)
 
 
 def members_of(root: Path, plan: Plan) -> list[Member]:
-    """The nodes of the local network in `root`, which has ended; validators first, each where its peers look for it."""
+    """The nodes of the local network in `root`, which does not run; validators first."""
     validators = ["validator", *(f"validator{number}" for number in range(2, plan.validators + 1))]
     return [
         *(Member(name, root / name, validates=True) for name in validators),

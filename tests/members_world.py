@@ -1,6 +1,7 @@
 """Several validators' drivers on virtual time, each with a store, a pool and checkpoints of its own, and no processes.
 
-What members say travels 5 ms, and is lost where one of the two is cut off. They order by `leader_engine`.
+What members say travels 5 ms, or what a test says, and is lost where one of the two is cut off. They order by
+`leader_engine`, or by the engine that a test opens.
 """
 
 from collections.abc import Callable
@@ -53,7 +54,7 @@ class Member:
     place: int
     ledger: DictLedger = field(factory=lambda: DictLedger("chain", []))
     records: DictLedger = field(factory=lambda: DictLedger("records", []))
-    engines: list[Follow] = field(factory=list)
+    engines: list[Any] = field(factory=list)
     applied: list[int] = field(factory=list)
     fetched: list[int] = field(factory=list)
     mempool: Mempool = field(factory=Mempool)
@@ -125,7 +126,7 @@ class Member:
         self.mempool = Mempool()
 
     def open(self, setup: api.Setup) -> api.Engine:
-        self.engines.append(Follow(setup, asks=True, idle=IDLE))
+        self.engines.append(self.town.open(setup))
         return self.engines[-1]
 
     def send(self, place: int, message: bytes) -> None:
@@ -148,19 +149,25 @@ class Member:
         return self.store.epoch()[0]
 
 
+def following(setup: api.Setup) -> Any:
+    return Follow(setup, asks=True, idle=IDLE)
+
+
 @define(eq=False)
 class Town:
     """`away`: places that nobody hears, and that hear nobody."""
 
     nursery: trio.Nursery
     world: Committee
+    open: Callable[[api.Setup], Any] = following
+    delay: Callable[[], float] = lambda: DELAY
     members: list[Member] = field(factory=list)
     away: set[int] = field(factory=set)
     lost: Callable[[int, int, bytes], bool] = lambda _sender, _receiver, _message: False
 
     @classmethod
-    def of(cls, nursery: trio.Nursery, **parameters: int) -> "Town":
-        town = cls(nursery, Committee(genesis=committee_genesis(**{"epoch_ms": 5_000, **parameters})))
+    def of(cls, nursery: trio.Nursery, open_: Callable[[api.Setup], Any] = following, **parameters: int) -> "Town":
+        town = cls(nursery, Committee(genesis=committee_genesis(**{"epoch_ms": 5_000, **parameters})), open_)
         town.members = [Member(town, place) for place in range(4)]
         for member in town.members:
             nursery.start_soon(member.run)
@@ -182,7 +189,7 @@ class Town:
             self.nursery.start_soon(self._carry, sender, place, message)
 
     async def _carry(self, sender: Member, place: int, message: bytes) -> None:
-        await trio.sleep(DELAY)
+        await trio.sleep(self.delay())
         receiver = self.members[place]
         if receiver in self.seen_by(sender):
             await receiver.driver.received(sender.place, message)

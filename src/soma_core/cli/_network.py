@@ -87,8 +87,7 @@ class Network:
 
     def start(self) -> None:
         """Found the network if `root` has none, start every node and wait until all of them answer."""
-        if not (self.validator / "genesis.cbor").exists():
-            self._found()
+        self.found()
         for node in self._nodes:
             self._spawn(node)
         up = 0
@@ -124,8 +123,10 @@ class Network:
                 process.kill()
                 process.wait()
 
-    def _found(self) -> None:
-        """Keys for every node, and one genesis that names them."""
+    def found(self) -> None:
+        """Make keys for every node, one genesis that names them, and their settings, if `root` holds no network yet."""
+        if (self.validator / "genesis.cbor").exists():
+            return
         from soma_core.model import ARCHITECTURE, load_weights, read_frame
 
         if self.root.exists() and any(self.root.iterdir()):
@@ -162,9 +163,9 @@ class Network:
         )
         from soma_core.genesis import write
 
-        for node in self._nodes:
-            write(genesis, node.directory / "genesis.cbor")
         self._introduce({node.name: founder.node for node, founder in zip(self._nodes, founders, strict=True)})
+        for node in reversed(self._nodes):  # the first validator's is what `found` looks for
+            write(genesis, node.directory / "genesis.cbor")
 
     def _introduce(self, keys: Mapping[str, bytes]) -> None:
         """Everybody's settings: where validators listen, and who knows them. `keys`: of the nodes, by name."""

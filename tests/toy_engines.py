@@ -189,18 +189,31 @@ class Dictator:
         raise NotImplementedError
 
 
-class Hasty(Dictator):
+class Unkept(Dictator):
+    """Signs a draft that is not on disk."""
+
+    def step(self, event: Event, now: int, /) -> list[Action]:
+        actions = super().step(event, now)
+        if isinstance(event, Payload) and self.setup.me == 0:
+            self.waits = 0
+            return [evolve(actions[0], batch={}), self.sign()]  # type: ignore[type-var, list-item]
+        return actions
+
+
+class Hasty(Unkept):
     """Says its block before it is on disk."""
 
     def say(self, signature: bytes) -> list[Action]:
         return [evolve(action, after=0) if isinstance(action, Send) else action for action in super().say(signature)]
 
 
-class Forgetful(Dictator):
-    """Does not keep what it signs."""
+class Forgetful(Unkept):
+    """Does not keep what it says."""
 
     def say(self, signature: bytes) -> list[Action]:
-        return super().say(b"" if self.last > self.setup.first + 3 else signature)
+        return [
+            evolve(action, batch={}) if isinstance(action, Persist) else action for action in super().say(signature)
+        ]
 
 
 class Fickle(Dictator):

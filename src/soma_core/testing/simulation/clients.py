@@ -79,23 +79,27 @@ class Clients:
             del waiting[identity]
         if len(waiting) < OUTSTANDING:
             signed = transfer(self._chain, number, self._sequence[number], (number + 1) % ACCOUNTS)
-            if self._give(signed):
+            to = self._give(signed, -1)
+            if to >= 0:
                 self._sequence[number] += 1
                 waiting[signed.id] = signed
                 self.given[signed.id] = self._heap.now
-                self._heap.post(IMPATIENT, self._again, signed)
+                self._heap.post(IMPATIENT, self._again, signed, to)
         self._heap.post(self._random.randrange(2 * self._gap), self._send)
 
-    def _again(self, signed: chain.SignedTransaction) -> None:
+    def _again(self, signed: chain.SignedTransaction, before: int) -> None:
+        """To another member than the last time."""
         if signed.id not in self.done:
-            self._give(signed)
-            self._heap.post(IMPATIENT, self._again, signed)
+            self._heap.post(IMPATIENT, self._again, signed, self._give(signed, before))
 
-    def _give(self, signed: chain.SignedTransaction) -> bool:
+    def _give(self, signed: chain.SignedTransaction, before: int) -> int:
+        """Who took it, or -1."""
         up = [member for member in self._members if member.up]
-        if not up:
-            return False
+        others = [member for member in up if member.place != before] or up
+        if not others:
+            return -1
+        chosen = self._random.choice(others)
         try:
-            return self._random.choice(up).submit(signed)
+            return chosen.place if chosen.submit(signed) else -1
         except RefusedError:
-            return False
+            return -1

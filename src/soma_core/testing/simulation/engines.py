@@ -12,6 +12,9 @@ from soma_core.genesis import Rule
 from soma_core.node.development import rule_of
 from soma_core.testing.component import NOTHING, Component, component
 
+HASTY: Final = {"leader_timeout_ms": 1}
+"""Settings of an engine without patience, where it has them."""
+
 
 class View(Protocol):
     """What a message is about. `kind`: ``"block"`` for one that brings its author's new block of a round."""
@@ -34,14 +37,16 @@ def _in_turn(setup: Setup, round_: int) -> int:
 
 @frozen(kw_only=True)
 class Engines:
-    """`open`: an engine of a `Setup`. `view`: of a message, or None. `leader`: the place that leads a round.
+    """`open`: an engine of a `Setup`; `hasty`: one that waits for no leader, as a Byzantine member may have it.
 
-    `alone`: it serves committees of one only. `rule`: as genesis names it.
+    `view`: of a message, or None. `leader`: the place that leads a round. `alone`: it serves committees of one only.
+    `rule`: as genesis names it.
     """
 
     name: str
     rule: Rule
     open: Callable[[Setup], Engine]
+    hasty: Callable[[Setup], Engine] | None = None
     view: Callable[[bytes], View | None] = _nothing
     leader: Callable[[Setup, int], int] = _in_turn
     alone: bool = False
@@ -57,7 +62,10 @@ def plugin_engines(
     """
     chosen = _component(name)
     spec = chosen.spec
-    settings = instance(spec.config, _known(spec.config, config), f"consensus.{name}", "simulation")
+    settings, hasty = (
+        instance(spec.config, _known(spec.config, {**config, **more}), f"consensus.{name}", "simulation")
+        for more in (NOTHING, HASTY)
+    )
     chosen_params = instance(spec.params, _known(spec.params, params), f"consensus.{name}", "simulation")
     leader = getattr(chosen.module, "leader", None)
     rule = rule_of(name, spec)
@@ -65,6 +73,7 @@ def plugin_engines(
         name=name,
         rule=evolve(rule, params={**rule.params, **_known(spec.params, params)}),
         open=lambda setup: spec.open(settings, chosen_params, setup),
+        hasty=lambda setup: spec.open(hasty, chosen_params, setup),
         view=getattr(chosen.module, "simulation_view", _nothing),
         leader=_in_turn if leader is None else lambda setup, round_: int(leader(chosen_params, setup, round_)),
         alone="catch-up" not in spec.features,

@@ -117,6 +117,7 @@ class Member:
         self.clock = clock
         self.honest = True
         self.filter: Callable[[Member, int, Send], None] | None = None
+        self.open = around.engines.open
         self.signer = Signer(key)
         self.ledger = Shelf()
         self.records = Records()

@@ -1,7 +1,7 @@
 """What must be so at every step of every honest member, and at the end. The first thing that is not ends the run."""
 
-from collections import Counter
-from typing import TYPE_CHECKING, final
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Final, final
 
 from attrs import define, field
 
@@ -16,19 +16,28 @@ if TYPE_CHECKING:
     from .shell import Shell
 
 
+RECENT: Final = 8
+"""Batches among which a body is looked for that is to be signed."""
+
+
 class BrokenError(Exception):
     """Something is not as it must be."""
 
 
 @define(eq=False)
 class _Life:
-    """One engine: from its Start until it is gone. `own`: slot → barrier behind which the own block is on disk."""
+    """One engine: from its Start until it is gone.
+
+    `own`: slot → barrier behind which the own block is on disk: the body that is signed, or the signature. `pending`:
+    slot → signature that is not in anything persisted. `asked`: slot → body to be signed. `recent`: persisted last.
+    """
 
     barriers: int = 0
     delivered: int | None = None
     pending: dict[bytes, bytes] = field(factory=dict)
     own: dict[bytes, int] = field(factory=dict)
     asked: dict[bytes, bytes] = field(factory=dict)
+    recent: deque[Persist] = field(factory=lambda: deque(maxlen=RECENT))
 
 
 @final
@@ -51,7 +60,7 @@ class Oracles:
         life = self._lives.get(id(shell))
         if life is None or isinstance(event, Start):
             life = self._lives[id(shell)] = _Life()
-        if isinstance(event, Signed) and event.signature:
+        if isinstance(event, Signed) and event.signature and event.slot not in life.own:
             life.pending[event.slot] = event.signature
         for action in actions:
             kind = type(action)
@@ -73,15 +82,24 @@ class Oracles:
         if action.barrier != life.barriers + 1:
             raise BrokenError(f"{_who(shell)}: barrier {action.barrier} follows {life.barriers}")
         life.barriers = action.barrier
+        life.recent.append(action)
         if life.pending:
             for slot, signature in list(life.pending.items()):
-                if any(value is not None and signature in value for value in action.batch.values()):
+                if _holds(action, signature) or _holds(action, life.asked.get(slot, signature)):
                     life.own[slot] = action.barrier
                     del life.pending[slot]
 
     def _asked(self, shell: "Shell", life: _Life, action: Sign) -> None:
         if life.asked.setdefault(action.slot, action.body) != action.body:
             raise BrokenError(f"{_who(shell)}: asks for two signatures of the slot {action.slot.hex()}")
+
+        if action.slot not in life.own:
+            for persist in life.recent:
+                if _holds(persist, action.body):
+                    life.own[action.slot] = persist.barrier
+                    return
+            if shell.member.records.holds(action.body):  # since an earlier life
+                life.own[action.slot] = 0
 
     def _sends(self, shell: "Shell", life: _Life, action: Send) -> None:
         if action.after > life.barriers:
@@ -151,6 +169,10 @@ class Oracles:
     def pulled(self, items: tuple[bytes, ...]) -> None:
         """An engine was given these."""
         self.pulls.update(items)
+
+
+def _holds(persist: Persist, part: bytes) -> bool:
+    return any(value is not None and part in value for value in persist.batch.values())
 
 
 def _told(commit: Commit) -> str:

@@ -56,12 +56,10 @@ class Report:
         return {name: value for name, value in asdict(self).items() if name != "cpu_ms"}
 
 
-def simulate(
-    scenario: Scenario, engines: Engines, trace: Watcher | None = None, hasty: Engines | None = None
-) -> Report:
-    """Run `scenario`. `hasty`: engines of Byzantine members that wait for nobody."""
+def simulate(scenario: Scenario, engines: Engines, trace: Watcher | None = None) -> Report:
+    """Run `scenario`."""
     began = time.process_time()
-    world = World(scenario, engines, trace, hasty=hasty)
+    world = World(scenario, engines, trace)
     found, recovery = "", 0
     try:
         recovery = _run(world)

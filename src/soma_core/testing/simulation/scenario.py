@@ -10,7 +10,7 @@ from .schedules import SCHEDULES
 SIZES: Final = (1, 4, 5, 7, 10)
 FAULTS: Final = ("crashes", "partitions", "clocks", "slow-disk", "slow-chain", "late-start", "epochs")
 """What befalls honest members. Each is drawn on its own, so that any of them may come together."""
-LIES: Final = ("twins", "withhold", "silent-leader", "mute", "flood", "liar")
+LIES: Final = ("twins", "withhold", "silent-leader", "mute", "flood", "liar", "hasty")
 """What Byzantine members do, one of them each."""
 LOSSES: Final = ("truncated", "lost", "chain-lost", "record-lost")
 """What a member's disk may lose of what was synced: as many members as may lie in all."""

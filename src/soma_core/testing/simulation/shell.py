@@ -58,7 +58,7 @@ class Shell:
         self.setup = setup
         self.epoch = setup.epoch
         self.prefix = setup.epoch.to_bytes(8, "big")
-        self.engine = member.around.engines.open(setup)
+        self.engine = member.open(setup)
         self.alive = True
         self.closed = False
         self.last = 0

@@ -49,12 +49,10 @@ class World:
         trace: Watcher | None = None,
         schedule: Callable[[Conditions], Schedule] | None = None,
         *,
-        hasty: Engines | None = None,
         hurry: bool = False,
     ) -> None:
         self.scenario = scenario
         self.engines = engines
-        self.hasty = hasty or engines
         self.heap = Heap()
         self.genesis = found(scenario.powers, scenario.epoch, engines.rule)
         self.committee = committee(self.genesis)
@@ -92,6 +90,8 @@ class World:
         for voice in (0, 1) if lie == "twins" else (0,):
             member = Member(self, place, place_key(place), tempo, Clock(), voice)
             member.honest = lie is None
+            if lie == "hasty" and self.engines.hasty is not None:
+                member.open = self.engines.hasty
             if lie is not None:
                 member.filter = self.lies.filter(lie, member)
             self.members.append(member)

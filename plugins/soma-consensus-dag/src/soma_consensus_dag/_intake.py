@@ -18,6 +18,10 @@ PENDING_MOST: Final = 1024
 """Messages whose signatures are being verified; what comes beyond is lost, and asked for when it is missing."""
 
 
+FAR: Final = 60
+"""Rounds above the clock from which on blocks are not kept: more than who does not ask for commits can be behind."""
+
+
 @frozen
 class Checking:
     """Blocks of a message of `peer` whose signatures are verified now. `last`: it answers our question for our own."""
@@ -64,6 +68,16 @@ class Intake:
         if unchecked:
             self.verify(Checking(peer, tuple(unchecked)))
 
+    def _prove(self, proven: Proven) -> None:
+        """The votes for records hold. Blocks that they name and that are here already need not come again."""
+        parts = self._parts
+        parts.catch_up.prove(proven, parts.ordering.index, parts.ordering.digest)
+        jump = parts.catch_up.jump
+        for ref in () if jump is None else jump.missing:
+            block = parts.manager.find(ref)
+            if block is not None and jump is not None:
+                jump.give(block)
+
     def _trust(self, block: Block, peer: int, now: int) -> None:
         """A block that a proven record names."""
         jump = self._parts.catch_up.jump
@@ -93,7 +107,7 @@ class Intake:
         what = self._checking.pop(number, None)
         if isinstance(what, Proven):
             if ok:
-                self._parts.catch_up.prove(what, self._parts.ordering.index, self._parts.ordering.digest)
+                self._prove(what)
         elif what is not None:
             for block in what.blocks:
                 self._in_check.pop(block.ref, None)
@@ -113,12 +127,15 @@ class Intake:
         parts = self._parts
         parts.votes.hear(block)
         self.know(block)
-        if block.round > parts.clock.round + parts.gc_depth and block.ref not in parts.catch_up.trusted:
+        if parts.catch_up.jump is not None:
+            parts.catch_up.jump.give(block)
+        if block.round > parts.clock.round + FAR and block.ref not in parts.catch_up.trusted:
             return  # it comes again when we have caught up
         self.enter(parts.manager.offer(block), now)
-        parts.fetcher.got(block.ref)
+        asked = parts.fetcher.got(block.ref)
         if block.ref in parts.manager and block.ref not in parts.manager.blocks:
-            parts.fetcher.miss((ref for ref in block.ancestors if parts.manager.misses(ref)), peer, now)
+            missing = (ref for ref in block.ancestors if parts.manager.misses(ref))
+            parts.fetcher.miss(missing, peer, now, soon=asked)  # of a new block's they may be on their way
 
     def know(self, block: Block) -> None:
         """A block with a valid signature; the latest of each member is remembered."""

@@ -66,11 +66,12 @@ class Library:
         return self.save({DRAFT: block.wire})
 
     def hand_on(self, made: Sequence[Made], applied: int) -> None:
-        """Write commits that were made, and deliver them behind that."""
+        """Write commits that were made, and deliver behind that what the chain has not applied."""
         self.unvoted += [(one.record.index, one.record.digest) for one in made]
         barrier = self.keep([Kept(one.record, one.low) for one in made], applied)
         for one in made:
-            self._parts.out.add(Deliver(one.commit, after=barrier))
+            if one.commit.index > applied:
+                self._parts.out.add(Deliver(one.commit, after=barrier))
 
     def keep(self, commits: Iterable[Kept], applied: int) -> int:
         """Write where the order stands, with these records; delete what nobody needs. Returns the barrier."""

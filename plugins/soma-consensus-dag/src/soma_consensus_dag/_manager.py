@@ -40,6 +40,11 @@ class Manager:
     def __contains__(self, ref: Ref) -> bool:
         return ref in self._suspended or ref in self.blocks
 
+    def find(self, ref: Ref) -> Block | None:
+        """A block that is here, in the graph or waiting."""
+        one = self._suspended.get(ref)
+        return self.blocks.get(ref) if one is None else one.block
+
     def misses(self, ref: Ref) -> bool:
         """Whether a block of this name is waited for."""
         return ref in self._waiting and ref not in self._suspended

@@ -33,16 +33,20 @@ IDLE = 100
 
 @define
 class Pen:
-    """Signs as the member at `place`; never a second body of a slot."""
+    """Signs as the member at `place`; never a second body of a slot, nor one of an earlier slot."""
 
     place: int
     chain_id: bytes
-    signed: dict[tuple[str, int, int | None], bytes] = field(factory=dict)
+    last: dict[str, tuple[tuple[int, int], bytes]] = field(factory=dict)
 
     async def sign(self, domain: str, epoch: int, body: bytes, slot: int | None = None) -> bytes:
         await trio.lowlevel.checkpoint()
-        if self.signed.setdefault((domain, epoch, slot), body) != body:
-            raise KeyStoreError(f"another body of slot {slot}", "sign none")
+        assert slot is not None
+        here = (epoch, slot)
+        before, known = self.last.get(domain, (here, body))
+        if here < before or (here == before and body != known):
+            raise KeyStoreError(f"another body of slot {slot}, or an earlier slot", "sign none")
+        self.last[domain] = here, body
         return key(100 + self.place).sign(signing_digest(domain, self.chain_id, epoch, body))
 
 
@@ -58,11 +62,15 @@ class Member:
     applied: list[int] = field(factory=list)
     fetched: list[int] = field(factory=list)
     mempool: Mempool = field(factory=Mempool)
+    pen: Any = field(init=False)
     store: Store = field(init=False)
     driver: Driver = field(init=False)
     source: Source = field(init=False)
     scope: trio.CancelScope = field(init=False)
     alive: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.pen = Pen(self.place, self.town.genesis.chain)
 
     async def run(self) -> None:
         """One life, until `crash`."""
@@ -72,7 +80,7 @@ class Member:
         hub = Hub()
         self.source = Source(store, thread, hub)
         checkpoints = Checkpoints(town.genesis, store, thread, hub)
-        pen: Any = Pen(place, town.genesis.chain)
+        pen = self.pen
 
         async def fetched(what: chain.Applied) -> None:
             self.fetched.append(what.record.index)

@@ -12,7 +12,7 @@ from soma_core.genesis import Rule
 from soma_core.node.development import rule_of
 from soma_core.testing.component import NOTHING, Component, component
 
-HASTY: Final = {"leader_timeout_ms": 1}
+HASTY: Final = {"min_round_ms": 1, "leader_timeout_ms": 1, "idle_ms": 1}
 """Settings of an engine without patience, where it has them."""
 
 

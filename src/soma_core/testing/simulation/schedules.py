@@ -106,29 +106,40 @@ class SlowLeader:
 
 
 class Late:
-    """One honest member, and liars, get the leader's block late; a liar's own leader block comes late to all."""
+    """One honest member never gets to make blocks of two rounds in a row, unless it fills in what it jumped over.
+
+    Of each round of which it has a block, those of the others come to it when they are a round further. Liars get
+    leaders' blocks late, so that they do not vote for them. It takes a committee of seven.
+    """
 
     FAST: Final = 5 * MS
-    SLOW: Final = 100 * MS
-    HELD: Final = 400 * MS
+    SLOW: Final = 150 * MS
 
     def __init__(self, conditions: Conditions) -> None:
         self._conditions = conditions
         self.victim = conditions.honest[-1]
+        self._made = 0
 
-    def delay(self, _place: int, other: int, message: bytes, /) -> int:
+    def delay(self, place: int, other: int, message: bytes, /) -> int:
         c = self._conditions
         view = c.view(message)
-        if view is None or view.kind != "block" or c.leader(view.round) != view.author:
+        if view is None or view.kind != "block" or view.author != place:
             return self.FAST
-        if view.author in c.liars:
-            return self.HELD
-        return self.SLOW if other == self.victim or other in c.liars else self.FAST
+        if place == self.victim:
+            self._made = max(self._made, view.round)
+        if other in c.liars:
+            return self.SLOW if c.leader(view.round) == place else self.FAST
+        late = other == self.victim and place not in c.liars and self._made != view.round - 1
+        return self.SLOW if late else self.FAST
 
 
 @frozen
 class Starved:
-    """Liars get the leader's block late, and are heard early; what honest members say who do not lead comes late."""
+    """Votes of honest members come after the blocks of liars, who do not vote: so few see a quorum of votes.
+
+    Liars get the leader's block late, and are heard early. What honest members say who do not lead comes late. It takes
+    a committee of four.
+    """
 
     conditions: Conditions
     fast: int = 2 * MS
@@ -137,12 +148,9 @@ class Starved:
     def delay(self, place: int, other: int, message: bytes, /) -> int:
         c = self.conditions
         view = c.view(message)
-        if view is None or view.kind != "block":
+        if view is None or view.kind != "block" or view.author != place or place in c.liars:
             return self.fast
-        led = c.leader(view.round) == view.author
-        if other in c.liars:
-            return self.slow if led else self.fast
-        return self.fast if led or place in c.liars else self.slow
+        return self.fast if (c.leader(view.round) == place) is (other not in c.liars) else self.slow
 
 
 SCHEDULES: Final[dict[str, Callable[[Conditions], Schedule]]] = {

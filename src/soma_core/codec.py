@@ -125,7 +125,8 @@ def _check(value: object, depth: int) -> None:  # noqa: C901  # one branch a typ
             _refuse("text with a lone surrogate")
     elif kind is list or kind is tuple:
         for item in value:  # type: ignore[attr-defined]
-            _check(item, depth + 1)
+            if type(item) is not bytes or depth == MAX_DEPTH:  # most of what arrays hold
+                _check(item, depth + 1)
     elif kind is dict:
         kinds = set(map(type, value))  # type: ignore[call-overload]
         if kinds - {str} and (kinds != {int} or min(value) < 0):  # type: ignore[call-overload]

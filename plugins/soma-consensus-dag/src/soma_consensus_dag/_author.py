@@ -58,9 +58,9 @@ class Author:
 
     def begin(self, now: int) -> int:
         """Begin the next block if it is time. Returns when to look again, ms, or 0."""
-        if self._pulling or self._draft is not None:
-            return _NOTHING
         parts = self._parts
+        if self._pulling or self._draft is not None or not parts.proposer.has_turn:
+            return _NOTHING
         left = bool(parts.ordering.waiting)
         plan: Plan = parts.proposer.plan(now, busy=self.ready or left or bool(self._intake.open))
         if plan.round:

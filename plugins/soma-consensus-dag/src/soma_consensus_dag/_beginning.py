@@ -38,7 +38,7 @@ class Beginning:
         self._intake = intake
         self._index = 0  # the last commit made, if any
         self._low = 0  # the lowest round of which blocks are needed
-        self._schedule: Any = None
+        self._schedule = b""
         self._records: list[Record] = []
         self._blocks: list[Block] = []
 
@@ -88,10 +88,10 @@ class Beginning:
             parts.proposer.remember(parts.format.genesis[parts.me])
         else:
             parts.proposer.made(mine.ref, mine.ancestors, 0)
-        if self._schedule is not None:
+        if self._schedule:
             parts.schedule.load(self._schedule, parts.dag)
         again = parts.ordering.resume(self._records, base)
-        self._records, self._blocks, self._schedule = [], [], None
+        self._records, self._blocks, self._schedule = [], [], b""
         intake.ordered([ref for ref in intake.open if parts.ordering.has(ref)])
         return again
 

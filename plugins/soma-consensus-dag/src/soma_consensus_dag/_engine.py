@@ -328,14 +328,16 @@ class DagEngine:
         jump = self._parts.catch_up.jump
         if jump is not None and not jump.missing:
             self._jump(jump, now)
+        behind = self._is_behind
         if not self._ended:
             self._order(now)
-            if self._parts.recovery.done and not self._is_behind and self._has_room:
+            if self._parts.recovery.done and not behind and self._has_room:
                 at = self._author.begin(now)
                 if at:
                     self._wake(_BLOCK, at)
         self._fetch(now)
-        self._ask_for_commits(now)
+        if behind:
+            self._ask_for_commits(now)
 
     @property
     def _has_room(self) -> bool:
@@ -394,7 +396,7 @@ class DagEngine:
     def _ask_for_commits(self, now: int) -> None:
         """Who is far behind asks one member after another that is not."""
         catch_up, votes = self._parts.catch_up, self._parts.votes
-        if self._ended or not self._is_behind or len(catch_up.certified) >= BATCH or catch_up.jump:
+        if self._ended or len(catch_up.certified) >= BATCH or catch_up.jump:
             return
         first = catch_up.next_index(self._parts.ordering.index)
         ahead = [place for place in members_of(self._connected) if votes.highest[place] >= first]

@@ -5,9 +5,8 @@ go on. What lies before is the chain's to get elsewhere.
 """
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
-from soma_core.api.encoding import decode
 from soma_core.errors import DecodeError
 
 from ._block import Block
@@ -49,9 +48,9 @@ class Jump:
         return self.records[-1].index
 
     @property
-    def schedule(self) -> Any:
-        """The state of the leader schedule after it. Raises `DecodeError`."""
-        return decode(self.records[-1].schedule)
+    def schedule(self) -> bytes:
+        """The state of the leader schedule after it."""
+        return self.records[-1].schedule
 
     @property
     def missing(self) -> list[Ref]:

@@ -81,7 +81,7 @@ class Library:
             batch[record_key(one.record.index)] = one.record.packed
             self._shelf.put_commit(one.record.index, one.record.leader[0], one.low)
         first, low, base = parts.ordering.base(applied)
-        batch[TIP] = encode([parts.ordering.index, first, low, base, parts.schedule.dump()])
+        batch[TIP] = encode([parts.ordering.index, first, low, base, parts.schedule.pack()])
         batch.update(self._shelf.clear_out(first, min(parts.votes.highest), low, parts.gc_depth))
         return self.save(batch)
 

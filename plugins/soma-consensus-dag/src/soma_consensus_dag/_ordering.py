@@ -7,7 +7,6 @@ from typing import Any, Final, final
 from attrs import frozen
 
 from soma_core.api import Commit
-from soma_core.api.encoding import encode
 from soma_core.errors import CorruptionError
 
 from ._block import COMMIT_BYTES, Block
@@ -163,7 +162,7 @@ class Ordering:
             [[table.place(entry.block), entry.leads, entry.late] for entry in self.waiting],
             [self._linearizer.leader_round, self._linearizer.time],
             list(self._committer.decided),
-            self._schedule.dump(),
+            self._schedule.pack(),
         ]
 
     def load(self, state: list[Any], table: Table) -> None:
@@ -200,7 +199,7 @@ class Ordering:
         delivered = self._deliver()
         self._changed = self._schedule.note(leader, self._dag, self._linearizer.horizon)
         self.index += 1
-        schedule = b"" if self.index % PROVED_EVERY else encode(self._schedule.dump())
+        schedule = b"" if self.index % PROVED_EVERY else self._schedule.pack()
         blocks = tuple(vertex.ref for vertex in sub_dag)
         record = Record(self.index, self.digest, leader.ref, blocks, time, len(self.waiting), schedule)
         self.digest = record.digest

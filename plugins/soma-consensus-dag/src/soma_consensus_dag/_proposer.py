@@ -57,11 +57,14 @@ class Proposer:
         self._schedule = schedule
         self._jump = jump
 
+    @property
+    def has_turn(self) -> bool:
+        """Whether the clock is beyond our latest block."""
+        return self._clock.round > self.last and self._clock.round > self.floor
+
     def plan(self, now: int, *, busy: bool) -> Plan:
-        """What to do at `now`. `busy`: there is something to order, here or elsewhere."""
+        """What to do at `now`, if we have our turn. `busy`: there is something to order, here or elsewhere."""
         present = self._clock.round
-        if present <= max(self.last, self.floor):
-            return Plan()
         following = max(self.last, self.floor) + 1
         if self.floor <= self.last and following < present <= following + self._jump and self._can_refer(following):
             return Plan(following, empty=True)

@@ -4,6 +4,7 @@ A schedule is a function of the committed prefix alone. It changes after the com
 rounds after that commit's leader.
 """
 
+import struct
 from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate
@@ -11,14 +12,16 @@ from typing import Any, Final, final
 
 from attrs import frozen
 
-from soma_core.api.encoding import digest
+from soma_core.api.encoding import decode, digest, encode
 from soma_core.errors import DecodeError
 
 from ._committee import Committee, mask_of, members_of
-from ._dag import Dag, Vertex, to_ref
+from ._dag import Dag, Vertex, pack_refs, unpack_refs
 
 KEPT: Final = 512
 """Rounds whose leaders are remembered."""
+_POINTS: Final = struct.Struct(">Q")
+_SEE: Final = "see rule D35 of specs/70-consensus-dag.md"
 LATE: Final = 3
 """Commits after a leader's in which votes for it still count."""
 
@@ -42,11 +45,10 @@ class Schedule:
         self._count = min(count, committee.size)
         self._interval = interval
         self._bad_most = committee.total * bad_percent // 100
-        self._swaps = [Swap(0, 0, ())]  # the last two: slots of a round before the change may still be open
         self._points = [0] * committee.size
         self._commits = 0
         self._recent: deque[Vertex] = deque()
-        self._drawn: dict[int, tuple[int, ...]] = {}
+        self._change([Swap(0, 0, ())])
 
     def leaders(self, round_: int) -> Sequence[int]:
         """The places that lead a round."""
@@ -70,9 +72,9 @@ class Schedule:
         self._commits += 1
         if not self._interval or self._commits < self._interval:
             return False
-        self._swaps = [self._swaps[-1], self._swap(leader.round + 1)]
+        # The last two: slots of a round before the change may still be open.
+        self._change([self._swaps[-1], self._swap(leader.round + 1)])
         self._points, self._commits = [0] * self._committee.size, 0
-        self._drawn.clear()
         return True
 
     def _replaced(self, round_: int, drawn: tuple[int, ...]) -> tuple[int, ...]:
@@ -120,22 +122,29 @@ class Schedule:
         good = ordered[len(bad) :][-len(bad) :] if bad else []
         return Swap(first, mask_of(bad), tuple(sorted(good)))
 
-    def dump(self) -> list[Any]:
-        """Its state, for `load`: what no graph tells."""
-        swaps = [[swap.first, list(members_of(swap.bad)), list(swap.good)] for swap in self._swaps]
-        return [swaps, list(self._points), self._commits, [list(vertex.ref) for vertex in self._recent]]
+    def pack(self) -> bytes:
+        """Its state, for `load`: what no graph tells. It stands in records."""
+        points = b"".join(map(_POINTS.pack, self._points))
+        return encode([self._packed, points, self._commits, pack_refs([vertex.ref for vertex in self._recent])])
 
-    def load(self, value: Any, dag: Dag) -> None:
+    def load(self, state: bytes, dag: Dag) -> None:
         """Take up a state. The leaders that still count are in `dag`. Raises `DecodeError`."""
+        value: Any = decode(state)
         match value:
-            case [[*swaps], [*points], int(commits), [*recent]] if len(points) == self._committee.size and swaps:
-                self._swaps = [_to_swap(swap, self._committee.size) for swap in swaps]
-                self._points, self._commits = [int(number) for number in points], commits
-                found = [dag.get(to_ref(ref)) for ref in recent]
+            case [bytes(swaps), bytes(points), int(commits), bytes(recent)] if (
+                len(points) == _POINTS.size * self._committee.size
+            ):
+                self._change([_to_swap(swap, self._committee.size) for swap in _list(decode(swaps))])
+                self._points, self._commits = [number for (number,) in _POINTS.iter_unpack(points)], commits
+                found = map(dag.get, unpack_refs(recent))
                 self._recent = deque(vertex for vertex in found if vertex is not None)
-                self._drawn.clear()
             case _:
-                raise DecodeError("not a schedule of consensus-dag", "see rule D19 of specs/70-consensus-dag.md")
+                raise DecodeError("not a schedule of consensus-dag", _SEE)
+
+    def _change(self, swaps: list[Swap]) -> None:
+        self._swaps = swaps
+        self._packed = encode([[swap.first, list(members_of(swap.bad)), list(swap.good)] for swap in swaps])
+        self._drawn: dict[int, tuple[int, ...]] = {}
 
 
 def draw(committee: Committee, seed: bytes, round_: int, count: int) -> tuple[int, ...]:
@@ -160,7 +169,13 @@ def _to_swap(value: Any, size: int) -> Swap:
     match value:
         case [int(first), [*bad], [*good]] if all(type(place) is int and 0 <= place < size for place in (*bad, *good)):
             return Swap(first, mask_of(bad), tuple(good))
-    raise DecodeError("not a schedule of consensus-dag", "see rule D19 of specs/70-consensus-dag.md")
+    raise DecodeError("not a schedule of consensus-dag", _SEE)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise DecodeError("not a schedule of consensus-dag", _SEE)
+    return value
 
 
 def _number(seed: bytes, purpose: bytes, round_: int, rank: int) -> int:

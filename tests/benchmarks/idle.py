@@ -1,6 +1,6 @@
 """What a process tree that has nothing to do takes of one core, beside a process that sleeps on trio.
 
-One node (`soma run` with an encoder), then the six processes of `soma localnet` and all their children. Processor time
+One node (`soma run` with an encoder), then the nine processes of `soma localnet` and all their children. Processor time
 is read from ``/proc``, children that ended included, in windows that bare and measured share.
 """
 
@@ -80,7 +80,7 @@ def node(directory: Path) -> Iterator[int]:
 
 @contextmanager
 def localnet(directory: Path) -> Iterator[int]:
-    """A validator and five nodes with ``encoder-numpy``."""
+    """Four validators and five nodes with ``encoder-numpy``."""
     command = [sys.executable, "-m", "soma_core.cli", "localnet", "--encoder", "encoder-numpy"]
     process = subprocess.Popen(
         [*command, "--data-dir", str(directory / "localnet")], stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -103,7 +103,7 @@ def localnet(directory: Path) -> Iterator[int]:
 def rows(_seed: int) -> list[Row]:
     out = []
     with sleeper() as bare, tempfile.TemporaryDirectory() as directory:
-        for what, start in (("one node", node), ("localnet, six nodes", localnet)):
+        for what, start in (("one node", node), ("localnet, nine nodes", localnet)):
             with start(Path(directory)) as root:
                 shares = watched({"ours": root, "bare": bare})
             share, low, high = spread(shares["ours"])

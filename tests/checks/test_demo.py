@@ -1,4 +1,4 @@
-"""`soma demo --json`, whole: five encoders as processes, four kinds of data, receipts that verify. ``nox -s demo``."""
+"""`soma demo --json`, whole: nine nodes as processes, four kinds of data, receipts that verify. ``nox -s demo``."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 def test_the_object_has_the_promised_form(demo: tuple[Path, dict[str, Any]]) -> None:
     _, found = demo
     assert set(found) == {"inputs", "validators", "supply", "seconds"}
-    assert found["validators"] == 1
+    assert found["validators"] == 4
     assert set(found["supply"]) == {"genesis", "emitted", "total", "drift"}
     assert all(type(amount) is int for amount in found["supply"].values())
     assert found["supply"]["drift"] == 0

@@ -32,7 +32,7 @@ FOUNDINGS: Final = max(1, ROUNDS // 10)
 """Of the rounds: a node is killed while it founds its network."""
 
 SHORT: Final = evolve(DEVELOPMENT, attest_ms=8_000, draw_ms=8_000, commit_ms=15_000, reveal_ms=15_000)
-PLAN: Final = Plan(encoder="encoder-numpy", encoders=("text", "code"), parameters=SHORT)
+PLAN: Final = Plan(validators=1, encoder="encoder-numpy", encoders=("text", "code"), parameters=SHORT)
 JOB_LIMIT: Final = 120.0
 """Seconds in which a job that was acknowledged is over: its windows, and the restarts between."""
 TARGETS: Final = (

@@ -13,12 +13,12 @@ from soma_core.cli._client import Node
 from soma_core.cli._network import Plan
 from soma_core.genesis import read
 
-PLAN = Plan(encoder="encoder-numpy", encoders=("text",))
+PLAN = Plan(validators=1, encoder="encoder-numpy", encoders=("text",))
 LOCALNET = """
 import sys, time
 from pathlib import Path
 from soma_core.cli._network import Network, Plan
-with Network(Path(sys.argv[1]), Plan(encoder="encoder-numpy", encoders=("text",)), print) as network:
+with Network(Path(sys.argv[1]), Plan(validators=1, encoder="encoder-numpy", encoders=("text",)), print) as network:
     network.start()
     print("up", flush=True)
     time.sleep(60)

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, final
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from soma_core.api import control
 from soma_core.errors import UnreachableError, UsageError
@@ -43,8 +43,8 @@ Told = Callable[[str], None]
 class Plan:
     """What is to run. `encoders`: bundled names, each a node with the plugin `encoder`."""
 
-    validators: int = 1
-    consensus: str = "consensus-solo"
+    validators: int = 4
+    consensus: str = "consensus-dag"
     transport: str = "transport-libp2p"
     ledger: str = "ledger-sqlite"
     scoring: str = "scoring-soma"
@@ -63,12 +63,15 @@ class _Process:
 
 @final
 class Network:
-    """The processes of one plan below `root`, which holds a directory a node. A context manager: leaving ends them."""
+    """The processes of one plan below `root`, which holds a directory a node. A context manager: leaving ends them.
+
+    A network that is there already has the validators and encoders it was founded with; `plan` says what they are now.
+    """
 
     def __init__(self, root: Path, plan: Plan, told: Told) -> None:
         self.root = root
         self.validator = root / "validator"
-        self._plan = plan
+        self.plan = plan = _as_founded(self.validator / "genesis.cbor", plan)
         self._told = told
         self._before: Any = signal.SIG_DFL
         validators = ["validator", *(f"validator{number}" for number in range(2, plan.validators + 1))]
@@ -95,7 +98,7 @@ class Network:
             status = self._wait(node)
             if node.validates:
                 up += 1
-                self._told(f"validator {up} of {self._plan.validators} up · commit {status.index}")
+                self._told(f"validator {up} of {self.plan.validators} up · commit {status.index}")
             else:
                 self._told(f"encoder {node.name} up")
 
@@ -135,7 +138,7 @@ class Network:
         founders, founding = [], []
         for node in self._nodes:
             node.directory.mkdir(mode=0o700, parents=True)
-            roles = ("account", "node", "validator" if node.validates else self._plan.encoder)
+            roles = ("account", "node", "validator" if node.validates else self.plan.encoder)
             keys = {entry.role: entry.key for entry in KeyStore(node.directory).ensure(roles)}
             founders.append(
                 Founder(name=node.name, account=keys["account"], node=keys["node"], validator=keys.get("validator"))
@@ -145,13 +148,13 @@ class Network:
                 founding.append(
                     FoundingEncoder(
                         name=node.name,
-                        account=keys[self._plan.encoder],
+                        account=keys[self.plan.encoder],
                         weights=weights.digest,
                         frame=read_frame(weights.frame, weights.digest).digest(),
                         architecture=ARCHITECTURE,
                     )
                 )
-        plan = self._plan
+        plan = self.plan
         genesis = found_network(
             f"local {self.root.name}",
             founders,
@@ -188,7 +191,7 @@ class Network:
 
     def _settings(self, node: _Process, peers: Sequence[str], port: int | None) -> None:
         """The node's soma.toml."""
-        plan = self._plan
+        plan = self.plan
         own = [plan.consensus] if node.validates else [plan.encoder]
         sections: dict[str, Mapping[str, Any]] = {"node": {"peers": list(peers)}}
         if port is not None:
@@ -229,6 +232,16 @@ class Network:
         raise UnreachableError(
             f"the node {node.name} is not up after {START_LIMIT:g} s", f"see {node.directory}/node.log"
         )
+
+
+def _as_founded(path: Path, plan: Plan) -> Plan:
+    """`plan`, with the validators and encoders of the genesis at `path`, if it is there."""
+    if not path.exists():
+        return plan
+    from soma_core.genesis import read
+
+    genesis = read(path)
+    return evolve(plan, validators=len(genesis.validators), encoders=tuple(e.name for e in genesis.encoders))
 
 
 def _free_ports(count: int) -> list[int]:

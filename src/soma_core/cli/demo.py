@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @json_option
 def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bool) -> None:  # noqa: FBT001  # flags
-    """Start one validator and five encoders, embed FILES (or four samples), and print what it cost and proves."""
+    """Start four validators and five encoders, embed FILES (or four samples), and print what it cost and proves."""
     begun = time.monotonic()
     from soma_core.api import control
 

@@ -37,7 +37,7 @@ async def found_development(
     if not selection.of("consensus"):
         raise UsageError(
             f"there is no genesis at {path}, and a node without consensus can only join a network",
-            "name a consensus too (--plugin consensus-solo), or give the network's file with --set node.genesis=FILE",
+            "name a consensus too (--plugin consensus-dag), or give the network's file with --set node.genesis=FILE",
         )
     encoders = selection.of("encoder")
     with places.locked(data_dir):

@@ -315,12 +315,11 @@ class DagEngine:
             return
         block = parts.format.parse(wire) if wire else None
         if block is None:
-            parts.recovery.answer(peer, 0)
+            self._intake.answered(peer, 0)
         elif block.author == parts.me and block.ref in parts.manager:
-            parts.recovery.answer(peer, block.round)
+            self._intake.answered(peer, block.round)
         elif block.author == parts.me:
             self._intake.verify(Checking(peer, (block,), last=True))
-        parts.proposer.floor = max(parts.proposer.floor, parts.recovery.floor(parts.proposer.last))
 
     # A turn -----------------------------------------------------------------------------------------------------------
 

@@ -115,12 +115,18 @@ class Intake:
                 for block in what.blocks:
                     self.take(block, what.peer, now)
                     if what.last:
-                        self._parts.recovery.answer(what.peer, block.round)
+                        self.answered(what.peer, block.round)
             elif len(what.blocks) > 1:  # which of them is it?
                 for block in what.blocks:
                     self.verify(Checking(what.peer, (block,), what.last))
             else:
                 self._parts.out.add(Note("forged", what.peer))
+
+    def answered(self, peer: int, round_: int) -> None:
+        """A member has shown that our latest block it has is of this round; what we have forgotten binds us."""
+        parts = self._parts
+        parts.recovery.answer(peer, round_)
+        parts.proposer.floor = max(parts.proposer.floor, parts.recovery.floor(parts.proposer.last))
 
     def take(self, block: Block, peer: int, now: int) -> None:
         """A valid block: into the graph, or into the queue before it."""

@@ -58,7 +58,7 @@ def test_the_toy_bears_liars_who_do_not_lead(lie: str) -> None:
         (toys.Forgetful, "does not keep it"),
         (toys.Fickle, "asks for two signatures of the slot 0000000000000001"),
         (toys.Forking, "fork: member 1, epoch 0"),
-        (toys.Skipping, "delivers commit 5 where 6 is due"),
+        (toys.Skipping, "delivers commit 5 after 5"),
         (toys.Doubling, "an item is ordered more often than it was given"),
         (toys.Dropping, "transactions are not applied at the end"),
         (toys.Stuck, "no progress"),

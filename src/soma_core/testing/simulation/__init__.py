@@ -6,7 +6,7 @@ byte. `soma simulate` is this as a command.
 
 from .engines import Engines, plugin_engines
 from .run import Report, simulate
-from .scenario import Scenario, draw
+from .scenario import Scenario, draw, recall
 from .tracing import Trace
 
-__all__ = ["Engines", "Report", "Scenario", "Trace", "draw", "plugin_engines", "simulate"]
+__all__ = ["Engines", "Report", "Scenario", "Trace", "draw", "plugin_engines", "recall", "simulate"]

@@ -118,9 +118,11 @@ class Oracles:
         index = action.commit.index
         if action.after > life.barriers:
             raise BrokenError(f"{_who(shell)}: delivers behind barrier {action.after}, which it did not ask for")
-        expected = shell.member.store.tip.index + 1 if life.delivered is None else life.delivered + 1
-        if index > expected or (life.delivered is not None and index != expected):
-            raise BrokenError(f"{_who(shell)}: delivers commit {index} where {expected} is due")
+        due = shell.member.store.tip.index + 1  # what the chain got from elsewhere may be left out
+        if index > (due if life.delivered is None else max(due, life.delivered + 1)):
+            raise BrokenError(f"{_who(shell)}: delivers commit {index} where {due} is due")
+        if life.delivered is not None and index <= life.delivered:
+            raise BrokenError(f"{_who(shell)}: delivers commit {index} after {life.delivered}")
         life.delivered = index
 
     # The order. -------------------------------------------------------------------------------------------------------

@@ -50,6 +50,12 @@ class Scenario:
         return asdict(self)
 
 
+def recall(told: dict[str, Any]) -> Scenario:
+    """The scenario that was `told`, after its way through JSON."""
+    places = {name: {int(place): what for place, what in told[name].items()} for name in ("liars", "losers")}
+    return Scenario(**{**told, **places, "powers": tuple(told["powers"]), "faults": tuple(told["faults"])})
+
+
 def draw(seed: int, *, nodes: int | None = None, seconds: int | None = None, alone: bool = False) -> Scenario:
     """The scenario of `seed`. `alone`: for an engine whose committees have one member."""
     random = Random(f"scenario {seed}")

@@ -201,6 +201,13 @@ def demo(session: nox.Session) -> None:
     pytest_in_default_set(session, "tests/checks/test_demo.py", *session.posargs)
 
 
+@nox.session(venv_backend="none", requires=["default-set"])
+def simulate(session: nox.Session) -> None:
+    """Simulated networks of 200 seeds; ``-- 20000``: of so many, a few hours, which writes ``specs/results``."""
+    count = {"SOMA_SIMULATIONS": session.posargs[0]} if session.posargs else {}
+    in_default_set(session, "pytest", "tests/checks/test_simulation_trials.py", env=count)
+
+
 @nox.session(venv_backend="none", default=False, requires=["default-set"])
 def interop(session: nox.Session) -> None:
     """A peer of another make, on js-libp2p, visits a node of ours and is visited. Wants npm and Node 20 or newer."""

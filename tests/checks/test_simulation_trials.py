@@ -1,0 +1,74 @@
+"""Seeds by the hundred, or as many as ``SOMA_SIMULATIONS`` says: what ``nox -s simulate`` runs.
+
+More than the default number is a long run, and writes ``specs/results/simulate.json``.
+"""
+
+import os
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import pytest
+import results
+
+from soma_core.testing.simulation import Report, draw, plugin_engines, simulate
+
+DEFAULT = 200
+COUNT = int(os.environ.get("SOMA_SIMULATIONS") or DEFAULT)
+FIRST = 1_000
+"""The tests of every day have the seeds below."""
+TOGETHER = 10
+
+
+def run(seed: int) -> Report:
+    scenario = draw(seed)
+    return simulate(scenario, plugin_engines("consensus-dag", params=scenario.params))
+
+
+def test_no_seed_finds_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    reports: list[Report] = []
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for report in pool.map(run, range(FIRST, FIRST + COUNT), chunksize=TOGETHER):
+            reports.append(report)
+            if report.found or len(reports) % 500 == 0:
+                with capsys.disabled():
+                    sys.stdout.write(
+                        f"{len(reports)} of {COUNT}; seed {report.scenario.seed}: {report.found or 'held'}\n"
+                    )
+    if COUNT > DEFAULT:
+        what = "networks simulated from one seed each: real engines, real chains, faults; no fork, loss or doubling"
+        results.write("simulate", what, FIRST, **figures(reports))
+    assert [report.scenario.seed for report in reports if report.found] == []
+
+
+def figures(reports: list[Report]) -> dict[str, Any]:
+    recoveries = sorted(report.recovery for report in reports if not report.found)
+    seconds = sum(report.scenario.nodes * report.at for report in reports) // 1000
+    cpu = sum(report.cpu_ms for report in reports) // 1000
+    return {
+        "seeds": len(reports),
+        "found": {str(r.scenario.seed): r.found.splitlines()[0] for r in reports if r.found},
+        "members": _counted(r.scenario.nodes for r in reports),
+        "schedules": _counted(r.scenario.schedule for r in reports),
+        "faults": _counted(fault for r in reports for fault in r.scenario.faults),
+        "byzantine": _counted(lie for r in reports for lie in r.scenario.liars.values()),
+        "disks that forget": _counted(loss for r in reports for loss in r.scenario.losers.values()),
+        "commits": sum(r.commits for r in reports),
+        "epochs": sum(r.epochs + 1 for r in reports),
+        "transactions": sum(r.transactions for r in reports),
+        "messages": sum(r.messages for r in reports),
+        "deaths": sum(r.deaths for r in reports),
+        "member-seconds": seconds,
+        "cpu-seconds": cpu,
+        "member-seconds per cpu-second": seconds // max(1, cpu),
+        "ms until every member orders again, after all is well": {
+            "median": recoveries[len(recoveries) // 2],
+            "99 in 100": recoveries[len(recoveries) * 99 // 100],
+            "longest": recoveries[-1],
+        },
+    }
+
+
+def _counted(what: Any) -> dict[str, int]:
+    return {str(key): count for key, count in sorted(Counter(what).items())}

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from soma_core.testing.cases import Case
 
-__all__ = ["Config", "Params", "conformance_vectors", "open_engine", "soma_consensus"]
+    from ._view import View
+
+__all__ = ["Config", "Params", "conformance_vectors", "leader", "open_engine", "simulation_view", "soma_consensus"]
 
 
 @frozen
@@ -68,3 +70,17 @@ def conformance_vectors(file: "str | PathLike[str]") -> "Iterator[Case]":
     from ._vectors import run_file
 
     yield from run_file(file)
+
+
+def simulation_view(message: bytes) -> "View | None":
+    """What a message to another member is about, for simulators: the one block that it brings, or None."""
+    from ._view import view_of
+
+    return view_of(message)
+
+
+def leader(params: Params, setup: Setup, round_: int) -> int:
+    """The first leader of a round, for simulators: as long as nothing is committed that changes it."""
+    from ._view import first_leader
+
+    return first_leader(params, setup, round_)

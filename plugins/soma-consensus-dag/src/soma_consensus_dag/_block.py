@@ -231,6 +231,13 @@ def _fields(header: bytes) -> tuple[int, int, int, int, bytes, bytes, bytes, byt
     return epoch, round_, author, time, ancestors, votes, system, sizes
 
 
+def place_of(wire: bytes) -> tuple[int, int]:
+    """Round and author that a block claims; nothing else of it is looked at. Raises `DecodeError`."""
+    header = wire[_LENGTH.size : _LENGTH.size + int.from_bytes(wire[: _LENGTH.size], "big")]
+    _, round_, author, *_ = _fields(header)
+    return round_, author
+
+
 def assemble(header: bytes, signature: bytes, items: Sequence[bytes]) -> bytes:
     """The wire of a block."""
     return b"".join((_LENGTH.pack(len(header)), header, signature, *items))

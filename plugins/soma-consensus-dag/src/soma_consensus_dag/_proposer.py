@@ -63,7 +63,9 @@ class Proposer:
         return self._clock.round > self.last and self._clock.round > self.floor
 
     def plan(self, now: int, *, busy: bool) -> Plan:
-        """What to do at `now`, if we have our turn. `busy`: there is something to order, here or elsewhere."""
+        """What to do at `now`. `busy`: there is something to order, here or elsewhere."""
+        if not self.has_turn:
+            return Plan()
         present = self._clock.round
         following = max(self.last, self.floor) + 1
         if self.floor <= self.last and following < present <= following + self._jump and self._can_refer(following):

@@ -238,6 +238,12 @@ def kill(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", default=False, requires=["default-set"])
+def committee(session: nox.Session) -> None:
+    """One of four validators killed, frozen or cut off, 50 times; writes ``specs/results/committee.json``. 10 min."""
+    pytest_in_default_set(session, "-s", "tests/checks/test_committee_faults.py", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
 def dag(session: nox.Session) -> None:
     """`consensus-dag` against a slow reference and with mutants planted; writes ``specs/results``. About 15 min."""
     path = "--override-ini=pythonpath=tests plugins/soma-consensus-dag/tests"

@@ -13,7 +13,7 @@ from typing import Final
 from attrs import define, field, frozen
 from kill_world import Member
 
-from soma_core import chain
+from soma_core import chain, codec
 from soma_core.api import LedgerContext, control
 from soma_core.chain.proofs import load
 from soma_core.cli._client import Node, RemoteError
@@ -225,10 +225,15 @@ def replayed(store: Store) -> Books:
         commit = unpack_commit(data)
         applied = again.apply(commit)
         assert applied.record == store.record(index), f"commit {index} comes to another record"
-        _book(books, [chain.parse_wire(item) for _, item in commit.items], applied)
+        _book(books, [chain.parse_wire(item) for _, item in commit.items if not _is_system(item)], applied)
     assert again.tip == store.tip
     books.commits = store.tip.index
     return books
+
+
+def _is_system(item: bytes) -> bool:
+    """Whether an item is what rides in every block of a validator, a map, and no transaction."""
+    return isinstance(codec.decode(item), dict)
 
 
 def _book(books: Books, items: Sequence[chain.SignedTransaction], applied: chain.Applied) -> None:

@@ -17,6 +17,7 @@ page is made of them by `python tests/make_results.py`, and a test holds it to t
 """
 _SESSIONS: Final = {
     "bench": "nox -s bench -- --write",
+    "committee": "nox -s committee",
     "dag-differential": "nox -s dag",
     "dag-mutants": "nox -s dag",
     "encoders": "nox -s full",

@@ -288,6 +288,13 @@ class Eager(Dictator):
         return super().deliver(index, after + 5)
 
 
+class Hoarding(Dictator):
+    """Keeps everything it hears."""
+
+    def snapshot(self) -> bytes:
+        return bytes(17 << 20)
+
+
 class Raising(Dictator):
     """Falls over a message."""
 

@@ -65,6 +65,7 @@ def test_the_toy_bears_liars_who_do_not_lead(lie: str) -> None:
         (toys.Uncounted, "barrier 9 follows 7"),
         (toys.Backwards, "the round does not grow"),
         (toys.Eager, "delivers behind barrier"),
+        (toys.Hoarding, "bytes of state, and 16777216 is the most"),
         (toys.Raising, "ZeroDivisionError: of no use"),
     ],
 )

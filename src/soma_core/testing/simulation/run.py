@@ -22,6 +22,13 @@ RECOVERED: Final = 8 * SECOND
 QUIET: Final = 6 * SECOND
 """At the end nothing new is given; what was given before is applied everywhere."""
 
+MOST_UNAPPLIED: Final = 512
+"""Commits that wait for a chain: what one message may bring beyond those for which an engine stops to be heard."""
+MOST_RECORDS: Final = 64 << 20
+"""Bytes that an engine keeps on disk."""
+MOST_STATE: Final = 16 << 20
+"""Bytes of an engine's snapshot: what it keeps in memory."""
+
 
 @frozen(kw_only=True)
 class Report:
@@ -132,6 +139,7 @@ def _conclude(world: World) -> None:
         if member.store.tip.index < last:
             raise BrokenError(f"member {member.place} ends at commit {member.store.tip.index}, and {last} is needed")
         _check_money(world, member)
+        _check_bounds(member)
 
 
 def _check_money(world: World, member: Member) -> None:
@@ -145,3 +153,15 @@ def _check_money(world: World, member: Member) -> None:
             f"member {member.place} has {spent} sequence numbers used, "
             f"and {len(world.oracles.applied_at)} transactions were applied"
         )
+
+
+def _check_bounds(member: Member) -> None:
+    """Whatever floods came, and whatever was slow."""
+    state = len(member.present.engine.snapshot())
+    for what, size, most in (
+        ("commits that waited", member.most_unapplied, MOST_UNAPPLIED),
+        ("bytes of records", member.records.size, MOST_RECORDS),
+        ("bytes of state", state, MOST_STATE),
+    ):
+        if size > most:
+            raise BrokenError(f"member {member.place} has {size} {what}, and {most} is the most")

@@ -66,6 +66,8 @@ class World:
         self._good: dict[bytes, bool] = {}
         self._beacons: dict[tuple[int, int], Chain] = {}
         self._proved = 0
+        self._newest = (0, 1)  # epoch and its first commit
+        self._leaders: dict[int, int] = {}
         random, size = self._random, scenario.nodes
         conditions = Conditions(
             heap=self.heap, random=random, size=size, view=self.view, leader=self.leader, liars=tuple(scenario.liars)
@@ -110,11 +112,10 @@ class World:
 
     def leader(self, round_: int) -> int:
         """Who leads a round, as far as an adversary knows: the engine's base schedule in the newest epoch."""
-        epoch, first = 0, 1
-        for member in self.honest:
-            if member.up and member.present.epoch >= epoch:
-                epoch, first = member.present.epoch, member.present.setup.first
-        return self.engines.leader(self.setup(0, epoch, first), round_)
+        known = self._leaders.get(round_)
+        if known is None:
+            known = self._leaders[round_] = self.engines.leader(self.setup(0, *self._newest), round_)
+        return known
 
     # `Around`. --------------------------------------------------------------------------------------------------------
 
@@ -168,6 +169,8 @@ class World:
         for event in applied.events:
             if isinstance(event, chain.TransactionDone):
                 self.clients.decided(event.id)
+            elif isinstance(event, chain.EpochBegan) and event.number > self._newest[0]:
+                self._newest, self._leaders = (event.number, commit.index + 1), {}
         if self._trace is not None:
             self._trace.applied(self.heap.now, member, applied)
 

@@ -472,4 +472,112 @@ VOTES: Final = (
     ),
 )
 
-MUTANTS: Final = (*COMMITTEE, *CLOCK, *DAG, *COMMITTER, *LINEARIZER, *MANAGER, *PROPOSER, *RECOVERY, *VOTES)
+ORDER: Final = (
+    Mutant(
+        "votes that are not ordered count for leaders",
+        "schedule",
+        "            if vertex.ordered:\n                ordered.setdefault",
+        "            if vertex:\n                ordered.setdefault",
+    ),
+    Mutant(
+        "nobody loses the turn to lead",
+        "schedule",
+        "self._bad_most = committee.total * bad_percent // 100",
+        "self._bad_most = 0",
+    ),
+    Mutant(
+        "the best lose their turn",
+        "schedule",
+        "key=lambda author: (self._points[author],",
+        "key=lambda author: (-self._points[author],",
+    ),
+    Mutant(
+        "what was decided by former leaders stays",
+        "ordering",
+        "                    if self._changed:",
+        "                    if self._changed is None:",
+    ),
+    Mutant("commits hang on nothing", "ordering", "        self.digest = record.digest\n", ""),
+    Mutant("a twin's payload counts", "ordering", "        if self.late:\n            return ()\n", ""),
+    Mutant(
+        "the leader's system bytes come twice", "ordering", "if system and not self.leads else ()", "if system else ()"
+    ),
+)
+
+SHELL: Final = (
+    Mutant(
+        "the timeout is not armed anew in a new round",
+        "intake",
+        "parts.proposer.entered_at = now",
+        "parts.proposer.entered_at += 0",
+    ),
+    Mutant(
+        "forged blocks are believed",
+        "intake",
+        "            if ok:\n                for block in what.blocks:\n                    self.take",
+        "            if what:\n                for block in what.blocks:\n                    self.take",
+    ),
+    Mutant(
+        "answers about our blocks bind us to nothing",
+        "intake",
+        "        parts.proposer.floor = max(parts.proposer.floor, parts.recovery.floor(parts.proposer.last))\n",
+        "",
+    ),
+    Mutant(
+        "twins are not reported",
+        "intake",
+        "if len(twins) > 1 and place not in self._accused:",
+        "if len(twins) > 2 and place not in self._accused:",
+    ),
+    Mutant(
+        "blocks of others are taken unasked", "intake", "elif block.author == peer or ref in parts.fetcher:", "else:"
+    ),
+    Mutant("a block is sent before it is on disk", "author", "after=draft.barrier)", "after=0)"),
+    Mutant(
+        "a block is signed before it is on disk",
+        "author",
+        "and self._draft.barrier <= barrier:",
+        "and self._draft.barrier <= barrier + 1_000:",
+    ),
+    Mutant(
+        "a refused round is tried again",
+        "author",
+        "            parts.proposer.floor = max(parts.proposer.floor, draft.block.round)\n",
+        "",
+    ),
+    Mutant("blocks go back in time", "author", "self.time = max(self.time, now)", "self.time = now"),
+    Mutant("blocks are made before anybody was asked", "engine", "if self._parts.recovery.done and not", "if not"),
+    Mutant(
+        "no commit is waited for to be applied",
+        "engine",
+        "self._parts.ordering.index - self._applied < AHEAD",
+        "self._applied >= 0",
+    ),
+    Mutant("an ended epoch goes on", "engine", "        self._ended = True\n", ""),
+    Mutant(
+        "commits are handed on before they are on disk",
+        "library",
+        "Deliver(one.commit, after=barrier)",
+        "Deliver(one.commit, after=0)",
+    ),
+    Mutant(
+        "a missing block is asked for once",
+        "fetcher",
+        "                    one.due = now + AGAIN_MS",
+        "                    one.due = now + 1_000_000_000",
+    ),
+)
+
+MUTANTS: Final = (
+    *COMMITTEE,
+    *CLOCK,
+    *DAG,
+    *COMMITTER,
+    *LINEARIZER,
+    *MANAGER,
+    *PROPOSER,
+    *RECOVERY,
+    *VOTES,
+    *ORDER,
+    *SHELL,
+)

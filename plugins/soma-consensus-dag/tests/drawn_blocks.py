@@ -1,6 +1,6 @@
 """Drawings (`soma_core.testing.dag`) as the engine's own blocks and references; an id stands where a digest would."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from soma_consensus_dag._block import Block
 from soma_consensus_dag._dag import Ref
@@ -22,25 +22,31 @@ def refs(drawing: str | Dag) -> dict[str, Ref]:
     return {block.id: ref_of(block) for block in dag.blocks}
 
 
-def blocks(drawing: str | Dag, times: Mapping[str, int] | None = None) -> dict[str, Block]:
-    """Id → block, without genesis; `times` by id, else 0."""
+def blocks(
+    drawing: str | Dag,
+    times: Mapping[str, int] | None = None,
+    payload: Mapping[str, Sequence[bytes]] | None = None,
+    system: Mapping[str, bytes] | None = None,
+) -> dict[str, Block]:
+    """Id → block, without genesis. By id: `times`, else 0; `payload` and `system`, else nothing."""
     dag = parse(drawing) if isinstance(drawing, str) else drawing
     named = refs(dag)
-    return {
-        one.id: Block(
-            ref=named[one.id],
-            time=(times or {}).get(one.id, 0),
-            ancestors=tuple(named[parent] for parent in one.parents),
-            votes=(),
-            system=b"",
-            sizes=(),
-            header=one.id.encode(),
-            signature=bytes(64),
-            wire=one.id.encode(),
-        )
-        for one in dag.blocks
-        if one.round
-    }
+    found = {}
+    for one in dag.blocks:
+        if one.round:
+            items = (payload or {}).get(one.id, ())
+            found[one.id] = Block(
+                ref=named[one.id],
+                time=(times or {}).get(one.id, 0),
+                ancestors=tuple(named[parent] for parent in one.parents),
+                votes=(),
+                system=(system or {}).get(one.id, b""),
+                sizes=tuple(map(len, items)),
+                header=one.id.encode(),
+                signature=bytes(64),
+                wire=one.id.encode() + b"".join(items),
+            )
+    return found
 
 
 def ids(found: Iterable[Block]) -> list[str]:

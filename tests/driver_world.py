@@ -90,6 +90,7 @@ class Setting:
     engines: list[TinyEngine] = field(factory=list)
     seen: list[api.Event] = field(factory=list)
     mempool: Mempool = field(factory=Mempool)
+    engine: type[TinyEngine] = TinyEngine
     ledger: DictLedger = field(init=False)
     records: DictLedger = field(init=False)
     clock: Callable[[], int] = lambda: 1_000_000 + int(trio.current_time() * 1000)
@@ -110,7 +111,7 @@ class Setting:
         return pack(chain.System(link=links.link(round_), anchors=anchors, signatures=()))
 
     def open(self, setup: api.Setup) -> api.Engine:
-        self.engines.append(TinyEngine(setup, self.seen, self.trace))
+        self.engines.append(self.engine(setup, self.seen, self.trace))
         return self.engines[-1]
 
     def driver(self, store: Store, applied: list[chain.Applied]) -> Driver:

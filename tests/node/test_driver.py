@@ -1,13 +1,18 @@
 """The driver: what an engine asks is done, in order, on disk before it leaves, across epochs and restarts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from driver_world import BOB, Setting, drive
+import trio
+from driver_world import BOB, Setting, TinyEngine, drive, transfer
 from ledger_world import World, key
 
 from soma_core import api, chain
 from soma_core.crypto import address_of
+from soma_core.errors import CorruptionError
+from soma_core.node.driver import REMIND
+from soma_core.node.mempool import AGAIN_AFTER
 from soma_core.node.store import Store
 from soma_core.node.threads import Thread
 from soma_core.records import pack
@@ -86,3 +91,74 @@ async def test_a_thread_hands_back_results_and_errors() -> None:
     with pytest.raises(ZeroDivisionError):
         await thread.run(lambda: 1 // 0)
     thread.end()
+
+
+class Again(TinyEngine):
+    """Delivers its first commit once more when it starts; with `other` content, if that is set."""
+
+    other = False
+
+    def step(self, event: api.Event, now: int, /) -> Sequence[api.Action]:
+        actions = super().step(event, now)
+        if isinstance(event, api.Start) and event.applied:
+            again = api.Commit(1, bytes([self.other]) * 32, 0, 1, 0, (), b"")
+            return [api.Deliver(again), *actions]
+        return actions
+
+
+async def test_a_commit_that_the_chain_has_is_passed_over(autojump_clock: Any) -> None:
+    setting = Setting()
+    applied: list[chain.Applied] = []
+    await drive(setting, 2, applied)
+    setting.engine = Again
+    await drive(setting, 2, applied)
+    assert [w.record.index for w in applied] == list(range(1, len(applied) + 1))
+
+
+async def test_an_engine_that_orders_otherwise_than_the_chain_ends_the_node(autojump_clock: Any) -> None:
+    setting = Setting()
+    await drive(setting, 2, [])
+    setting.engine = type("Other", (Again,), {"other": True})
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await drive(setting, 2, [])
+    assert raised.group_contains(CorruptionError, match="ordered another commit 1", depth=1)
+
+
+class Forgetful(TinyEngine):
+    """Orders only what it is told of, and forgets the first payload it is given."""
+
+    forgets = True
+
+    def step(self, event: api.Event, now: int, /) -> Sequence[api.Action]:
+        if isinstance(event, api.Timer):
+            return []
+        if isinstance(event, api.Payload) and self.forgets:
+            self.forgets = False
+            return []
+        return super().step(event, now)
+
+
+async def test_what_was_pulled_and_never_ordered_is_offered_again(autojump_clock: Any) -> None:
+    setting = Setting(engine=Forgetful)
+    setting.mempool.add(transfer(setting, 0))
+    driver = setting.driver(setting.store(), [])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(driver.run)
+        await trio.sleep((AGAIN_AFTER - 100) / 1000)
+        assert len(setting.mempool) == 1
+        await trio.sleep(REMIND + 1)
+        assert len(setting.mempool) == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_bytes_without_an_epoch_and_of_no_known_epoch_go_nowhere(autojump_clock: Any) -> None:
+    setting = Setting()
+    driver = setting.driver(setting.store(), [])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(driver.run)
+        await trio.sleep(0.1)
+        for message in (b"", bytes(7), (1 << 60).to_bytes(8, "big") + b"x", bytes(8) + b"heard"):
+            await driver.received(0, message)
+        await trio.sleep(0.1)
+        assert [e for e in setting.seen if isinstance(e, api.Received)] == [api.Received(0, b"heard")]
+        nursery.cancel_scope.cancel()

@@ -5,7 +5,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final, final
 
 from .heap import MS
-from .member import Death
+from .member import Death, Phase
 from .scenario import Scenario
 from .shelf import Loss
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .member import Member
 
 HARMLESS: Final[tuple[Loss, ...]] = ("kept", "unsynced", "torn")
-PHASES: Final = ("before", "written", "synced")
+PHASES: Final[tuple[Phase, ...]] = ("before", "written", "synced")
 AWAY: Final = (20, 3_000)
 """ms until who died is back."""
 

@@ -5,7 +5,7 @@ What `node.driver` does with tasks and threads is done here on virtual time. `Ar
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, final
+from typing import Final, Literal, Protocol, final
 
 from attrs import frozen
 
@@ -29,7 +29,7 @@ from .tempo import Tempo
 REMIND: Final = 2_000 * MS
 """Now and then a member looks whether an item that was pulled and never ordered is to be pulled again."""
 
-Phase = str
+Phase = Literal["before", "written", "synced"]
 """Of a write at which a member dies: ``before`` it, when it is ``written``, when it is ``synced`` and nobody knows."""
 
 
@@ -240,16 +240,19 @@ class Member:
     def write(self, shell: Shell, barrier: int, batch: Batch) -> None:
         """Persist, with all that comes while the disk is busy."""
         self._writes += 1
-        doomed = self._doom is not None and self._writes >= self._doom[0]
-        if doomed and self._doom is not None and self._doom[1] == "before":
-            self.die(self._doom[2])
+        if self._dies("before"):
             return
         self.records.write(batch)
         self._waiting.append((shell, barrier))
-        if doomed and self._doom is not None and self._doom[1] == "written":
-            self.die(self._doom[2])
-        elif not self._writing:
+        if not self._dies("written") and not self._writing:
             self._sync()
+
+    def _dies(self, phase: Phase) -> bool:
+        """Whether it is time, and the place, to die."""
+        if self._doom is None or self._writes < self._doom[0] or self._doom[1] != phase:
+            return False
+        self.die(self._doom[2])
+        return True
 
     def _sync(self) -> None:
         self._writing, self._waiting = self._waiting, []
@@ -260,8 +263,7 @@ class Member:
             return
         done = self._writing
         self.records.sync(len(done))
-        if self._doom is not None and self._writes >= self._doom[0] and self._doom[1] == "synced":
-            self.die(self._doom[2])
+        if self._dies("synced"):
             return
         newest: dict[int, tuple[Shell, int]] = {}
         for shell, barrier in done:

@@ -27,8 +27,8 @@ REACH: Final = 1000
 """Commit records in an answer from which somebody goes on, at most."""
 AGAIN_MS: Final = 1000
 """Milliseconds before the next member is asked for records."""
-STUBS_MOST: Final = 1 << 16
-"""Bytes of a block without payload, at most."""
+PATIENCE_MS: Final = 10_000
+"""Milliseconds without a commit after which proven records and their blocks are asked for anew."""
 
 
 @frozen
@@ -52,6 +52,8 @@ class CatchUp:
         self.jump: Jump | None = None
         self.asked_at = 0
         self.asked = 0
+        self._stands_at = 0
+        self._stands_since = 0
         self._committee = committee
         self._format = format_
         self._first = first
@@ -60,6 +62,16 @@ class CatchUp:
     def next_index(self, index: int) -> int:
         """The first record that is not known, after commit `index`."""
         return self.certified[-1].index + 1 if self.certified else index + 1
+
+    def give_up(self, index: int, now: int) -> None:
+        """Forget what we wait for, if commit `index` is the last for so long that it will not come any more.
+
+        Those whom we ask next may have something else for us.
+        """
+        if index != self._stands_at or not (self.certified or self.jump):
+            self._stands_at, self._stands_since = index, now
+        if now >= self._stands_since + PATIENCE_MS:
+            self.certified, self.trusted, self.jump = deque(), set(), None
 
     def read(self, message: Commits, index: int) -> Proven:
         """What an answer to our question after commit `index` claims. Raises `DecodeError` if that is of no use."""
@@ -97,11 +109,12 @@ class CatchUp:
         jumping = (
             [] if jump is None else [[r.packed for r in jump.records], [table.place(b) for b in jump.here.values()]]
         )
-        return [[record.packed for record in self.certified], self.asked_at, self.asked, jumping]
+        stands = [self._stands_at, self._stands_since]
+        return [[record.packed for record in self.certified], self.asked_at, self.asked, stands, jumping]
 
     def load(self, state: list[Any], table: Table) -> None:
         """Take up a state."""
-        records, self.asked_at, self.asked, jumping = state
+        records, self.asked_at, self.asked, (self._stands_at, self._stands_since), jumping = state
         self.certified = deque(unpack_record(record) for record in records)
         self.trusted = {ref for record in self.certified for ref in record.blocks}
         for proven, here in jumping:

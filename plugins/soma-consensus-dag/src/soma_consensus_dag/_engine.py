@@ -325,7 +325,7 @@ class DagEngine:
 
     def _turn(self, now: int) -> None:
         jump = self._parts.catch_up.jump
-        if jump is not None and not jump.missing:
+        if jump is not None and jump.is_complete:
             self._jump(jump, now)
         behind = self._is_behind
         if not self._ended:
@@ -395,6 +395,7 @@ class DagEngine:
     def _ask_for_commits(self, now: int) -> None:
         """Who is far behind asks one member after another that is not."""
         catch_up, votes = self._parts.catch_up, self._parts.votes
+        catch_up.give_up(self._parts.ordering.index, now)
         if self._ended or len(catch_up.certified) >= BATCH or catch_up.jump:
             return
         first = catch_up.next_index(self._parts.ordering.index)

@@ -53,6 +53,11 @@ class Jump:
         return self.records[-1].schedule
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all blocks have come."""
+        return len(self.here) == len(self.needed)
+
+    @property
     def missing(self) -> list[Ref]:
         """What has not come, in order of rounds."""
         return sorted(self.needed - self.here.keys())

@@ -278,11 +278,13 @@ class _Node:
                 fetch=self._fetch,
             )
         )
-        await self._remember(self._driver.applying)
+        nursery.start_soon(committee.hear, driver)  # at once: what nobody reads would look like a flood of the peer's
+        nursery.start_soon(committee.watch, driver)
+        await self._remember(driver.applying)
         tip = await self._thread.run(self._store.record, self._store.tip.index)
         if tip is not None and self._store.proved < tip.index:
             await self._checkpoints.sign(tip, key, me)
-        nursery.start_soon(self._drive, self._driver, committee, records, thread, checks)
+        nursery.start_soon(self._drive, driver, records, thread, checks)
         nursery.start_soon(validating.run)
 
     async def _remember(self, applying: Applying) -> None:
@@ -293,12 +295,9 @@ class _Node:
             self._data_dir, applying, self._fetch, members=len(self._genesis.validators), engine_remembers=asks
         )
 
-    async def _drive(self, driver: Driver, committee: Committee, records: Ledger, *threads: Thread) -> None:
+    async def _drive(self, driver: Driver, records: Ledger, *threads: Thread) -> None:
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(committee.hear, driver)
-                nursery.start_soon(committee.watch, driver)
-                await driver.run()
+            await driver.run()
         finally:
             with trio.CancelScope(shield=True):
                 await threads[0].run(records.close)

@@ -1,7 +1,7 @@
 """What a process tree that has nothing to do takes of one core, beside a process that sleeps on trio.
 
-One node (`soma run` with an encoder), then the nine processes of `soma localnet` and all their children. Processor time
-is read from ``/proc``, children that ended included, in windows that bare and measured share.
+One node (`soma run` with an encoder), then four validators, then the nine nodes of `soma localnet`, with all their
+children. Processor time is read from ``/proc``, children that ended included, in windows that bare and measured share.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,17 @@ WINDOW: Final = 2.5
 SETTLE: Final = 4.0
 """Seconds that a network is left alone before the first window."""
 _SLEEPER: Final = "import trio\nasync def main():\n  while True: await trio.sleep(1)\ntrio.run(main)"
+
+_COMMITTEE: Final = """
+import sys, time
+from pathlib import Path
+from soma_core.cli._network import Network, Plan
+with Network(Path(sys.argv[1]), Plan(encoders=()), print) as network:
+    network.start()
+    print("Ctrl-C ends it", file=sys.stderr, flush=True)
+    while True:
+        time.sleep(1)
+"""
 
 
 def spent(root: int) -> float:
@@ -78,20 +89,28 @@ def node(directory: Path) -> Iterator[int]:
         running.stop()
 
 
-@contextmanager
-def localnet(directory: Path) -> Iterator[int]:
+def localnet(directory: Path) -> AbstractContextManager[int]:
     """Four validators and five nodes with ``encoder-numpy``."""
-    command = [sys.executable, "-m", "soma_core.cli", "localnet", "--encoder", "encoder-numpy"]
-    process = subprocess.Popen(
-        [*command, "--data-dir", str(directory / "localnet")], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    command = ["-m", "soma_core.cli", "localnet", "--encoder", "encoder-numpy", "--data-dir", str(directory / "net")]
+    return network(command)
+
+
+def committee(directory: Path) -> AbstractContextManager[int]:
+    """Four validators, and nobody else."""
+    return network(["-c", _COMMITTEE, str(directory / "committee")])
+
+
+@contextmanager
+def network(command: Sequence[str]) -> Iterator[int]:
+    """A network of several processes, begun by Python with `command`."""
+    process = subprocess.Popen([sys.executable, *command], stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
     try:
         said = ""
         while "Ctrl-C ends it" not in said:
             line = process.stderr.readline()
             if not line:
-                raise RuntimeError(f"soma localnet did not start: {said}")
+                raise RuntimeError(f"the network did not start: {said}")
             said += line
         yield process.pid
     finally:
@@ -103,7 +122,7 @@ def localnet(directory: Path) -> Iterator[int]:
 def rows(_seed: int) -> list[Row]:
     out = []
     with sleeper() as bare, tempfile.TemporaryDirectory() as directory:
-        for what, start in (("one node", node), ("localnet, nine nodes", localnet)):
+        for what, start in (("one node", node), ("four validators", committee), ("localnet, nine nodes", localnet)):
             with start(Path(directory)) as root:
                 shares = watched({"ours": root, "bare": bare})
             share, low, high = spread(shares["ours"])

@@ -162,3 +162,13 @@ async def test_bytes_without_an_epoch_and_of_no_known_epoch_go_nowhere(autojump_
         await trio.sleep(0.1)
         assert [e for e in setting.seen if isinstance(e, api.Received)] == [api.Received(0, b"heard")]
         nursery.cancel_scope.cancel()
+
+
+async def test_what_an_engine_asked_for_when_its_epoch_ended_is_left_to_the_next(autojump_clock: Any) -> None:
+    setting = Setting()
+    setting.mempool.add(transfer(setting, 0))
+    driver = setting.driver(setting.store(), [])
+    payload, more = await driver.payload(7, api.Pull(1 << 20, 1))
+    assert (payload.items, more) == ((), False)
+    payload, _ = await driver.payload(0, api.Pull(1 << 20, 1))
+    assert len(payload.items) == 1

@@ -269,6 +269,8 @@ class Driver:
     async def payload(self, epoch: int, pull: Pull) -> tuple[Payload, bool]:
         """System bytes, and items from the pool."""
         system = await self._o.system(epoch, pull.round)
+        if epoch != self._epoch:
+            return Payload((), system), False  # meanwhile its epoch has ended: the next engine shall have the items
         items = self._o.mempool.pull(min(pull.limit, PULL_MOST), self.now())
         return Payload(items, system), self._o.mempool.has_ready(self.now())
 

@@ -37,6 +37,9 @@ QUICK_FIRST = (
     "test_block_manager.py",
     "test_when_to_propose.py",
     "test_amnesia.py",
+    "test_engine_turns.py",
+    "test_what_is_delivered.py",
+    "test_leaders_change.py",
     "",
 )
 """In which order the plugin's tests are run: what is quick before all the others."""

@@ -5,40 +5,16 @@ seen, and the schedule shows it to them too late. Honest members in turn lead, a
 the worst for an adversary's victims, because no liar's round interrupts what he does.
 """
 
-from typing import NamedTuple
-
 import pytest
 from attrs import evolve
 
-from soma_consensus_dag import _messages as messages
 from soma_consensus_dag._proposer import Proposer
 from soma_consensus_dag._schedule import Schedule
-from soma_core.codec import decode
-from soma_core.errors import DecodeError
 from soma_core.testing.simulation import Scenario, plugin_engines
 from soma_core.testing.simulation.heap import SECOND
 from soma_core.testing.simulation.world import World
 
-SECONDS = 15
-
-
-class Block(NamedTuple):
-    kind: str
-    author: int
-    round: int
-
-
-def view(message: bytes) -> Block | None:
-    """Of a message that is one block: who made it for which round."""
-    try:
-        read = messages.unpack(message)
-        if isinstance(read, messages.Blocks) and len(read.wires) == 1:
-            size = int.from_bytes(read.wires[0][:4], "big")
-            _version, _epoch, round_, author, *_ = decode(read.wires[0][4 : 4 + size])  # type: ignore[misc]
-            return Block("block", author, round_)  # type: ignore[arg-type]
-    except (DecodeError, ValueError):
-        pass
-    return None
+SECONDS = 8
 
 
 def commits(schedule: str, nodes: int, led: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -49,7 +25,7 @@ def commits(schedule: str, nodes: int, led: int, monkeypatch: pytest.MonkeyPatch
         seed=1, nodes=nodes, powers=(1,) * nodes, schedule=schedule, liars=liars, length=1000 * SECONDS, gap=20
     )
     engines = plugin_engines("consensus-dag", params={"schedule_commits": 0})
-    world = World(scenario, evolve(engines, view=view, leader=lambda _setup, round_: round_ % led))
+    world = World(scenario, evolve(engines, leader=lambda _setup, round_: round_ % led))
     world.begin()
     world.heap.run(SECONDS * SECOND)
     return [member.ordered for member in world.honest]

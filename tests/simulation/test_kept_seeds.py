@@ -27,9 +27,9 @@ def test_a_scenario_comes_back_from_json() -> None:
         assert recall(json.loads(json.dumps(scenario.told()))) == scenario
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_first_seeds(seed: int) -> None:
-    scenario = draw(seed)
+@pytest.mark.parametrize(("seed", "nodes"), [(0, 1), (1, 4), (2, 5), (3, 7), (4, 10)])
+def test_new_seeds(seed: int, nodes: int) -> None:
+    scenario = draw(seed, nodes=nodes, seconds=15)
     report = simulate(scenario, plugin_engines("consensus-dag", params=scenario.params))
     assert report.found == ""
     assert report.transactions > 10

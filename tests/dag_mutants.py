@@ -553,7 +553,7 @@ SHELL: Final = (
         "self._parts.ordering.index - self._applied < AHEAD",
         "self._applied >= 0",
     ),
-    Mutant("an ended epoch goes on", "engine", "        self._ended = True\n", ""),
+    Mutant("an ended epoch goes on", "engine", "self._ended = True", "self._ended = False"),
     Mutant(
         "commits are handed on before they are on disk",
         "library",

@@ -77,8 +77,20 @@ def page() -> str:
 In the rows of `transport` *lost* counts questions of an honest peer that were not answered in time during the attack,
 and *double* identities that were wrongly accepted. In that of `fuzz` *double* counts inputs accepted in two forms.
 """
+    text += _consensus(found)
     if "bench" in found:
         text += _speed(found["bench"])
+    return text
+
+
+def _consensus(found: dict[str, dict[str, Any]]) -> str:
+    text = "\n## consensus-dag\n\n| what | tried | of it |\n|---|---:|---|\n"
+    if "dag-differential" in found:
+        run = found["dag-differential"]
+        text += f"| random DAGs against the slow reference | {run['compared']:,} | {run['differences']} differ |\n"
+    if "dag-mutants" in found:
+        run = found["dag-mutants"]
+        text += f"| mutants against the plugin's own tests | {run['planted']} | {run['found']} found |\n"
     return text
 
 

@@ -41,6 +41,7 @@ def test_a_block_is_on_disk_before_it_is_signed_and_sent() -> None:
     assert rounds(member) == [1]
     member.step(Payload((), b""))
     (write,) = member.of(Persist)
+    member.step(Durable(write.barrier - 1))
     assert not member.of(Sign)
     member.step(Durable(write.barrier))
     (sign,) = member.of(Sign)
@@ -237,6 +238,7 @@ def test_two_blocks_of_a_slot_are_told_once(member: Driven) -> None:
     member.give(first)
     assert not member.of(Accuse)
     member.give(second)
+    assert len(member.of(Accuse)) == 1
     member.give(third)
     (accused,) = member.of(Accuse)
     assert (accused.member, accused.first, accused.second) == (1, first.stub, second.stub)

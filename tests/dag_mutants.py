@@ -417,14 +417,14 @@ PROPOSER: Final = (
     Mutant(
         "a block is made beneath the floor",
         "proposer",
-        "if present <= max(self.last, self.floor):",
-        "if present <= self.last:",
+        "return self._clock.round > self.last and self._clock.round > self.floor",
+        "return self._clock.round > self.last",
     ),
     Mutant(
         "two blocks are made for a round",
         "proposer",
-        "if present <= max(self.last, self.floor):",
-        "if present < max(self.last, self.floor):",
+        "return self._clock.round > self.last and self._clock.round > self.floor",
+        "return self._clock.round >= self.last and self._clock.round > self.floor",
     ),
     Mutant(
         "a block of ours that was forgotten changes nothing",

@@ -45,7 +45,7 @@ QUICK_FIRST = (
 """In which order the plugin's tests are run: what is quick before all the others."""
 
 
-def tests_pass(directory: Path, files: Sequence[str]) -> tuple[bool, str]:
+def outcome_of(directory: Path, files: Sequence[str]) -> tuple[bool, str]:
     """Whether these of the plugin's tests pass with that package, and the first that does not."""
     options = ("-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "--no-header", "--tb=no")
     done = run_in(directory, "-m", "pytest", *options, *(f"tests/{file}" for file in files))
@@ -58,7 +58,7 @@ def found_by(directory: Path, mutant: Mutant) -> str:
     """The first test that finds a mutant, or "" if none does."""
     mutant.apply(directory)
     try:
-        passed, first = tests_pass(directory, QUICK_FIRST)
+        passed, first = outcome_of(directory, QUICK_FIRST)
     except subprocess.TimeoutExpired:
         return "a test does not end"
     return "" if passed else first.split(" - ")[0].partition(" ")[2] or "a test cannot be collected"
@@ -74,7 +74,7 @@ def test_the_engine_itself_passes(tmp_path: Path) -> None:
     copy(tmp_path)
     where = run_in(tmp_path, "-c", "import soma_consensus_dag; print(soma_consensus_dag.__file__)").stdout
     assert where.strip() == str(tmp_path / PACKAGE.name / "__init__.py")
-    passed, first = tests_pass(tmp_path, QUICK_FIRST)
+    passed, first = outcome_of(tmp_path, QUICK_FIRST)
     assert passed, first
 
 

@@ -1,5 +1,6 @@
 """Four validators as processes over libp2p: they order together, bear the death of one, and go on after that of two."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,3 +108,26 @@ def test_two_alone_order_nothing_and_all_four_go_on(network: list[Member]) -> No
     for member in gone:
         member.up()
     beyond(validators, index + 2)
+
+
+def test_a_restored_validator_takes_part_again(network: list[Member], tmp_path: Path) -> None:
+    *validators, _encoder = network
+    victim, others = validators[3], validators[:3]
+    RunningNode(victim.directory).soma("backup", tmp_path / "early.backup", "--keys")
+    beyond(validators, top(others) + 2)  # what it signs now, its backup does not know
+    victim.kill(next(seen for seen in victim.family() if seen.kind == "node"))
+    lost = victim.directory.rename(tmp_path / "lost")
+    RunningNode(victim.directory).soma("restore", tmp_path / "early.backup")
+    shutil.copy(lost / "keys" / "passphrase", victim.directory / "keys" / "passphrase")
+    shutil.copy(lost / "soma.toml", victim.directory / "soma.toml")
+    victim.start_again()
+    victim.up()
+    beyond(validators, top(others) + 2)
+    assert "asking peers for what came after it" in victim.log.read_text("utf-8")
+    gone = others[0]  # the other three are a quorum: the restored one among them
+    gone.kill(next(seen for seen in gone.family() if seen.kind == "node"))
+    left = [validators[1], validators[2], victim]
+    beyond(left, top(left) + 3)
+    gone.start_again()
+    gone.up()
+    beyond(validators, top(left))

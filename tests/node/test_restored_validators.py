@@ -70,5 +70,7 @@ async def test_in_a_committee_it_orders_only_with_an_engine_that_asks_a_quorum(
     with pytest.raises(UsageError, match="does not know what it signed"):
         await remember(tmp_path, restored(), nobody, members=4, engine_remembers=False)
     assert (tmp_path / MARK).exists()
+    begun = trio.current_time()
     await remember(tmp_path, restored(), nobody, members=4, engine_remembers=True)
     assert not (tmp_path / MARK).exists()
+    assert trio.current_time() == begun  # the others go on: they never have nothing new

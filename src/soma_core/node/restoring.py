@@ -104,9 +104,9 @@ async def remember(
 ) -> None:
     """Before a restored validator orders: take what peers can prove beyond the backup; then the mark goes.
 
-    Returns at once without a mark. `fetch` takes commits from peers until cancelled. `engine_remembers`: the engine
-    asks a quorum for what it signed, before it signs. Raises `UsageError` in a committee of several without that: its
-    others know more than this node, and until they can tell it, it may only follow.
+    Returns at once without a mark. `fetch` takes commits from peers until cancelled. In a committee of several, whose
+    others go on meanwhile, it is the engine that asks a quorum what it signed, before it signs, if it is one that does
+    (`engine_remembers`). Raises `UsageError` if it is not: then this node may only follow.
     """
     mark = data_dir / MARK
     if not mark.exists():
@@ -117,8 +117,9 @@ async def remember(
             "start it without a consensus plugin: it then follows the network",
         )
     _log.warning("restored at commit %d: asking peers for what came after it", applying.store.tip.index)
-    await _until_quiet(applying, fetch)
-    _log.warning("going on after commit %d", applying.store.tip.index)
+    if members == 1:
+        await _until_quiet(applying, fetch)
+        _log.warning("going on after commit %d", applying.store.tip.index)
     mark.unlink()
     sync_directory(data_dir)
 

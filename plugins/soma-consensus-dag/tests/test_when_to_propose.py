@@ -43,7 +43,7 @@ class World:
         self.dag.drop(0)
         self.clock = Clock(self.committee, 1)
         schedule: Any = Leaders(self.committee.size, leaders)
-        self.proposer = Proposer(self.refs["A0"], CONFIG, self.committee, self.dag, self.clock, schedule, jump)
+        self.proposer = Proposer(0, self.genesis, CONFIG, self.committee, self.dag, self.clock, schedule, jump)
         self.proposer.entered_at = NOW
         for block in blocks(drawn).values():
             self.dag.add(block.ref, block.ancestors)
@@ -55,7 +55,7 @@ class World:
         return self.proposer.plan(now, busy=busy)
 
     def ancestors(self, round_: int) -> str:
-        found: Sequence[Ref] = self.proposer.ancestors(round_, self.genesis)
+        found: Sequence[Ref] = self.proposer.ancestors(round_)
         return " ".join(map(id_of, found))
 
 
@@ -155,7 +155,7 @@ def test_gaps_are_filled_one_by_one_at_once_and_empty() -> None:
         assert world.plan() == Plan(round_, empty=True)
         assert world.ancestors(round_) == ancestors
         ref = (round_, 0, f"A{round_}".encode().ljust(32, b"\0"))
-        found = world.proposer.ancestors(round_, world.genesis)
+        found = world.proposer.ancestors(round_)
         world.dag.add(ref, found)
         world.proposer.made(ref, found, NOW)
     assert world.plan() == Plan(at=NOW + 50)

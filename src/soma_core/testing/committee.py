@@ -57,7 +57,7 @@ class Seat:
     """One member: its engine, what it has on disk, what it has delivered, and what it was told and answered.
 
     `log` holds (event, time, actions) of every step. `barriers` counts `Persist`; `slots` are the bodies it signed.
-    `applying`: whether its chain takes what is delivered.
+    `applying`: whether its chain takes what is delivered. `forgot`: whether it has lost what it had on disk.
     """
 
     place: int
@@ -66,6 +66,7 @@ class Seat:
     commits: list[Commit] = field(factory=list)
     applied: int = 0
     applying: bool = True
+    forgot: bool = False
     waiting: list[bytes] = field(factory=list)
     log: list[tuple[Event, int, tuple[Action, ...]]] = field(factory=list)
     barriers: int = 0
@@ -108,6 +109,12 @@ class Committee:
         for other in self.seats:
             if other.place != seat.place:
                 self._post(seat, PeerUp(other.place))
+
+    def forget(self, seat: Seat) -> None:
+        """Lose what is on disk as well, but not what was signed: from now on the signer refuses, it does not object."""
+        seat.disk.clear()
+        seat.forgot = True
+        self.crash(seat)
 
     def crash(self, seat: Seat) -> None:
         """Lose everything that is not on disk, and start again: what was delivered and not applied is lost as well."""
@@ -186,6 +193,9 @@ class Committee:
                 ok = all(sign(key, digest) == signature for key, digest, signature in signatures)
                 self._post(seat, Verified(identity, ok and all(payload)), self._random.randint(0, 3))
             case Sign(slot, body):
+                if seat.forgot and (seat.slots.get(slot, body) != body or slot < max(seat.slots, default=slot)):
+                    self._post(seat, Signed(slot, b""))
+                    return
                 assert seat.slots.setdefault(slot, body) == body, f"two bodies of the slot {slot.hex()}"
                 signature = sign(bytes([1 + seat.place]) * 32, signing_digest("soma/block", CHAIN, 0, body))
                 self._post(seat, Signed(slot, signature), self._random.randint(0, 3))

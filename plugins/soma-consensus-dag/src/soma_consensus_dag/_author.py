@@ -78,7 +78,7 @@ class Author:
         round_, self._pulling = self._pulling, 0
         if round_ <= parts.proposer.floor:
             return  # meanwhile we met a block of ours that we did not remember
-        ancestors = parts.proposer.ancestors(round_, parts.format.genesis)
+        ancestors = parts.proposer.ancestors(round_)
         votes, self._library.unvoted = self._library.unvoted[:MAX_VOTES], self._library.unvoted[MAX_VOTES:]
         self.time = max(self.time, now)
         try:

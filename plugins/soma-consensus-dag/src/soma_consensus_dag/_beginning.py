@@ -133,6 +133,17 @@ class Beginning:
         self._parts.out.add(Load(0, start, stop, limit))
 
 
+def uints(data: bytes, size: int) -> list[int]:
+    """So many integers that were kept. Raises `CorruptionError`."""
+    try:
+        numbers = _array(data, size)
+    except DecodeError as error:
+        raise CorruptionError(f"consensus-dag: {error.what}", _MEND) from error
+    if any(type(number) is not int for number in numbers):
+        raise CorruptionError("consensus-dag: a record of the engine's is none", _MEND)
+    return numbers
+
+
 def _array(data: bytes, size: int) -> list[Any]:
     value = decode(data)
     if not isinstance(value, list) or len(value) != size:

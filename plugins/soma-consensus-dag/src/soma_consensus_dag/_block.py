@@ -105,12 +105,12 @@ class Block:
 
 @final
 class Format:
-    """How blocks of one chain, epoch and committee are made and read."""
+    """How blocks of one chain, epoch and committee are made and read. `ground`: the round of genesis blocks."""
 
-    def __init__(self, chain: bytes, epoch: int, committee: Committee) -> None:
+    def __init__(self, chain: bytes, epoch: int, committee: Committee, ground: int = 0) -> None:
         self.committee = committee
         self.genesis: tuple[Ref, ...] = tuple(
-            (0, author, signing_digest("soma/block", chain, epoch, author.to_bytes(2, "big")))
+            (ground, author, signing_digest("soma/block", chain, epoch, author.to_bytes(2, "big")))
             for author in range(committee.size)
         )
         self.payload_most = max(MAX_ITEM, COMMIT_BYTES // committee.size)
@@ -210,7 +210,7 @@ class Format:
         return fault_of_payload(items, MAX_ITEM, MAX_ITEMS, self.payload_most)
 
     def _fault_of_genesis(self, ancestors: Sequence[Ref]) -> str | None:
-        wrong = any(ref[0] == 0 and ref != self.genesis[ref[1]] for ref in ancestors)
+        wrong = any(ref[0] <= self.genesis[0][0] and ref != self.genesis[ref[1]] for ref in ancestors)
         return "bad_genesis" if wrong else None
 
 

@@ -1,11 +1,13 @@
 """The engine: events in, actions out. What it knows lies in its parts; here is who hears of what.
 
 A turn ends every step: what is certified or decided is ordered and handed on, our next block is begun if it is time,
-and what is missing is asked for. Rules D48 to D60 of ``specs/70-consensus-dag.md``.
+and what is missing is asked for. Rules D48 to D61 of ``specs/70-consensus-dag.md``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, final
+
+from attrs import evolve
 
 from soma_core.api import (
     Action,
@@ -29,16 +31,18 @@ from soma_core.api import (
     Timer,
     Verified,
 )
+from soma_core.api.encoding import encode
 from soma_core.errors import CorruptionError, DecodeError
 
 from . import _messages as messages
 from ._author import Author
-from ._beginning import Beginning
+from ._beginning import Beginning, uints
 from ._catchup import AGAIN_MS as CATCH_UP_MS
 from ._catchup import BATCH, BEHIND
 from ._committee import mask_of, members_of
 from ._intake import Checking, Intake
 from ._jump import Jump
+from ._keys import GROUND, TIP
 from ._library import Library
 from ._ordering import Made
 from ._outbox import Outbox
@@ -53,6 +57,8 @@ if TYPE_CHECKING:
 AHEAD: Final = 16
 """Commits that the chain may be behind; then nothing is ordered and no block is made until it has come up."""
 
+UNUSED: Final = 64
+"""Rounds that somebody alone may be ahead of the commits that its chain has applied."""
 KEPT_DEPTHS: Final = 4
 """Times `gc_depth` that commits are kept on disk for whoever comes anew, at least."""
 
@@ -66,9 +72,9 @@ class DagEngine:
 
     def __init__(self, config: "Config", params: "Params", setup: Setup) -> None:
         self._made_with = config, params, setup
+        self._ground = 0
         self._outside = setup.me is None
-        me = setup.me or 0
-        self._beginning = self._build(Outbox([place for place in range(len(setup.committee)) if place != me]))
+        self._beginning = self._build(Outbox([p for p in range(len(setup.committee)) if p != setup.me]))
         self._connected = 0
         self._applied = setup.first - 1
         self._from = 0  # the commit that the chain must have applied before it is given the next
@@ -80,7 +86,7 @@ class DagEngine:
     def _build(self, out: Outbox) -> Beginning:
         """New parts, and who works with them."""
         config, params, setup = self._made_with
-        self._parts = make(config, params, setup, setup.me or 0, out)
+        self._parts = make(config, params, setup, out, self._ground)
         self._intake = Intake(self._parts)
         shelf = Shelf(config.keep_commits, KEPT_DEPTHS * params.gc_depth)
         self._library = Library(self._parts, self._intake, shelf)
@@ -114,6 +120,7 @@ class DagEngine:
             self._author.dump(table),
             self._beginning.dump(table),
             [parts.out.barrier, parts.out.asked],
+            [self._ground, self._made_with[2].first],
             [list(members_of(self._connected)), self._applied, self._from, self._running, self._ended],
             list(self._timers.items()),
         ]
@@ -132,10 +139,13 @@ class DagEngine:
         self.__dict__ = other.__dict__
 
     def _load(self, snapshot: bytes) -> None:
+        table, wires, state = unpack(snapshot)
+        if [self._ground, self._made_with[2].first] != state[-3]:
+            self._begin_at(*state[-3])
         parts = self._parts
-        table, state = unpack(snapshot, parts.format)
+        table.read(parts.format, wires)
         clock, manager, ordering, proposer, fetcher, votes, catch_up, recovery, *rest = state
-        intake, library, author, beginning, (parts.out.barrier, parts.out.asked), own, timers = rest
+        intake, library, author, beginning, (parts.out.barrier, parts.out.asked), _ground, own, timers = rest
         parts.clock.load(clock)
         parts.manager.load(manager, table)
         parts.ordering.load(ordering, table)
@@ -155,8 +165,23 @@ class DagEngine:
 
     def _started(self, event: Start, now: int) -> None:
         self._applied = max(self._applied, event.applied)
+        if GROUND in event.records:
+            self._begin_at(*uints(event.records[GROUND], 2))
+        elif TIP not in event.records and self._applied >= self._made_with[2].first and not self._parts.out.others:
+            self._begin_anew(self._applied - self._made_with[2].first + 1)
         self._parts.recovery.number = now
         self._beginning.start(event.records)
+
+    def _begin_anew(self, used: int) -> None:
+        """Alone, and all that we knew is lost but what the chain has applied: go on after that, in rounds not used."""
+        self._begin_at(used + UNUSED, self._applied + 1)
+        self._parts.out.persist({GROUND: encode([used + UNUSED, self._applied + 1])})
+
+    def _begin_at(self, ground: int, first: int) -> None:
+        config, params, setup = self._made_with
+        self._made_with = config, params, evolve(setup, first=first)
+        self._ground = ground
+        self._beginning = self._build(self._parts.out)
 
     def _received(self, event: Received, now: int) -> None:
         if self._running and event.peer in self._parts.out.others:
@@ -185,7 +210,12 @@ class DagEngine:
         self._author.pulled(event.items, event.system, now)
 
     def _signed(self, event: Signed, now: int) -> None:
-        self._author.signed(event.slot, event.signature, now)
+        if self._ground and not event.signature and not self._parts.ordering.recent:  # it was not the first time
+            self._begin_anew(self._ground)
+            self._running = False
+            self._beginning.start({})
+        else:
+            self._author.signed(event.slot, event.signature, now)
 
     def _durable(self, event: Durable, _now: int) -> None:
         self._author.durable(event.barrier)

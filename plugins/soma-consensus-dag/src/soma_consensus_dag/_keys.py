@@ -8,6 +8,8 @@ TIP: Final = b"\x01"
 """Where the order stands."""
 DRAFT: Final = b"\x02"
 """Our latest block as it was before it was signed."""
+GROUND: Final = b"\x03"
+"""Where we began anew: the round of genesis blocks, and the first commit."""
 
 
 def block_key(ref: Ref) -> bytes:

@@ -50,16 +50,18 @@ class Parts:
     recovery: Recovery
 
 
-def make(config: "Config", params: "Params", setup: Setup, me: int, out: Outbox) -> Parts:
-    """New parts of an engine of the member at `me`."""
+def make(config: "Config", params: "Params", setup: Setup, out: Outbox, ground: int) -> Parts:
+    """New parts of an engine. `ground`: the round of genesis blocks; 0 but for who has lost all that it knew alone."""
+    me = setup.me or 0
     committee = Committee([member.power for member in setup.committee])
-    format_ = Format(setup.chain, setup.epoch, committee)
+    format_ = Format(setup.chain, setup.epoch, committee, ground)
     dag = Dag()
-    dag.drop(0)  # genesis blocks need no place in it
+    dag.drop(ground)  # genesis blocks need no place in it
     manager = Manager(dag)
-    clock = Clock(committee, 1)
+    clock = Clock(committee, ground + 1)
     schedule = schedule_of(params, setup, committee)
     committer = Committer(dag, committee, Rule(wave=params.wave_length), schedule.leaders)
+    committer.move_to((ground, committee.size))
     linearizer = Linearizer(dag, committee, params.gc_depth)
     return Parts(
         me=me,
@@ -75,7 +77,7 @@ def make(config: "Config", params: "Params", setup: Setup, me: int, out: Outbox)
         committer=committer,
         linearizer=linearizer,
         ordering=Ordering(setup.first, dag, manager, committer, linearizer, schedule),
-        proposer=Proposer(format_.genesis[me], config, committee, dag, clock, schedule, params.gc_depth // 2),
+        proposer=Proposer(me, format_.genesis, config, committee, dag, clock, schedule, params.gc_depth // 2),
         fetcher=Fetcher(me, committee.size),
         votes=Votes(committee),
         catch_up=CatchUp(committee, format_, setup.first, params.gc_depth),

@@ -41,15 +41,24 @@ class Proposer:
     """
 
     def __init__(
-        self, own: Ref, config: "Config", committee: Committee, dag: Dag, clock: Clock, schedule: Schedule, jump: int
+        self,
+        me: int,
+        genesis: Sequence[Ref],
+        config: "Config",
+        committee: Committee,
+        dag: Dag,
+        clock: Clock,
+        schedule: Schedule,
+        jump: int,
     ) -> None:
-        self.own = own
-        self.last = 0
+        self.own = genesis[me]
+        self.last = self.own[0]
         self.floor = 0
         self.made_at = 0
         self.entered_at = 0
         self.included = [0] * committee.size
-        self._me = own[1]
+        self._me = me
+        self._genesis = genesis
         self._config = config
         self._committee = committee
         self._dag = dag
@@ -80,14 +89,17 @@ class Proposer:
             return Plan(at=deadline)
         return Plan(present)
 
+    def _is_first(self, round_: int) -> bool:
+        return round_ == self._genesis[0][0] + 1
+
     def _can_refer(self, round_: int) -> bool:
         """Whether a quorum's blocks of the round before are here still."""
-        return round_ == 1 or self._committee.is_quorum(self._dag.layer(round_ - 1).authors)
+        return self._is_first(round_) or self._committee.is_quorum(self._dag.layer(round_ - 1).authors)
 
-    def ancestors(self, round_: int, genesis: Sequence[Ref]) -> tuple[Ref, ...]:
+    def ancestors(self, round_: int) -> tuple[Ref, ...]:
         """What a block of `round_` refers to: our latest, then of each other member the latest not referred to yet."""
-        if round_ == 1:
-            return (self.own, *(ref for ref in genesis if ref[1] != self._me))
+        if self._is_first(round_):
+            return (self.own, *(ref for ref in self._genesis if ref[1] != self._me))
         others = (author for author in range(self._committee.size) if author != self._me)
         found = (self._latest(author, round_) for author in others)
         return (self.own, *(vertex.ref for vertex in found if vertex is not None))
@@ -133,7 +145,7 @@ class Proposer:
 
     def _has_leaders(self, round_: int) -> bool:
         """Whether every leader of the round before is here, and those before can be certified by a block now."""
-        leaders = self._schedule.leaders(round_ - 1) if round_ > 1 else ()
+        leaders = () if self._is_first(round_) else self._schedule.leaders(round_ - 1)
         if any(not self._dag.slot(round_ - 1, leader) for leader in leaders):
             return False
         mine = self._dag.slot(round_ - 1, self._me)

@@ -247,7 +247,7 @@ def committee(session: nox.Session) -> None:
 def dag(session: nox.Session) -> None:
     """`consensus-dag` against a slow reference and with mutants planted; writes ``specs/results``. About 15 min."""
     path = "--override-ini=pythonpath=tests plugins/soma-consensus-dag/tests"
-    checks = ("tests/checks/test_dag_differential.py", "tests/checks/test_dag_mutants.py")
+    checks = ("tests/checks/test_dag_comparison.py", "tests/checks/test_dag_mutants.py")
     pytest_in_default_set(session, "-s", path, *(session.posargs or checks))
 
 

@@ -174,11 +174,7 @@ class Oracles:
 
 
 def _holds(persist: Persist, part: bytes) -> bool:
-    size = len(part)
-    for value in persist.batch.values():  # a loop, because this is asked for every block
-        if value is not None and len(value) >= size and part in value:
-            return True
-    return False
+    return any(value is not None and part in value for value in persist.batch.values())
 
 
 def _told(commit: Commit) -> str:

@@ -51,7 +51,7 @@ class InvalidBlockError(DecodeError):
         self.label = label
 
 
-@frozen(eq=False)
+@frozen(eq=False, slots=False)  # without slots what is cached is found quickly
 class Block:
     """A block that passed all that needs no signature. `ancestors`: in order, the author's own previous block first.
 
@@ -210,7 +210,10 @@ class Format:
         return fault_of_payload(items, MAX_ITEM, MAX_ITEMS, self.payload_most)
 
     def _fault_of_genesis(self, ancestors: Sequence[Ref]) -> str | None:
-        wrong = any(ref[0] <= self.genesis[0][0] and ref != self.genesis[ref[1]] for ref in ancestors)
+        ground = self.genesis[0][0]
+        if min(ancestors)[0] > ground:
+            return None
+        wrong = any(ref[0] <= ground and ref != self.genesis[ref[1]] for ref in ancestors)
         return "bad_genesis" if wrong else None
 
 
@@ -263,22 +266,31 @@ def fault_of_payload(sizes: Sequence[int], item_most: int, items_most: int, most
 
 def fault_of_ancestors(round_: int, author: int, ancestors: Sequence[Ref], committee: Committee) -> str | None:
     """What is wrong with a block's references. Bounds come before anything is looked up by them."""
+    size, before = committee.size, round_ - 1
+    members, voting = 0, 0
+    for at, by, _ in ancestors:
+        bit = 1 << by
+        if by >= size or at >= round_ or members & bit:
+            return _fault_in(round_, author, ancestors, committee)
+        members |= bit
+        if at == before:
+            voting |= bit
+    if len(ancestors) > size or (ancestors and ancestors[0][1] != author):
+        return _fault_in(round_, author, ancestors, committee)
+    return None if committee.is_quorum(voting) else "no_parent_quorum"
+
+
+def _fault_in(round_: int, author: int, ancestors: Sequence[Ref], committee: Committee) -> str:
+    """Which rule references break that are known to break one."""
     if len(ancestors) > committee.size:
         return "too_many_ancestors"
     if any(by >= committee.size for _, by, _ in ancestors):
         return "bad_author"
     if any(at >= round_ for at, _, _ in ancestors):
         return "bad_ancestor_round"
-    if ancestors and (ancestors[0][1] != author or any(by == author for _, by, _ in ancestors[1:])):
+    if ancestors[0][1] != author or any(by == author for _, by, _ in ancestors[1:]):
         return "own_not_first"
-    members, before = 0, 0
-    for at, by, _ in ancestors:
-        if members >> by & 1:
-            return "duplicate_ancestor"
-        members |= 1 << by
-        if at == round_ - 1:
-            before |= 1 << by
-    return None if committee.is_quorum(before) else "no_parent_quorum"
+    return "duplicate_ancestor"
 
 
 def _payload_digest(header: bytes) -> bytes:

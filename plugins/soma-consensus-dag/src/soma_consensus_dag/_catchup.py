@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
 from attrs import frozen
 
@@ -11,13 +11,11 @@ from soma_core.errors import DecodeError
 
 from ._block import Block, Format
 from ._committee import Committee, mask_of
+from ._dag import Ref
 from ._jump import Jump, check_reach
 from ._linearizer import PROVED_EVERY, Record, unpack_record
 from ._messages import Commits
 from ._snapshot import Table
-
-if TYPE_CHECKING:
-    from ._dag import Ref
 
 BEHIND: Final = 2 * PROVED_EVERY
 """Commits that a member may be behind a quorum before it asks for records."""
@@ -63,6 +61,10 @@ class CatchUp:
         """The first record that is not known, after commit `index`."""
         return self.certified[-1].index + 1 if self.certified else index + 1
 
+    def trusts(self, ref: Ref) -> bool:
+        """Whether a quorum has named a block: its signature tells nothing more."""
+        return ref in self.trusted or (self.jump is not None and ref in self.jump.needed)
+
     def give_up(self, index: int, now: int) -> None:
         """Forget what we wait for, if commit `index` is the last for so long that it will not come any more.
 
@@ -96,7 +98,6 @@ class CatchUp:
                 self.trusted.update(record.blocks)
         elif first.index != index + 1 and last.index > index + BEHIND and self.jump is None:
             self.jump = Jump(proven.records, self._depth)
-            self.trusted |= self.jump.needed
 
     def ordered(self, index: int) -> None:
         """Commit `index` was made, one way or the other."""
@@ -119,7 +120,6 @@ class CatchUp:
         self.trusted = {ref for record in self.certified for ref in record.blocks}
         for proven, here in jumping:
             self.jump = Jump([unpack_record(record) for record in proven], self._depth)
-            self.trusted |= self.jump.needed
             for place in here:
                 self.jump.give(table[place])
 

@@ -52,6 +52,8 @@ class Committee:
 
     def is_quorum(self, members: int) -> bool:
         """Whether a set of places carries a quorum."""
+        if self._equal:
+            return members.bit_count() * self._equal >= self.quorum
         return self.weight(members) >= self.quorum
 
     def _chunks(self) -> Iterable[int]:

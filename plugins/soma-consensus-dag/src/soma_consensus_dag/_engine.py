@@ -12,7 +12,6 @@ from attrs import evolve
 from soma_core.api import (
     Action,
     Applied,
-    CancelTimer,
     Deliver,
     Durable,
     EndEpoch,
@@ -24,7 +23,6 @@ from soma_core.api import (
     PeerDown,
     PeerUp,
     Received,
-    SetTimer,
     Setup,
     Signed,
     Start,
@@ -35,19 +33,17 @@ from soma_core.api.encoding import encode
 from soma_core.errors import CorruptionError, DecodeError
 
 from . import _messages as messages
+from ._asker import BLOCK, RECOVER, Asker
 from ._author import Author
 from ._beginning import Beginning, uints
-from ._catchup import AGAIN_MS as CATCH_UP_MS
-from ._catchup import BATCH, BEHIND
-from ._committee import mask_of, members_of
-from ._intake import Checking, Intake
+from ._committee import members_of
+from ._intake import Intake
 from ._jump import Jump
 from ._keys import GROUND, TIP
 from ._library import Library
 from ._ordering import Made
 from ._outbox import Outbox
 from ._parts import make
-from ._recovery import AGAIN_MS as RECOVERY_MS
 from ._shelf import Shelf
 from ._snapshot import Table, pack, refused, unpack
 
@@ -63,7 +59,6 @@ KEPT_DEPTHS: Final = 4
 """Times `gc_depth` that commits are kept on disk for whoever comes anew, at least."""
 
 _BROKEN: Final = "stop, and compare this node's records with its peers': more than a third of the stake lies"
-_BLOCK, _FETCH, _CATCH_UP, _RECOVER = "block", "fetch", "catch-up", "recover"
 
 
 @final
@@ -75,12 +70,10 @@ class DagEngine:
         self._ground = 0
         self._outside = setup.me is None
         self._beginning = self._build(Outbox([p for p in range(len(setup.committee)) if p != setup.me]))
-        self._connected = 0
         self._applied = setup.first - 1
         self._from = 0  # the commit that the chain must have applied before it is given the next
         self._running = False
         self._ended = False
-        self._timers: dict[str, int] = {}
         self._seen = (0, 0, 0)  # what there was when the order was last looked at
 
     def _build(self, out: Outbox) -> Beginning:
@@ -91,6 +84,7 @@ class DagEngine:
         shelf = Shelf(config.keep_commits, KEPT_DEPTHS * params.gc_depth)
         self._library = Library(self._parts, self._intake, shelf)
         self._author = Author(self._parts, self._intake, self._library)
+        self._asker = Asker(self._parts, self._intake)
         return Beginning(self._parts, self._intake)
 
     def step(self, event: Event, now: int, /) -> Sequence[Action]:
@@ -121,8 +115,8 @@ class DagEngine:
             self._beginning.dump(table),
             [parts.out.barrier, parts.out.asked],
             [self._ground, self._made_with[2].first],
-            [list(members_of(self._connected)), self._applied, self._from, self._running, self._ended],
-            list(self._timers.items()),
+            [self._applied, self._from, self._running, self._ended],
+            self._asker.dump(),
         ]
         return pack(table, state)
 
@@ -145,7 +139,7 @@ class DagEngine:
         parts = self._parts
         table.read(parts.format, wires)
         clock, manager, ordering, proposer, fetcher, votes, catch_up, recovery, *rest = state
-        intake, library, author, beginning, (parts.out.barrier, parts.out.asked), _ground, own, timers = rest
+        intake, library, author, beginning, (parts.out.barrier, parts.out.asked), _ground, own, asker = rest
         parts.clock.load(clock)
         parts.manager.load(manager, table)
         parts.ordering.load(ordering, table)
@@ -158,8 +152,8 @@ class DagEngine:
         self._library.load(library)
         self._author.load(author, table)
         self._beginning.load(beginning, table)
-        connected, self._applied, self._from, self._running, self._ended = own
-        self._connected, self._timers = mask_of(connected), dict(timers)
+        self._applied, self._from, self._running, self._ended = own
+        self._asker.load(asker)
 
     # What happens -----------------------------------------------------------------------------------------------------
 
@@ -179,9 +173,11 @@ class DagEngine:
 
     def _begin_at(self, ground: int, first: int) -> None:
         config, params, setup = self._made_with
+        asker = self._asker
         self._made_with = config, params, evolve(setup, first=first)
         self._ground = ground
         self._beginning = self._build(self._parts.out)
+        self._asker.load(asker.dump())
 
     def _received(self, event: Received, now: int) -> None:
         if self._running and event.peer in self._parts.out.others:
@@ -195,13 +191,13 @@ class DagEngine:
 
     def _peer_up(self, event: PeerUp, _now: int) -> None:
         if event.peer in self._parts.out.others:
-            self._connected |= 1 << event.peer
+            self._asker.connected |= 1 << event.peer
             if self._running:
-                self._greet(event.peer)
+                self._asker.greet(event.peer)
 
     def _peer_down(self, event: PeerDown, _now: int) -> None:
         if event.peer in self._parts.out.others:
-            self._connected &= ~(1 << event.peer)
+            self._asker.connected &= ~(1 << event.peer)
 
     def _payload_ready(self, _event: PayloadReady, _now: int) -> None:
         self._author.ready = True
@@ -236,9 +232,9 @@ class DagEngine:
         self._ended = True
 
     def _timer(self, event: Timer, now: int) -> None:
-        self._timers.pop(event.name, None)
-        if event.name == _RECOVER and self._running:
-            self._ask_for_ours(self._connected, now)
+        self._asker.timers.pop(event.name, None)
+        if event.name == RECOVER and self._running:
+            self._asker.ask_for_ours(self._asker.connected, now)
 
     _HEAR: ClassVar[Mapping[type, Callable[["DagEngine", Any, int], None]]] = {
         Start: _started,
@@ -268,7 +264,7 @@ class DagEngine:
                 known = self._intake.latest.get(peer)
                 self._parts.out.send(messages.Last(number, b"" if known is None else known.wire), peer)
             case messages.Last(number, wire):
-                self._hear_of_ours(peer, number, wire)
+                self._asker.hear_of_ours(peer, number, wire)
             case messages.AskCommits(first):
                 self._library.serve_commits(peer, first)
             case messages.Commits() as answer:
@@ -296,13 +292,13 @@ class DagEngine:
         self._running = True
         for commit in again:
             self._parts.out.add(Deliver(commit))
-        for peer in members_of(self._connected):
-            self._greet(peer)
-        self._ask_for_ours(0, now)
+        for peer in members_of(self._asker.connected):
+            self._asker.greet(peer)
+        self._asker.ask_for_ours(0, now)
 
     def _jump(self, jump: Jump, now: int) -> None:
         """Begin again after a commit that we never made, with what others proved."""
-        former, author = self._parts, self._author
+        former, author, asker = self._parts, self._author, self._asker
         beginning = self._build(former.out)
         parts = self._parts
         try:
@@ -317,6 +313,7 @@ class DagEngine:
         parts.proposer.load(former.proposer.dump())
         parts.proposer.floor = max(parts.proposer.floor, author.present)
         self._author.ready, self._author.time = author.ready, author.time
+        self._asker.load(asker.dump())
         self._from = jump.index
         self._intake.unsaved = jump.blocks
         self._library.keep(parts.ordering.recent, jump.index)
@@ -324,57 +321,26 @@ class DagEngine:
             self._intake.know(block)
             self._intake.enter(parts.manager.offer(block), now)
 
-    def _greet(self, peer: int) -> None:
-        """Ask a member that has come for what we missed of it."""
-        known = self._intake.latest.get(peer)
-        self._parts.out.send(messages.Since(0 if known is None else known.round), peer)
-        if not self._parts.recovery.done:
-            self._parts.out.send(messages.AskLast(self._parts.recovery.number), peer)
-
-    def _ask_for_ours(self, members: int, now: int) -> None:
-        recovery = self._parts.recovery
-        if not recovery.done:
-            asked = list(members_of(members & ~recovery.answered))
-            if asked:
-                self._parts.out.send(messages.AskLast(recovery.number), *asked)
-            self._wake(_RECOVER, now + RECOVERY_MS)
-
-    def _hear_of_ours(self, peer: int, number: int, wire: bytes) -> None:
-        parts = self._parts
-        if parts.recovery.done or number != parts.recovery.number:
-            return
-        block = parts.format.parse(wire) if wire else None
-        if block is None:
-            self._intake.answered(peer, 0)
-        elif block.author == parts.me and block.ref in parts.manager:
-            self._intake.answered(peer, block.round)
-        elif block.author == parts.me:
-            self._intake.verify(Checking(peer, (block,), last=True))
-
     # A turn -----------------------------------------------------------------------------------------------------------
 
     def _turn(self, now: int) -> None:
         jump = self._parts.catch_up.jump
         if jump is not None and jump.is_complete:
             self._jump(jump, now)
-        behind = self._is_behind
+        behind = self._asker.is_behind
         if not self._ended:
             self._order(now)
             if self._parts.recovery.done and not behind and self._has_room:
                 at = self._author.begin(now)
                 if at:
-                    self._wake(_BLOCK, at)
-        self._fetch(now)
-        if behind:
-            self._ask_for_commits(now)
+                    self._asker.wake(BLOCK, at)
+        self._asker.fetch(now)
+        if behind and not self._ended:
+            self._asker.ask_for_commits(now)
 
     @property
     def _has_room(self) -> bool:
         return self._applied >= self._from and self._parts.ordering.index - self._applied < AHEAD
-
-    @property
-    def _is_behind(self) -> bool:
-        return self._parts.votes.agreed > self._parts.ordering.index + BEHIND
 
     def _order(self, now: int) -> None:
         """Order what can be ordered, hand it on, and let the horizon follow."""
@@ -403,42 +369,3 @@ class DagEngine:
         certified = self._parts.catch_up.certified
         made = self._parts.ordering.by_record(certified[0]) if certified else None
         return [] if made is None else [made]
-
-    def _fetch(self, now: int) -> None:
-        """Ask for blocks that are missing, and for those that certified records name."""
-        parts = self._parts
-        if not parts.fetcher and not parts.catch_up.certified and parts.catch_up.jump is None:
-            return
-        if parts.catch_up.jump is not None:
-            parts.fetcher.miss(parts.catch_up.jump.missing, parts.catch_up.jump.records[-1].leader[1], now, soon=True)
-        for record in parts.catch_up.certified:
-            needed = (ref for ref in record.blocks if ref not in parts.manager and ref[0] > parts.dag.horizon)
-            parts.fetcher.miss(needed, record.leader[1], now, soon=True)
-        for peer, refs in parts.fetcher.due(now, self._connected).items():
-            parts.out.send(messages.Want(tuple(refs)), peer)
-        due = parts.fetcher.next_due()
-        if due is not None and self._connected:
-            self._wake(_FETCH, max(due, now + 1))
-        elif self._timers.pop(_FETCH, None) is not None:
-            parts.out.add(CancelTimer(_FETCH))
-
-    def _ask_for_commits(self, now: int) -> None:
-        """Who is far behind asks one member after another that is not."""
-        catch_up, votes = self._parts.catch_up, self._parts.votes
-        catch_up.give_up(self._parts.ordering.index, now)
-        if self._ended or len(catch_up.certified) >= BATCH or catch_up.jump:
-            return
-        first = catch_up.next_index(self._parts.ordering.index)
-        ahead = [place for place in members_of(self._connected) if votes.highest[place] >= first]
-        due = catch_up.asked_at + CATCH_UP_MS
-        if ahead and now >= due:
-            catch_up.asked_at, catch_up.asked = now, catch_up.asked + 1
-            self._parts.out.send(messages.AskCommits(first), ahead[catch_up.asked % len(ahead)])
-            due = now + CATCH_UP_MS
-        if ahead:
-            self._wake(_CATCH_UP, due)
-
-    def _wake(self, name: str, at: int) -> None:
-        if self._timers.get(name) != at:
-            self._timers[name] = at
-            self._parts.out.add(SetTimer(name, at))

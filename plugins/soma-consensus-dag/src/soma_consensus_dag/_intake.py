@@ -61,7 +61,7 @@ class Intake:
             ref = block.ref
             if ref in parts.manager or ref in self._in_check or block.round <= parts.dag.horizon:
                 continue
-            if ref in parts.catch_up.trusted:  # a quorum has named it: its signature tells nothing more
+            if parts.catch_up.trusts(ref):
                 self._trust(block, peer, now)
             elif block.author == peer or ref in parts.fetcher:
                 unchecked.append(block)
@@ -73,9 +73,9 @@ class Intake:
         parts = self._parts
         parts.catch_up.prove(proven, parts.ordering.index, parts.ordering.digest)
         jump = parts.catch_up.jump
-        for ref in () if jump is None else jump.missing:
-            block = parts.manager.find(ref)
-            if block is not None and jump is not None:
+        if jump is not None:
+            here = [block for ref in jump.missing if (block := parts.manager.find(ref)) is not None]
+            for block in here:
                 jump.give(block)
 
     def _trust(self, block: Block, peer: int, now: int) -> None:

@@ -34,12 +34,15 @@ def check_reach(records: Sequence[Record], depth: int, first: int) -> None:
 
 @final
 class Jump:
-    """`records`: proven; we go on after the last. `needed`: the blocks they name; `here`: those that have come."""
+    """`records`: proven; we go on after the last. `needed`: the blocks they name and those they refer to, from `low` on.
+
+    `here`: those that have come. What a committed block refers to was accepted by a quorum, so it is as good as named.
+    """
 
     def __init__(self, records: Sequence[Record], depth: int) -> None:
         self.records = tuple(records)
         self.low = lowest_needed(records, depth)
-        self.needed = frozenset(ref for record in records for ref in record.blocks if ref[0] >= self.low)
+        self.needed = {ref for record in records for ref in record.blocks if ref[0] >= self.low}
         self.here: dict[Ref, Block] = {}
 
     @property
@@ -69,8 +72,9 @@ class Jump:
 
     def give(self, block: Block) -> None:
         """A block has come."""
-        if block.ref in self.needed:
+        if block.ref in self.needed and block.ref not in self.here:
             self.here[block.ref] = block
+            self.needed.update(ref for ref in block.ancestors if ref[0] >= self.low)
 
 
 def _waiting(records: Sequence[Record]) -> Sequence[Ref]:

@@ -20,7 +20,7 @@ PROVED_EVERY: Final = 10
 """Commits from one that others may go on from, and whose votes are kept for them, to the next."""
 
 
-@frozen
+@frozen(slots=False)  # without slots what is cached is found quickly
 class Record:
     """One commit: what its sub-DAG is, and how many blocks in order wait behind it for a later one.
 

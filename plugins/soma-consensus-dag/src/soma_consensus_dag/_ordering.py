@@ -22,6 +22,9 @@ _BROKEN: Final = (
 )
 
 
+_LOST: Final = "delete the consensus database: the node then asks its peers for what it needs"
+
+
 @frozen
 class Entry:
     """A block in the order. `leads`: its system bytes are the commit's own. `late`: a twin was before it."""
@@ -139,6 +142,8 @@ class Ordering:
         for record in records:
             for ref in record.blocks:
                 vertex = self._dag.get(ref)
+                if vertex is None and ref[0] > self._dag.horizon:
+                    raise CorruptionError(f"consensus-dag: a block of commit {record.index} is missing", _LOST)
                 if vertex is not None:
                     late = self._linearizer.mark(vertex)
                     self.waiting.append(Entry(self._manager.blocks[ref], ref == record.leader, late))

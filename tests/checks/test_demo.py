@@ -84,7 +84,7 @@ def test_every_receipt_verifies_offline_and_none_that_was_altered(demo: tuple[Pa
             altered = directory / "altered.receipt"
             altered.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
             refused = soma("verify", altered, directory=directory)
-            assert refused.returncode == 1, (place, refused.stdout)
+            assert refused.returncode in {1, 4}, (place, refused.stdout)  # 4: it was the genesis in it
             assert ";" in refused.stderr
 
 

@@ -62,4 +62,7 @@ def test_an_unknown_benchmark_is_refused_with_those_there_are() -> None:
     asked = [sys.executable, "-m", "benchmarks", "jbos"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=__file__.rpartition("/")[0])
     assert done.returncode == 2
-    assert "there is no benchmark jbos; there are jobs, transport, ledger, encoder, startup, idle, engine" in done.stderr
+    assert (
+        "there is no benchmark jbos; there are jobs, transport, ledger, encoder, startup, idle, engine, consensus"
+        in done.stderr
+    )

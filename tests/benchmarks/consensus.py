@@ -26,7 +26,7 @@ from benchmarks.consensus_peer import ITEM, ITEMS, KINDS, MEMBERS
 from benchmarks.harness import Row, interleaved
 
 PEER: Final = Path(__file__).with_name("consensus_peer.py")
-BLOCKS: Final = 40
+BLOCKS: Final = 60
 """That each process sends in a turn."""
 REPEATS: Final = 5
 LEAST: Final = 0.5

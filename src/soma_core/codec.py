@@ -6,6 +6,7 @@ all unsigned integers, booleans and null. Floats, tags, indefinite lengths, dupl
 shortest integers, large maps of integers and trailing bytes are refused. Rules E1 to E9 of ``specs/01-encoding.md``.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 import cbor2
@@ -124,9 +125,7 @@ def _check(value: object, depth: int) -> None:  # noqa: C901  # one branch a typ
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):  # type: ignore[attr-defined]
             _refuse("text with a lone surrogate")
     elif kind is list or kind is tuple:
-        for item in value:  # type: ignore[attr-defined]
-            if type(item) is not bytes or depth == MAX_DEPTH:  # most of what arrays hold
-                _check(item, depth + 1)
+        _check_items(value, depth + 1)  # type: ignore[arg-type]
     elif kind is dict:
         kinds = set(map(type, value))  # type: ignore[call-overload]
         if kinds - {str} and (kinds != {int} or min(value) < 0):  # type: ignore[call-overload]
@@ -138,6 +137,12 @@ def _check(value: object, depth: int) -> None:  # noqa: C901  # one branch a typ
             _check(item, depth + 1)
     elif value is not None and kind is not bool and kind is not bytes:
         _refuse(f"a {kind.__name__} has no place in an encoding")
+
+
+def _check_items(items: Iterable[object], depth: int) -> None:
+    for item in items:
+        if type(item) is not bytes or depth > MAX_DEPTH:  # most of what arrays hold needs no look
+            _check(item, depth)
 
 
 _NO_TAGS = _Refuse()

@@ -14,7 +14,7 @@ def alone(setup: Setup) -> Engine:
 
 @pytest.mark.parametrize("first", [1, 41])
 @pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
-def test_it_goes_on_after_what_the_chain_has_in_rounds_that_it_never_used(first: int, again: bool) -> None:
+def test_it_goes_on_after_what_the_chain_has_in_rounds_that_it_never_used(first: int, *, again: bool) -> None:
     committee = Committee(alone, 1, first=first)
     seat = committee.seats[0]
     for number in range(10):

@@ -61,11 +61,11 @@ class Author:
         parts = self._parts
         if self._pulling or self._draft is not None or not parts.proposer.has_turn:
             return _NOTHING
-        left = bool(parts.ordering.waiting)
-        plan: Plan = parts.proposer.plan(now, busy=self.ready or left or bool(self._intake.open))
+        busy = self.ready or bool(self._intake.open) or bool(parts.ordering.waiting)
+        plan: Plan = parts.proposer.plan(now, busy=busy)
         if plan.round:
             self._pulling = plan.round
-            limit = 0 if plan.empty or left else parts.format.payload_most
+            limit = 0 if plan.empty or parts.ordering.is_full else parts.format.payload_most
             self.ready = self.ready and not limit
             parts.out.add(Pull(limit, plan.round))
         return plan.at

@@ -35,6 +35,8 @@ COMMIT_BYTES: Final = 512 << 10
 UNSIGNED: Final = bytes(SIGNATURE_SIZE)
 """Where the signature of a block will stand."""
 
+SYSTEM_BYTES: Final = 32 << 10
+"""Bytes of these that are left to system bytes."""
 _LENGTH: Final = struct.Struct(">I")
 _VOTE: Final = struct.Struct(">Q32s")
 _SIZE: Final = struct.Struct(">I")
@@ -113,7 +115,7 @@ class Format:
             (ground, author, signing_digest("soma/block", chain, epoch, author.to_bytes(2, "big")))
             for author in range(committee.size)
         )
-        self.payload_most = max(MAX_ITEM, COMMIT_BYTES // committee.size)
+        self.payload_most = max(MAX_ITEM, (COMMIT_BYTES - SYSTEM_BYTES) // committee.size)
         """Bytes of payload in a block."""
         self._chain, self._epoch = chain, epoch
 

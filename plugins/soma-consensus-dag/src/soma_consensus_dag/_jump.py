@@ -34,7 +34,7 @@ def check_reach(records: Sequence[Record], depth: int, first: int) -> None:
 
 @final
 class Jump:
-    """`records`: proven; we go on after the last. `needed`: the blocks they name and those they refer to, from `low` on.
+    """`records`: proven; we go on after the last. `needed`: the blocks they name, and what those refer to, from `low`.
 
     `here`: those that have come. What a committed block refers to was accepted by a quorum, so it is as good as named.
     """

@@ -86,6 +86,11 @@ class Ordering:
         self._linearizer = linearizer
         self._schedule = schedule
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits to be delivered than the next commit takes."""
+        return bool(self.waiting) and sum(entry.size for entry in self.waiting) > COMMIT_BYTES
+
     def by_rule(self) -> list[Made]:
         """The commits that the graph decides now. Raises `CorruptionError` if more than f lie."""
         made = []

@@ -95,9 +95,9 @@ def test_what_lies_at_the_horizon_is_waited_for_no_more() -> None:
     for id_ in ("A3", "B3", "C3", "D3", "A4"):
         here.offer(some[id_])
     assert len(here) == 5
-    assert here.advance(1) == []
+    assert here.settle(1) == []
     here._dag.drop(2)
-    assert sorted(ids(here.advance(2))) == ["A3", "A4", "B3", "C3", "D3"]
+    assert sorted(ids(here.settle(2))) == ["A3", "A4", "B3", "C3", "D3"]
     assert len(here) == 0
     assert not here.misses(refs(FULL)["A2"])
 
@@ -107,7 +107,7 @@ def test_what_lies_at_the_horizon_itself_is_not_taken_any_more() -> None:
     here.offer(some["A2"])
     here.offer(some["A3"])
     here._dag.drop(2)
-    assert ids(here.advance(2)) == ["A3"], "A2, which waited below the horizon, is gone"
+    assert ids(here.settle(2)) == ["A3"], "A2, which waited below the horizon, is gone"
     assert len(here) == 0
     assert ids(here.offer(some["B2"])) == []
     assert refs(FULL)["A2"] not in here
@@ -117,7 +117,19 @@ def test_what_lies_at_the_horizon_itself_is_not_taken_any_more() -> None:
 def test_a_block_above_the_horizon_comes_in_without_what_lies_below() -> None:
     some, here = blocks(FULL), manager()
     here._dag.drop(3)
+    here.settle(3)
     assert ids(here.offer(some["A4"])) == ["A4"]
+
+
+def test_after_a_start_the_graph_reaches_further_down_than_what_is_waited_for() -> None:
+    some, here = blocks(FULL), manager()
+    here.settle(2)
+    assert ids(here.offer(some["A2"])) == ["A2"], "what A2 refers to had left the graph when it came"
+    assert ids(here.offer(some["A3"])) == ["A3"]
+    assert ids(here.offer(some["A4"])) == [], "of round 3 it lacks what later commits may bring"
+    a3 = here._dag.get(refs(FULL)["A3"])
+    assert a3 is not None
+    assert [parent.ref for parent in a3.parents] == [refs(FULL)["A2"]]
 
 
 # Bounds. --------------------------------------------------------------------------------------------------------------

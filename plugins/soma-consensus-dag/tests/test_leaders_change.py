@@ -35,7 +35,7 @@ class Member:
         self.records += [made.record for made in self.ordering.by_rule()]
         horizon = self.linearizer.horizon
         self.manager.drop([vertex.ref for vertex in self.dag.drop(horizon)])
-        self.manager.advance(horizon)
+        self.manager.settle(horizon)
 
     def take(self, order: Sequence[Block], random: Random) -> None:
         eagerness = random.choice((0.0, 0.1, 1.0))

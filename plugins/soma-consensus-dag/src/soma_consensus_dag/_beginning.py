@@ -10,7 +10,7 @@ from soma_core.errors import CorruptionError, DecodeError
 from ._intake import Intake
 from ._jump import Jump
 from ._keys import BLOCKS_END, DRAFT, TIP, from_round, record_key
-from ._linearizer import Record, unpack_record
+from ._linearizer import Record, horizon_after, unpack_record
 from ._parts import Parts
 from ._snapshot import Table
 
@@ -76,6 +76,8 @@ class Beginning:
         """Everything as it was; returns the commits after `base`, to be delivered again."""
         parts, intake = self._parts, self._intake
         parts.dag.drop(max(0, self._low - 1))
+        last = self._records[-1].leader[0] if self._records else 0  # what came later did not wait for what lies below
+        parts.manager.settle(max(parts.dag.horizon, horizon_after(last, parts.gc_depth)))
         if self.draft is not None:
             parts.proposer.own = self.draft.ref  # so that it is known when it is met
         for block in self._blocks:  # in order of rounds

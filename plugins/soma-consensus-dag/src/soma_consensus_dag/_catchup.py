@@ -12,7 +12,7 @@ from soma_core.errors import DecodeError
 from ._block import Block, Format
 from ._committee import Committee, mask_of
 from ._dag import Ref
-from ._jump import Jump, check_reach
+from ._jump import Jump, suffices
 from ._linearizer import PROVED_EVERY, Record, unpack_record
 from ._messages import Commits
 from ._snapshot import Table
@@ -83,8 +83,8 @@ class CatchUp:
         for record, after in pairwise(records):
             if (after.index, after.previous) != (record.index + 1, record.digest):
                 raise DecodeError(f"record {after.index} does not follow {record.index}", "another member is asked")
-        if records[0].index != self.next_index(index):
-            check_reach(records, self._depth, self._first)
+        if records[0].index != self.next_index(index) and not suffices(records, self._depth, self._first):
+            raise DecodeError(f"nobody can go on after commit {records[-1].index} with these", "another member is asked")
         return Proven(records, self._voters(message.stubs, records[-1]))
 
     def prove(self, proven: Proven, index: int, digest: bytes) -> None:
@@ -97,7 +97,8 @@ class CatchUp:
             for record in proven.records:
                 self.trusted.update(record.blocks)
         elif first.index != index + 1 and last.index > index + BEHIND and self.jump is None:
-            self.jump = Jump(proven.records, self._depth)
+            if suffices(proven.records, self._depth, self._first):  # we may stand elsewhere than when we read them
+                self.jump = Jump(proven.records, self._depth)
 
     def ordered(self, index: int) -> None:
         """Commit `index` was made, one way or the other."""

@@ -22,7 +22,7 @@ _NOBODY: Final[tuple["Vertex", ...]] = ()
 
 @define(eq=False)
 class Vertex:
-    """An accepted block. `parents`: those above the horizon when it came, in its order, its author's own first.
+    """An accepted block. `parents`: what it refers to, as far as it was here, in its order, its author's own first.
 
     `below`: the authors it refers to at the round before. `voters`: authors with a block of the next round that refers
     to this one. `ordered`: whether it is in a committed sub-DAG. `late`: ordered after a twin,
@@ -88,11 +88,11 @@ class Dag:
         return self.layer(round_).slots.get(author, _NOBODY)
 
     def add(self, ref: Ref, ancestors: Sequence[Ref], *, size: int = 0, time: int = 0) -> Vertex:
-        """Accept a block. Its ancestors are there, or at most at the horizon; a reference to less is no reference."""
+        """Accept a block. What it refers to and is not here is not waited for: no commit will bring it."""
         round_, author, _ = ref
         before, bit = round_ - 1, 1 << author
         known = self._known
-        parents = tuple(known[ancestor] for ancestor in ancestors if ancestor[0] > self.horizon)
+        parents = tuple(filter(None, map(known.get, ancestors)))
         below = 0
         for parent in parents:
             if parent.round == before:

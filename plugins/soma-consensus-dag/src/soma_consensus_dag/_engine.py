@@ -363,7 +363,7 @@ class DagEngine:
             parts.fetcher.forget(horizon)
             self._intake.ordered(gone)
             self._intake.forget(horizon)
-            self._intake.enter(parts.manager.advance(horizon), now)
+            self._intake.enter(parts.manager.settle(horizon), now)
 
     def _by_records(self) -> list[Made]:
         certified = self._parts.catch_up.certified

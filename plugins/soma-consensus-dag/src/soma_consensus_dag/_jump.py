@@ -7,8 +7,6 @@ go on. What lies before is the chain's to get elsewhere.
 from collections.abc import Sequence
 from typing import final
 
-from soma_core.errors import DecodeError
-
 from ._block import Block
 from ._dag import Ref
 from ._linearizer import Record, horizon_after
@@ -21,22 +19,21 @@ def lowest_needed(records: Sequence[Record], depth: int) -> int:
     return min([horizon_after(last.leader[0], depth) + 1, *rounds])
 
 
-def check_reach(records: Sequence[Record], depth: int, first: int) -> None:
-    """Raise `DecodeError` unless one can go on after the last of `records`, from the epoch's `first` commit on.
+def suffices(records: Sequence[Record], depth: int, first: int) -> bool:
+    """Whether one can go on after the last of `records`, in an epoch whose first commit is `first`.
 
     They must reach back beyond what is needed, and the last must have the state of the schedule.
     """
     last = records[-1]
     complete = records[0].index == first or records[0].leader[0] < lowest_needed(records, depth)
-    if not last.schedule or not complete or last.left > sum(len(record.blocks) for record in records):
-        raise DecodeError(f"nobody can go on after commit {last.index} with these records", "another member is asked")
+    return bool(last.schedule) and complete and last.left <= sum(len(record.blocks) for record in records)
 
 
 @final
 class Jump:
-    """`records`: proven; we go on after the last. `needed`: the blocks they name, and what those refer to, from `low`.
+    """`records`: proven; we go on after the last. `needed`: the blocks they name, from round `low`.
 
-    `here`: those that have come. What a committed block refers to was accepted by a quorum, so it is as good as named.
+    `here`: those that have come. What they refer to is among them, or lies below the horizon of all that follows.
     """
 
     def __init__(self, records: Sequence[Record], depth: int) -> None:
@@ -74,7 +71,6 @@ class Jump:
         """A block has come."""
         if block.ref in self.needed and block.ref not in self.here:
             self.here[block.ref] = block
-            self.needed.update(ref for ref in block.ancestors if ref[0] >= self.low)
 
 
 def _waiting(records: Sequence[Record]) -> Sequence[Ref]:

@@ -25,10 +25,14 @@ class _Suspended:
 
 @final
 class Manager:
-    """`blocks`: the bytes of what is in the graph, by name."""
+    """`blocks`: the bytes of what is in the graph, by name.
+
+    `settled`: the highest round of which nothing is waited for. After a start the graph reaches further down.
+    """
 
     def __init__(self, dag: Dag) -> None:
         self.blocks: dict[Ref, Block] = {}
+        self.settled = dag.horizon
         self._dag = dag
         self._suspended: dict[Ref, _Suspended] = {}
         self._waiting: dict[Ref, list[Ref]] = {}  # what is missing → who waits for it
@@ -53,7 +57,7 @@ class Manager:
         """Take a valid block; returns all that entered the graph by it, in an order in which ancestors come first."""
         if block.ref in self or block.round <= self._dag.horizon:
             return []
-        missing = [ref for ref in block.ancestors if ref[0] > self._dag.horizon and ref not in self.blocks]
+        missing = [ref for ref in block.ancestors if ref not in self.blocks and ref[0] > self.settled]
         if not missing:
             return self._enter(block)
         if not self._make_room(block):
@@ -64,8 +68,9 @@ class Manager:
             self._waiting.setdefault(ref, []).append(block.ref)
         return []
 
-    def advance(self, horizon: int) -> list[Block]:
-        """The horizon has moved: what lies at or below it is not waited for any more. Returns what enters the graph."""
+    def settle(self, horizon: int) -> list[Block]:
+        """What lies at or below the horizon is not waited for any more. Returns what enters the graph."""
+        self.settled = horizon
         for ref in [ref for ref in self._suspended if ref[0] <= horizon]:
             self._forget(ref)
         entered: list[Block] = []
@@ -81,11 +86,11 @@ class Manager:
     def dump(self, table: Table) -> list[Any]:
         """Graph and queue, for a snapshot."""
         entered = [[table.place(self.blocks[v.ref]), v.ordered, v.late] for v in self._dag.vertices()]
-        return [self._dag.horizon, entered, [table.place(one.block) for one in self._suspended.values()]]
+        return [self._dag.horizon, self.settled, entered, [table.place(one.block) for one in self._suspended.values()]]
 
     def load(self, state: list[Any], table: Table) -> None:
         """Take up a state."""
-        horizon, entered, suspended = state
+        horizon, self.settled, entered, suspended = state
         self._dag.drop(horizon)
         for place, ordered, late in entered:
             self._enter(table[place])

@@ -134,7 +134,7 @@ def decide(parts: Parts, log: Log) -> None:
                 break
             ordering.applied(ordering.index)
             manager.drop([vertex.ref for vertex in dag.drop(linearizer.horizon)])
-            entered = manager.advance(linearizer.horizon)
+            entered = manager.settle(linearizer.horizon)
 
 
 def signed(log: Log) -> float:

@@ -40,6 +40,8 @@ SYSTEM_BYTES: Final = 32 << 10
 _LENGTH: Final = struct.Struct(">I")
 _VOTE: Final = struct.Struct(">Q32s")
 _SIZE: Final = struct.Struct(">I")
+_KINDS: Final = [*[int] * 5, *[bytes] * 5]
+_NO_PAYLOAD: Final = digest("soma/payload")
 
 Vote = tuple[int, bytes]
 """(index, digest) of a commit record."""
@@ -102,7 +104,12 @@ class Block:
     @property
     def stub(self) -> bytes:
         """The block without its payload: enough to prove what its author signed."""
-        return self.wire[: _LENGTH.size + len(self.header) + SIGNATURE_SIZE]
+        return self.wire[: self.stub_size]
+
+    @property
+    def stub_size(self) -> int:
+        """Bytes of the stub."""
+        return _LENGTH.size + len(self.header) + SIGNATURE_SIZE
 
 
 @final
@@ -171,10 +178,10 @@ class Format:
     def parse(self, wire: bytes) -> Block:
         """A whole block, all but its signature and payload items checked. Raises `InvalidBlockError`."""
         block = self.parse_stub(wire)
-        payload = wire[len(block.stub) :]
+        payload = wire[block.stub_size :]
         if len(payload) != sum(block.sizes):
             raise InvalidBlockError("bad_payload")
-        if digest("soma/payload", payload) != _payload_digest(block.header):
+        if (digest("soma/payload", payload) if payload else _NO_PAYLOAD) != _payload_digest(block.header):
             raise InvalidBlockError("bad_payload")
         return block
 
@@ -189,7 +196,7 @@ class Format:
         if epoch != self._epoch:
             raise InvalidBlockError("bad_epoch")
         refs = unpack_refs(ancestors)
-        items = tuple(size for (size,) in _SIZE.iter_unpack(sizes))
+        items = struct.unpack(f">{len(sizes) // _SIZE.size}I", sizes)
         fault = (
             fault_of_place(round_, author, self.committee)
             or self._fault_of_sizes(len(votes) // _VOTE.size, system, items)
@@ -225,7 +232,7 @@ def _fields(header: bytes) -> tuple[int, int, int, int, bytes, bytes, bytes, byt
         value = decode(header, max_size=MAX_HEADER)
     except DecodeError as error:
         raise InvalidBlockError("bad_header") from error
-    if not isinstance(value, list) or list(map(type, value)) != [*[int] * 5, *[bytes] * 5]:
+    if not isinstance(value, list) or list(map(type, value)) != _KINDS:
         raise InvalidBlockError("bad_header")
     fields: Any = value
     version, epoch, round_, author, time, ancestors, votes, system, sizes, payload = fields

@@ -83,9 +83,10 @@ class CatchUp:
         for record, after in pairwise(records):
             if (after.index, after.previous) != (record.index + 1, record.digest):
                 raise DecodeError(f"record {after.index} does not follow {record.index}", "another member is asked")
-        if records[0].index != self.next_index(index) and not suffices(records, self._depth, self._first):
-            raise DecodeError(f"nobody can go on after commit {records[-1].index} with these", "another member is asked")
-        return Proven(records, self._voters(message.stubs, records[-1]))
+        proven = Proven(records, self._voters(message.stubs, records[-1]))
+        if records[0].index != self.next_index(index) and not self._can_jump(proven):
+            raise DecodeError(f"nobody can go on after commit {records[-1].index} so", "another member is asked")
+        return proven
 
     def prove(self, proven: Proven, index: int, digest: bytes) -> None:
         """The signatures hold: take the records up, after commit `index` of `digest`, or to go on from the last."""
@@ -96,9 +97,8 @@ class CatchUp:
             self.certified += proven.records
             for record in proven.records:
                 self.trusted.update(record.blocks)
-        elif first.index != index + 1 and last.index > index + BEHIND and self.jump is None:
-            if suffices(proven.records, self._depth, self._first):  # we may stand elsewhere than when we read them
-                self.jump = Jump(proven.records, self._depth)
+        elif first.index != index + 1 and last.index > index + BEHIND and self.jump is None and self._can_jump(proven):
+            self.jump = Jump(proven.records, self._depth)
 
     def ordered(self, index: int) -> None:
         """Commit `index` was made, one way or the other."""
@@ -123,6 +123,10 @@ class CatchUp:
             self.jump = Jump([unpack_record(record) for record in proven], self._depth)
             for place in here:
                 self.jump.give(table[place])
+
+    def _can_jump(self, proven: Proven) -> bool:
+        """Asked once more when signatures are verified: meanwhile our last commit may be another."""
+        return suffices(proven.records, self._depth, self._first)
 
     def _voters(self, stubs: Sequence[bytes], record: Record) -> tuple[Block, ...]:
         vote = record.index, record.digest

@@ -48,7 +48,7 @@ class Slot:
     certifiers: dict[Vertex, int] = field(factory=dict)
     looked_at: int = 0
     candidates: int = 0
-    known: tuple[int, int, int] = (0, 0, 0)
+    known: int = 0
 
     @property
     def place(self) -> tuple[int, int]:
@@ -130,11 +130,13 @@ class Committer:
     # The direct rule --------------------------------------------------------------------------------------------------
 
     def _decide_directly(self, slot: Slot) -> None:
-        candidates = self._dag.slot(slot.round, slot.author)
         voting = self._dag.layer(slot.round + self._rule.wave - 2)
+        if not self._committee.is_quorum(voting.authors):
+            return
+        candidates = self._dag.slot(slot.round, slot.author)
         last = self._dag.layer(slot.round + self._rule.wave - 1)
-        known = len(candidates), len(voting.vertices), len(last.vertices)
-        if known == slot.known or not self._committee.is_quorum(voting.authors):
+        known = len(candidates) + len(voting.vertices) + len(last.vertices)  # each of them only grows
+        if known == slot.known:
             return
         slot.known = known
         if all(self._committee.is_quorum(self._blame(slot, leader)) for leader in candidates or (None,)):

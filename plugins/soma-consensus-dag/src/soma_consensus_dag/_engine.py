@@ -74,7 +74,7 @@ class DagEngine:
         self._from = 0  # the commit that the chain must have applied before it is given the next
         self._running = False
         self._ended = False
-        self._seen = (0, 0, 0)  # what there was when the order was last looked at
+        self._seen = (0, 0, 0, 0)  # what there was when the order was last looked at
 
     def _build(self, out: Outbox) -> Beginning:
         """New parts, and who works with them."""
@@ -92,8 +92,8 @@ class DagEngine:
         hear = self._HEAR.get(type(event))
         if self._outside or hear is None:
             return ()
-        hear(self, event, now)
-        if self._running:
+        quiet = hear(self, event, now)
+        if self._running and not quiet:
             self._turn(now)
         return self._parts.out.take()
 
@@ -155,7 +155,7 @@ class DagEngine:
         self._applied, self._from, self._running, self._ended = own
         self._asker.load(asker)
 
-    # What happens -----------------------------------------------------------------------------------------------------
+    # What happens; True: nothing follows from it that a turn would do -------------------------------------------------
 
     def _started(self, event: Start, now: int) -> None:
         self._applied = max(self._applied, event.applied)
@@ -179,12 +179,14 @@ class DagEngine:
         self._beginning = self._build(self._parts.out)
         self._asker.load(asker.dump())
 
-    def _received(self, event: Received, now: int) -> None:
-        if self._running and event.peer in self._parts.out.others:
-            try:
-                self._read(event.peer, messages.unpack(event.message), now)
-            except DecodeError:
-                self._parts.out.add(Note("refused", event.peer))
+    def _received(self, event: Received, now: int) -> bool:
+        if not self._running or event.peer not in self._parts.out.others:
+            return True
+        try:
+            return self._read(event.peer, messages.unpack(event.message), now)
+        except DecodeError:
+            self._parts.out.add(Note("refused", event.peer))
+            return True
 
     def _verified(self, event: Verified, now: int) -> None:
         self._intake.checked(event.id, now, ok=event.ok)
@@ -213,8 +215,9 @@ class DagEngine:
         else:
             self._author.signed(event.slot, event.signature, now)
 
-    def _durable(self, event: Durable, _now: int) -> None:
+    def _durable(self, event: Durable, _now: int) -> bool:
         self._author.durable(event.barrier)
+        return True
 
     def _loaded(self, event: Loaded, now: int) -> None:
         if self._running:
@@ -236,7 +239,7 @@ class DagEngine:
         if event.name == RECOVER and self._running:
             self._asker.ask_for_ours(self._asker.connected, now)
 
-    _HEAR: ClassVar[Mapping[type, Callable[["DagEngine", Any, int], None]]] = {
+    _HEAR: ClassVar[Mapping[type, Callable[["DagEngine", Any, int], bool | None]]] = {
         Start: _started,
         Received: _received,
         Verified: _verified,
@@ -252,10 +255,10 @@ class DagEngine:
         Timer: _timer,
     }
 
-    def _read(self, peer: int, message: messages.Message, now: int) -> None:
+    def _read(self, peer: int, message: messages.Message, now: int) -> bool:
         match message:
             case messages.Blocks(wires):
-                self._intake.receive(peer, wires, now)
+                return self._intake.receive(peer, wires, now)
             case messages.Want(refs):
                 self._library.serve_blocks(peer, refs)
             case messages.Since(round_):
@@ -265,10 +268,12 @@ class DagEngine:
                 self._parts.out.send(messages.Last(number, b"" if known is None else known.wire), peer)
             case messages.Last(number, wire):
                 self._asker.hear_of_ours(peer, number, wire)
+                return False
             case messages.AskCommits(first):
                 self._library.serve_commits(peer, first)
             case messages.Commits() as answer:
                 self._intake.verify(self._parts.catch_up.read(answer, self._parts.ordering.index))
+        return True
 
     # The start --------------------------------------------------------------------------------------------------------
 
@@ -345,11 +350,7 @@ class DagEngine:
     def _order(self, now: int) -> None:
         """Order what can be ordered, hand it on, and let the horizon follow."""
         parts = self._parts
-        news = parts.dag.added, self._applied, len(parts.catch_up.certified)
-        if news == self._seen:
-            return
-        self._seen = news
-        while self._has_room:
+        while self._has_news() and self._has_room:
             made = self._by_records() or parts.ordering.by_rule()
             if not made:
                 return
@@ -364,6 +365,13 @@ class DagEngine:
             self._intake.ordered(gone)
             self._intake.forget(horizon)
             self._intake.enter(parts.manager.settle(horizon), now)
+
+    def _has_news(self) -> bool:
+        """Whether anything has come since the last time that could decide something."""
+        certified = self._parts.catch_up.certified
+        news = self._parts.dag.added, self._applied, len(certified), self._parts.ordering.index if certified else 0
+        known, self._seen = self._seen, news
+        return news != known
 
     def _by_records(self) -> list[Made]:
         certified = self._parts.catch_up.certified

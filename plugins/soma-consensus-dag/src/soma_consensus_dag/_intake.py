@@ -48,10 +48,11 @@ class Intake:
         self._checking: dict[int, Checking | Proven] = {}
         self._in_check: dict[Ref, None] = {}
 
-    def receive(self, peer: int, wires: Sequence[bytes], now: int) -> None:
-        """Blocks of a message: those that are valid so far, and wanted, are verified."""
+    def receive(self, peer: int, wires: Sequence[bytes], now: int) -> bool:
+        """Blocks of a message: those that are valid so far, and wanted, are verified. Whether that is all."""
         parts = self._parts
         unchecked = []
+        took = False
         for wire in wires:
             try:
                 block = parts.format.parse(wire)
@@ -63,10 +64,12 @@ class Intake:
                 continue
             if parts.catch_up.trusts(ref):
                 self._trust(block, peer, now)
+                took = True
             elif block.author == peer or ref in parts.fetcher:
                 unchecked.append(block)
         if unchecked:
             self.verify(Checking(peer, tuple(unchecked)))
+        return not took
 
     def _prove(self, proven: Proven) -> None:
         """The votes for records hold. Blocks that they name and that are here already need not come again."""
@@ -95,12 +98,14 @@ class Intake:
             return
         number = self._parts.out.number()
         self._checking[number] = what
-        signed = tuple((self._parts.keys[block.author], block.ref[2], block.signature) for block in blocks)
-        items: tuple[bytes, ...] = ()
+        keys = self._parts.keys
+        signed = [(keys[block.author], block.ref[2], block.signature) for block in blocks]
+        items: list[bytes] = []
         if isinstance(what, Checking):
-            self._in_check.update(dict.fromkeys(block.ref for block in blocks))
-            items = tuple(item for block in blocks for item in block.items)
-        self._parts.out.add(Verify(number, signed, items))
+            for block in blocks:
+                self._in_check[block.ref] = None
+                items += block.items
+        self._parts.out.add(Verify(number, tuple(signed), tuple(items)))
 
     def checked(self, number: int, now: int, *, ok: bool) -> None:
         """The answer to a `Verify`."""

@@ -95,16 +95,15 @@ class Ordering:
         """The commits that the graph decides now. Raises `CorruptionError` if more than f lie."""
         made = []
         try:
-            slots = self._committer.try_commit()
+            slots = deque(self._committer.try_commit())
             while slots:
-                for slot in slots:
-                    if slot.vertex is None:
-                        continue
-                    made.append(self._commit(slot.vertex, None))
-                    if self._changed:  # all beyond is decided anew, by other leaders
-                        self._committer.move_to(slot.place)
-                        break
-                slots = self._committer.try_commit()
+                slot = slots.popleft()
+                if slot.vertex is None:
+                    continue
+                made.append(self._commit(slot.vertex, None))
+                if self._changed:  # all beyond is decided anew, by other leaders
+                    self._committer.move_to(slot.place)
+                    slots = deque(self._committer.try_commit())
         except TwoCertifiedError as error:
             raise CorruptionError(f"consensus-dag: {error}", _BROKEN) from error
         return made

@@ -5,6 +5,7 @@ rounds after that commit's leader.
 """
 
 import struct
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate
@@ -150,19 +151,11 @@ class Schedule:
 def draw(committee: Committee, seed: bytes, round_: int, count: int) -> tuple[int, ...]:
     """`count` different places for a round, each by its stake among those that are left."""
     left = list(range(committee.size))
-    total = committee.total
     chosen = []
     for rank in range(count):
-        place = _at(left, committee.stakes, _number(seed, b"draw", round_, rank) % total)
-        chosen.append(place)
-        left.remove(place)
-        total -= committee.stakes[place]
+        sums = list(accumulate(committee.stakes[place] for place in left))
+        chosen.append(left.pop(bisect_right(sums, _number(seed, b"draw", round_, rank) % sums[-1])))
     return tuple(chosen)
-
-
-def _at(places: Sequence[int], stakes: Sequence[int], at: int) -> int:
-    """The first of `places` at which the running sum of their stakes exceeds `at`."""
-    return next(place for place, total in zip(places, accumulate(stakes[p] for p in places), strict=True) if total > at)
 
 
 def _to_swap(value: Any, size: int) -> Swap:

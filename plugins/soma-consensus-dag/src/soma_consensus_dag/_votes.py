@@ -22,7 +22,9 @@ class Votes:
 
     def hear(self, block: Block) -> None:
         """A block with a valid signature."""
-        highest = max((index for index, _ in block.votes), default=0)
+        if not block.votes:
+            return
+        highest = max(block.votes)[0]
         if highest > self.highest[block.author]:
             self.highest[block.author] = highest
             self.agreed = agreed(self._committee.stakes, self.highest, self._committee.quorum)

@@ -157,6 +157,20 @@ async def test_all_questions_that_wait_are_checked_in_one_call(autojump_clock: A
     assert len(thread.calls) == 1
 
 
+async def test_a_signature_or_two_do_not_take_the_way_to_the_thread(autojump_clock: Any) -> None:
+    thread, asker = CountingThread(), Answers()
+    checker = Checker(thread, Mempool())  # type: ignore[arg-type]
+    checker.ask(asker, 1, (signature(1),), ())
+    checker.ask(asker, 2, (signature(2, good=False),), ())
+    await check(checker, asker)
+    assert asker.told == [(1, True), (2, False)]
+    assert thread.calls == []
+    checker.ask(asker, 3, (signature(1), signature(2), signature(3), signature(4)), ())
+    checker.ask(asker, 4, (), (transaction(0),))
+    await check(checker, asker)
+    assert [len(call[0]) for call in thread.calls] == [2]
+
+
 async def test_a_call_is_bounded_and_one_question_always_fits(autojump_clock: Any) -> None:
     thread, asker = CountingThread(), Answers()
     checker = Checker(thread, Mempool())  # type: ignore[arg-type]
@@ -206,7 +220,7 @@ async def test_what_is_remembered_is_bounded(autojump_clock: Any, monkeypatch: p
     thread, asker = CountingThread(), Answers()
     checker = Checker(thread, Mempool())  # type: ignore[arg-type]
     for number in (1, 2, 3, 1, 3):
-        checker.ask(asker, number, (signature(number),), ())
+        checker.ask(asker, number, (), (transaction(number),))
         await check(checker, asker)
     assert len(thread.calls) == 4  # the second 1 was forgotten, the second 3 was not
 
@@ -373,7 +387,7 @@ async def test_an_engine_goes_on_while_disk_signer_and_signatures_work(autojump_
         api.Send((3,), b"at once"),
         api.Deliver(commit(11), after=1),
         api.Sign((5).to_bytes(8, "big"), b"body"),
-        api.Verify(9, (signature(1),), ()),
+        api.Verify(9, (signature(1), signature(2), signature(3)), ()),
         api.Pull(1, 4),
         api.SetTimer("soon", 10),
         api.Note("n", 1),

@@ -39,16 +39,18 @@ class Asker:
         """Ask a member that has come for what we missed of it."""
         known = self._intake.latest.get(peer)
         self._parts.out.send(messages.Since(0 if known is None else known.round), peer)
-        if not self._parts.recovery.done:
-            self._parts.out.send(messages.AskLast(self._parts.recovery.number), peer)
+        self.ask_for_ours(1 << peer)
 
-    def ask_for_ours(self, members: int, now: int) -> None:
+    def ask_for_ours(self, members: int) -> None:
         """Ask who has not answered yet for the latest block of ours that it has."""
         recovery = self._parts.recovery
-        if not recovery.done:
-            asked = list(members_of(members & ~recovery.answered))
-            if asked:
-                self._parts.out.send(messages.AskLast(recovery.number), *asked)
+        asked = () if recovery.done else tuple(members_of(members & ~recovery.answered))
+        if asked:
+            self._parts.out.send(messages.AskLast(recovery.number), *asked)
+
+    def recover(self, now: int) -> None:
+        """Have the driver tell us when they are asked again, as long as we may not speak."""
+        if not self._parts.recovery.done:
             self.wake(RECOVER, now + RECOVERY_MS)
 
     def hear_of_ours(self, peer: int, number: int, wire: bytes) -> None:

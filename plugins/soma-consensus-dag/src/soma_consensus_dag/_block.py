@@ -8,6 +8,7 @@ is signed: digest and name do not depend on the signature.
 import struct
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any, Final, final
 
 from attrs import evolve, field, frozen
@@ -82,24 +83,25 @@ class Block:
         """A place in the committee."""
         return self.ref[1]
 
+    @cached_property
+    def payload_size(self) -> int:
+        """Bytes of payload."""
+        return sum(self.sizes)
+
     @property
     def weight(self) -> int:
         """Bytes of payload and system bytes."""
-        return sum(self.sizes) + len(self.system)
+        return self.payload_size + len(self.system)
 
     @cached_property
     def items(self) -> tuple[bytes, ...]:
         """The payload."""
-        at = len(self.wire) - sum(self.sizes)
-        found = []
-        for size in self.sizes:
-            found.append(self.wire[at : at + size])
-            at += size
-        return tuple(found)
+        ends = list(accumulate(self.sizes, initial=len(self.wire) - self.payload_size))
+        return tuple(self.wire[start:end] for start, end in pairwise(ends))
 
     def signed(self, signature: bytes) -> "Block":
         """The same block with its signature."""
-        return evolve(self, signature=signature, wire=assemble(self.header, signature, self.items))
+        return evolve(self, signature=signature, wire=assemble(self.header, signature, self.wire[self.stub_size :]))
 
     @property
     def stub(self) -> bytes:
@@ -142,7 +144,7 @@ class Format:
             raise InvalidBlockError(fault)
         header = self.header(round_, author, time, ancestors, votes, system, items)
         ref = (round_, author, self.name(header))
-        sizes, wire = tuple(map(len, items)), assemble(header, UNSIGNED, items)
+        sizes, wire = tuple(map(len, items)), assemble(header, UNSIGNED, b"".join(items))
         return Block(ref, time, tuple(ancestors), tuple(votes), system, sizes, header, UNSIGNED, wire)
 
     def header(
@@ -166,8 +168,8 @@ class Format:
                 pack_refs(ancestors),
                 b"".join(_VOTE.pack(*vote) for vote in votes),
                 system,
-                b"".join(_SIZE.pack(len(item)) for item in items),
-                digest("soma/payload", *items),
+                struct.pack(f">{len(items)}I", *map(len, items)),
+                digest("soma/payload", b"".join(items)),
             ]
         )
 
@@ -179,7 +181,7 @@ class Format:
         """A whole block, all but its signature and payload items checked. Raises `InvalidBlockError`."""
         block = self.parse_stub(wire)
         payload = wire[block.stub_size :]
-        if len(payload) != sum(block.sizes):
+        if len(payload) != block.payload_size:
             raise InvalidBlockError("bad_payload")
         if (digest("soma/payload", payload) if payload else _NO_PAYLOAD) != _payload_digest(block.header):
             raise InvalidBlockError("bad_payload")
@@ -250,9 +252,9 @@ def place_of(wire: bytes) -> tuple[int, int]:
     return round_, author
 
 
-def assemble(header: bytes, signature: bytes, items: Sequence[bytes]) -> bytes:
+def assemble(header: bytes, signature: bytes, payload: bytes) -> bytes:
     """The wire of a block."""
-    return b"".join((_LENGTH.pack(len(header)), header, signature, *items))
+    return b"".join((_LENGTH.pack(len(header)), header, signature, payload))
 
 
 def fault_of_place(round_: int, author: int, committee: Committee) -> str | None:
@@ -268,7 +270,7 @@ def fault_of_payload(sizes: Sequence[int], item_most: int, items_most: int, most
     """What is wrong with the sizes of a block's payload items."""
     if len(sizes) > items_most:
         return "too_many_txs"
-    if any(size > item_most for size in sizes):
+    if sizes and max(sizes) > item_most:
         return "tx_too_large"
     return "block_too_large" if sum(sizes) > most else None
 

@@ -237,7 +237,8 @@ class DagEngine:
     def _timer(self, event: Timer, now: int) -> None:
         self._asker.timers.pop(event.name, None)
         if event.name == RECOVER and self._running:
-            self._asker.ask_for_ours(self._asker.connected, now)
+            self._asker.ask_for_ours(self._asker.connected)
+            self._asker.recover(now)
 
     _HEAR: ClassVar[Mapping[type, Callable[["DagEngine", Any, int], bool | None]]] = {
         Start: _started,
@@ -266,6 +267,7 @@ class DagEngine:
             case messages.AskLast(number):
                 known = self._intake.latest.get(peer)
                 self._parts.out.send(messages.Last(number, b"" if known is None else known.wire), peer)
+                self._asker.ask_for_ours(1 << peer)  # it has just started, too: what we asked before may be lost
             case messages.Last(number, wire):
                 self._asker.hear_of_ours(peer, number, wire)
                 return False
@@ -299,7 +301,7 @@ class DagEngine:
             self._parts.out.add(Deliver(commit))
         for peer in members_of(self._asker.connected):
             self._asker.greet(peer)
-        self._asker.ask_for_ours(0, now)
+        self._asker.recover(now)
 
     def _jump(self, jump: Jump, now: int) -> None:
         """Begin again after a commit that we never made, with what others proved."""

@@ -106,7 +106,7 @@ class Manager:
         while ready:
             one = ready.pop()
             self.blocks[one.ref] = one
-            self._dag.add(one.ref, one.ancestors, size=sum(one.sizes), time=one.time)
+            self._dag.add(one.ref, one.ancestors, size=one.payload_size, time=one.time)
             entered.append(one)
             ready += reversed(self._freed(one.ref))
         return entered

@@ -34,13 +34,15 @@ class Entry:
     late: bool
 
     @property
-    def items(self) -> tuple[tuple[int, bytes], ...]:
+    def items(self) -> list[tuple[int, bytes]]:
         """What it brings: (author, payload) pairs."""
         if self.late:
-            return ()
+            return []
         author, system = self.block.author, self.block.system
-        rides = ((author, system),) if system and not self.leads else ()
-        return (*((author, item) for item in self.block.items), *rides)
+        items = [(author, item) for item in self.block.items]
+        if system and not self.leads:
+            items.append((author, system))
+        return items
 
     @property
     def size(self) -> int:
@@ -227,6 +229,8 @@ class Ordering:
     @staticmethod
     def _commit_of(record: Record, delivered: list[Entry], system: bytes) -> Commit:
         """What the chain is given for a record."""
-        items: Any = tuple(item for entry in delivered for item in entry.items)
+        items: list[tuple[int, bytes]] = []
+        for entry in delivered:
+            items += entry.items
         round_, leader, _ = record.leader
-        return Commit(record.index, record.digest, record.time, round_, leader, items, system)
+        return Commit(record.index, record.digest, record.time, round_, leader, tuple(items), system)

@@ -179,7 +179,7 @@ def _label(
     ]
     header = theirs.header(block["round"], block["author"], 0, refs, (), b"", ())
     try:
-        ours.parse(assemble(header, signature, ()))
+        ours.parse(assemble(header, signature, b""))
     except InvalidBlockError as error:
         return error.label
     return fault or "ok"

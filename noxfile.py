@@ -21,7 +21,7 @@ nox.needs_version = ">=2026.8"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "types", "coverage", "plugin", "matrix", "example", "startup", "demo"]
+nox.options.sessions = ["lint", "types", "coverage", "simulate", "plugin", "matrix", "example", "startup", "demo"]
 
 ROOT = Path(__file__).parent
 PROJECTS = {
@@ -203,9 +203,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["default-set"])
 def simulate(session: nox.Session) -> None:
-    """Simulated networks of 200 seeds; ``-- 20000``: of so many, a few hours, which writes ``specs/results``."""
-    count = {"SOMA_SIMULATIONS": session.posargs[0]} if session.posargs else {}
-    in_default_set(session, "pytest", "tests/checks/test_simulation_trials.py", env=count)
+    """Simulated networks of 200 seeds; ``-- 20000 [FIRST]``: of so many, for hours, which writes ``specs/results``."""
+    which = dict(zip(("SOMA_SIMULATIONS", "SOMA_FIRST_SIMULATION"), session.posargs, strict=False))
+    in_default_set(session, "pytest", "tests/checks/test_simulation_trials.py", env=which)
 
 
 @nox.session(venv_backend="none", default=False, requires=["default-set"])

@@ -14,15 +14,19 @@ DIRECTORY: Final = ROOT / "specs" / "results"
 
 def write(name: str, what: str, seed: int, **figures: Any) -> None:
     """Write the figures of a run that has just ended."""
-    about = {
-        "what": what,
+    told = {"what": what} | about(seed) | figures
+    (DIRECTORY / f"{name}.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def about(seed: int) -> dict[str, Any]:
+    """What a run was, of which code, on what."""
+    return {
         "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip(),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(),
         "python": platform.python_version(),
         "seed": seed,
     }
-    (DIRECTORY / f"{name}.json").write_text(json.dumps(about | figures, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def machine() -> str:

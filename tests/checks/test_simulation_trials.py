@@ -1,8 +1,10 @@
 """Seeds by the hundred, or as many as ``SOMA_SIMULATIONS`` says: what ``nox -s simulate`` runs.
 
-More than the default number is a long run, and writes ``specs/results/simulate.json``.
+More than the default number is a long run, a part of ``specs/results/simulate.json``: ``SOMA_FIRST_SIMULATION`` says
+where it begins, and it takes the place of an earlier part that began there.
 """
 
+import json
 import os
 import sys
 from collections import Counter
@@ -16,8 +18,8 @@ from soma_core.testing.simulation import Report, draw, plugin_engines, simulate
 
 DEFAULT = 200
 COUNT = int(os.environ.get("SOMA_SIMULATIONS") or DEFAULT)
-FIRST = 1_000
-"""The tests of every day have the seeds below."""
+FIRST = int(os.environ.get("SOMA_FIRST_SIMULATION") or 1_000)
+"""The tests of every day have the seeds below a thousand."""
 TOGETHER = 10
 
 
@@ -37,9 +39,23 @@ def test_no_seed_finds_anything(capsys: pytest.CaptureFixture[str]) -> None:
                         f"{len(reports)} of {COUNT}; seed {report.scenario.seed}: {report.found or 'held'}\n"
                     )
     if COUNT > DEFAULT:
-        what = "networks simulated from one seed each: real engines, real chains, faults; no fork, loss or doubling"
-        results.write("simulate", what, FIRST, **figures(reports))
+        write(figures(reports))
     assert [report.scenario.seed for report in reports if report.found] == []
+
+
+def write(part: dict[str, Any]) -> None:
+    """Add a part to the results."""
+    before = results.DIRECTORY / "simulate.json"
+    parts = json.loads(before.read_text("utf-8"))["parts"] if before.exists() else []
+    parts = [one for one in parts if one["seed"] != FIRST] + [results.about(FIRST) | part]
+    results.write(
+        "simulate",
+        "networks simulated from one seed each: real engines, real chains, faults; no fork, loss or doubling",
+        min(one["seed"] for one in parts),
+        seeds=sum(one["seeds"] for one in parts),
+        found={seed: found for one in parts for seed, found in one["found"].items()},
+        parts=sorted(parts, key=lambda one: one["seed"]),
+    )
 
 
 def figures(reports: list[Report]) -> dict[str, Any]:

@@ -149,6 +149,16 @@ def test_who_shows_a_forged_block_has_not_answered(forgetful: Forgetful) -> None
     assert forgetful.pulls() == [1]
 
 
+def test_who_asks_has_just_started_and_is_asked_once_more(forgetful: Forgetful) -> None:
+    forgetful.answer(1, b"")
+    forgetful.seen.clear()
+    for peer in (1, 2):
+        forgetful.step(Received(peer, messages.pack(messages.AskLast(7))))
+    sent = [(one.peers, messages.unpack(one.message)) for one in forgetful.seen if isinstance(one, Send)]
+    assert [peers for peers, message in sent if isinstance(message, messages.Last)] == [(1,), (2,)]
+    assert [peers for peers, message in sent if isinstance(message, messages.AskLast)] == [(2,)], "1 has answered"
+
+
 def test_an_answer_to_a_question_of_an_earlier_life_is_none(forgetful: Forgetful) -> None:
     stale = messages.pack(messages.Last(forgetful.number() + 1, b""))
     for peer in (1, 2, 3):

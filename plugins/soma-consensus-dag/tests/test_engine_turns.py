@@ -244,3 +244,18 @@ def test_two_blocks_of_a_slot_are_told_once(member: Driven) -> None:
     assert (accused.member, accused.first, accused.second) == (1, first.stub, second.stub)
     member.give(second)
     assert len(member.of(Accuse)) == 1
+
+
+def test_of_a_liar_no_third_block_of_a_slot_is_taken_unless_another_refers_to_it(member: Driven) -> None:
+    first, second, third, fourth = (member.make(1, 1, time=time) for time in range(4))
+    for one in (first, second, third):
+        member.give(one)
+    assert len(member.of(Verify)) == 2
+    member.blocks[1, 1] = fourth
+    for author in (2, 3):
+        member.blocks[1, author] = member.make(author, 1)
+        member.give(member.blocks[1, author])
+    above = member.make(2, 2)
+    member.give(above)
+    member.give(fourth, peer=2)
+    assert above.ref in [block.ref for block in member.engine._parts.manager.blocks.values()]  # type: ignore[attr-defined]

@@ -7,11 +7,15 @@ import slow_committer as slow
 from attrs import evolve
 from drawn_blocks import blocks, ids, refs
 
+from soma_consensus_dag import _messages as messages
+from soma_consensus_dag import simulation_view
+from soma_consensus_dag._block import assemble
 from soma_consensus_dag._clock import Clock
 from soma_consensus_dag._committee import Committee, members_of
 from soma_consensus_dag._dag import Dag
 from soma_consensus_dag._linearizer import Linearizer
 from soma_consensus_dag._votes import Votes
+from soma_core.api.encoding import encode
 
 TRIALS = 300
 
@@ -137,3 +141,15 @@ def test_what_is_dropped_is_forgotten_and_told() -> None:
 
 def test_ids_of_drawn_blocks() -> None:
     assert ids(blocks("committee 2\n1 A A'").values()) == ["A1", "A1'"]
+
+
+@pytest.mark.parametrize(("round_", "author"), [(-1, 0), (0, 0), (1 << 32, 0), (1, -1), (1, 1 << 16)])
+def test_no_simulator_is_told_of_a_place_that_there_cannot_be(round_: int, author: int) -> None:
+    def wire(*place: int) -> bytes:
+        header = encode([1, 0, *place, 0, b"", b"", b"", b"", bytes(32)])
+        return messages.pack(messages.Blocks((assemble(header, bytes(64), b""),)))
+
+    assert simulation_view(wire(3, 2)) is not None
+    assert simulation_view(wire(round_, author)) is None
+    for any_bytes in (b"", b"\x01", b"\x01" + bytes(9), b"\x02" + bytes(38)):
+        assert simulation_view(any_bytes) is None

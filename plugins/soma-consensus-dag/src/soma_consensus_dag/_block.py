@@ -249,6 +249,8 @@ def place_of(wire: bytes) -> tuple[int, int]:
     """Round and author that a block claims; nothing else of it is looked at. Raises `DecodeError`."""
     header = wire[_LENGTH.size : _LENGTH.size + int.from_bytes(wire[: _LENGTH.size], "big")]
     _, round_, author, *_ = _fields(header)
+    if not 1 <= round_ < 1 << 32 or not 0 <= author < 1 << 16:
+        raise InvalidBlockError("bad_round")
     return round_, author
 
 

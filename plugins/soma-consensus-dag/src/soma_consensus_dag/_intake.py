@@ -22,6 +22,10 @@ FAR: Final = 60
 """Rounds above the clock from which on blocks are not kept: more than who does not ask for commits can be behind."""
 
 
+TWINS_MOST: Final = 2
+"""Blocks of one slot that are taken from their author unasked: as many as prove that it lies."""
+
+
 @frozen
 class Checking:
     """Blocks of a message of `peer` whose signatures are verified now. `last`: it answers our question for our own."""
@@ -65,7 +69,7 @@ class Intake:
             if parts.catch_up.trusts(ref):
                 self._trust(block, peer, now)
                 took = True
-            elif block.author == peer or ref in parts.fetcher:
+            elif ref in parts.fetcher or (block.author == peer and len(parts.dag.slot(*ref[:2])) < TWINS_MOST):
                 unchecked.append(block)
         if unchecked:
             self.verify(Checking(peer, tuple(unchecked)))

@@ -41,7 +41,7 @@ class GuardedStream(yamux.YamuxStream):  # type: ignore[misc]  # py-libp2p is no
         self.conn.count(0)
         return data
 
-    async def _auto_tune_and_send_window_update(self, *, bytes_read: int = 0) -> None:
+    async def _auto_tune_and_send_window_update(self, **_: int) -> None:
         """Let the peer send more once half a window is free, not at every read: an update is a record of its own."""
         free = WINDOW - self.recv_window - len(self.conn.stream_buffers.get(self.stream_id, b""))
         if free >= WINDOW // 2:

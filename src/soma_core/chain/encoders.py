@@ -65,8 +65,13 @@ def candidates(run: Execution) -> list[tuple[bytes, Encoder]]:
     return [
         (address, encoder)
         for address, encoder in run.state.scan(ENCODERS)
-        if encoder.since <= run.epoch and encoder.stake >= run.parameters.encoder_stake
+        if encoder.since <= run.epoch and stake_of(run.state, address) >= run.parameters.encoder_stake
     ]
+
+
+def stake_of(state: State, address: bytes) -> int:
+    """Shannons that stand behind an encoder."""
+    return state.need(ENCODERS, address).stake
 
 
 def cut_stake(run: Execution, address: bytes, amount: int) -> int:

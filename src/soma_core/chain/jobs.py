@@ -19,7 +19,7 @@ from soma_core.genesis import OPAQUE, Parameters
 from soma_core.records import octets, uint
 
 from .accounts import take
-from .encoders import candidates
+from .encoders import candidates, stake_of
 from .events import DataWanted, JobChanged, RevealsOpen, ShardDrawn
 from .execution import BASIS, Execution, Handler, Refusal
 from .settlement import DONE, refund, settle
@@ -219,7 +219,7 @@ def _draw(run: Execution, key: bytes, job: Job) -> None:
     pool = candidates(run)
     seed = beacon.draw_seed(run.state.need(BEACON).value, b"shard" + key)
     drawn = run.rule.draw(
-        run.parameters.shard_size, [Candidate(address, encoder.stake) for address, encoder in pool], seed
+        run.parameters.shard_size, [Candidate(address, stake_of(run.state, address)) for address, _ in pool], seed
     )
     if not drawn:
         refund(run, key, job, "no encoder could be drawn")

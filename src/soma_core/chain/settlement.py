@@ -14,7 +14,7 @@ from soma_core.errors import CorruptionError
 from soma_core.records import octets, pack, text, uint
 
 from .accounts import pay
-from .encoders import ENCODERS, cut_stake
+from .encoders import ENCODERS, cut_stake, stake_of
 from .events import Settled
 from .execution import BASIS, Execution
 from .pools import add_to_pools
@@ -125,7 +125,7 @@ def _answer(run: Execution, member: Member) -> Answer:
     encoder = run.state.need(ENCODERS, member.encoder)
     return Answer(
         encoder=member.encoder,
-        stake=encoder.stake,
+        stake=stake_of(run.state, member.encoder),
         registered=member.registered,
         opaque=member.opaque,
         own=False,

@@ -5,7 +5,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from soma_core.node.encoding import Limits, open_worker
+from soma_core.node.encoding import Caller, Limits, open_worker
 from soma_core.plugins import Plugin
 
 FAKE = Plugin("encoder-fake", "soma_fake", "soma-encoder-fake", "0.3", "soma-core")
@@ -237,6 +237,8 @@ def asks(self, out, row):
 def signs(self, out, row):
     row[:] = float(len(self.ctx.sign(b"a request")))
 @act
+def tells(self, out, row): self.ctx.sign(self.ctx.key + self.ctx.chain + self.ctx.job())
+@act
 def signs_much(self, out, row): self.ctx.sign(bytes(40000))
 @act
 def escapes(self, out, row):
@@ -289,9 +291,9 @@ QUICK = Limits(seconds=20, open_seconds=20, backoff=0.001)
 
 
 def opened(fake, tmp_path, *, limits=QUICK, needs=(), hidden=(), sign=None, **config):
-    return open_worker(
-        fake, config, tmp_path / "plugins" / "encoder-fake", limits=limits, needs=needs, hidden=hidden, sign=sign
-    )
+    caller = None if sign is None else Caller(b"k" * 32, b"c" * 32, sign)
+    own = tmp_path / "plugins" / "encoder-fake"
+    return open_worker(fake, config, own, limits=limits, needs=needs, hidden=hidden, caller=caller)
 
 
 async def cancel(worker, *items):

@@ -160,4 +160,4 @@ def test_announced_arrays_are_bounded_before_anything_is_allocated(header):
 
 
 def test_the_longest_batch_has_a_frame():
-    assert frame([1, "run", {"sizes": [BULK_MAX] * ITEMS_MAX, "seed": bytes(64)}])
+    assert frame([1, "run", {"sizes": [BULK_MAX] * ITEMS_MAX, "seed": bytes(64), "job": bytes(32)}])

@@ -46,9 +46,9 @@ def test_a_worker_that_is_asked_nothing_ends(tmp_path):
     "garbage",
     [
         b"\xff" * 8,
-        frame([1, "run", {"sizes": [1] * (ITEMS_MAX + 1), "seed": None}]),
-        frame([1, "run", {"sizes": [BULK_MAX, 1], "seed": None}]),
-        frame([1, "run", {"sizes": [-1], "seed": None}]),
+        frame([1, "run", {"sizes": [1] * (ITEMS_MAX + 1), "seed": None, "job": b""}]),
+        frame([1, "run", {"sizes": [BULK_MAX, 1], "seed": None, "job": b""}]),
+        frame([1, "run", {"sizes": [-1], "seed": None, "job": b""}]),
         frame([1, "unknown"]),
     ],
 )
@@ -62,8 +62,8 @@ def test_garbage_ends_a_worker_cleanly(fake, tmp_path, garbage):
 def test_a_worker_answers_and_skips_what_was_cancelled_before_its_turn(fake, tmp_path):
     requests = [
         frame([7, "cancel"]),
-        frame([7, "run", {"sizes": [1], "seed": None}]) + b"a",
-        frame([8, "run", {"sizes": [1], "seed": None}]) + b"a",
+        frame([7, "run", {"sizes": [1], "seed": None, "job": b""}]) + b"a",
+        frame([8, "run", {"sizes": [1], "seed": None, "job": b""}]) + b"a",
     ]
     status, out, _ = raw(opening(fake, tmp_path) + b"".join(requests), tmp_path)
     assert status == 0

@@ -70,6 +70,21 @@ async def test_an_encoder_with_an_identity_signs_through_the_node(fake, tmp_path
     assert asked == [b"a request"]
 
 
+async def test_an_encoder_with_an_identity_knows_as_whom_it_calls_and_for_which_job(fake, tmp_path):
+    asked = []
+
+    async def sign(body):
+        asked.append(body)
+        return bytes(64)
+
+    async with opened(fake, tmp_path, needs=("identity",), sign=sign) as worker:
+        await worker.encode([b"tells"], job=b"1" * 32)
+        await worker.encode([b"tells"])
+        await worker.evaluate([b"tells"], b"seed", job=b"2" * 32)
+    who = b"k" * 32 + b"c" * 32
+    assert asked == [who + b"1" * 32, who, who + b"2" * 32]
+
+
 async def test_without_a_signer_the_encoder_is_told(fake, tmp_path):
     async with opened(fake, tmp_path, needs=("identity",)) as worker:
         with pytest.raises(EncoderError, match="the node did not sign; see its log"):

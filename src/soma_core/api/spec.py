@@ -106,9 +106,17 @@ class TransportContext(Context):
 
 @frozen
 class EncoderContext(Context):
-    """`sign` signs a request under the domain ``soma/webhook``; None unless `needs` has ``identity``."""
+    """As whom an encoder calls others; given only where the spec's `needs` has ``identity``.
+
+    `sign` signs a request under the domain ``soma/webhook`` with the encoder's own key, whose public half is `key` (32
+    bytes), for the network `chain` (its id, 32 bytes). Both are empty while an encoder is opened only to see what it
+    is; nothing is signed then. `job` says for which job the batch under way is: 32 bytes, or empty for none.
+    """
 
     sign: Callable[[bytes], bytes] | None = None
+    key: bytes = b""
+    chain: bytes = b""
+    job: Callable[[], bytes] = bytes
 
 
 def _known(kind: str, allowed: frozenset[str]) -> Callable[[Any], frozenset[Any]]:

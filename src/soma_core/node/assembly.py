@@ -50,7 +50,7 @@ from .data import Data
 from .driver import Driver
 from .events import Hub
 from .following import Following, Source
-from .hosting import HostedEncoder, answers_directory, check_registration, open_encoder, role_of
+from .hosting import HostedEncoder, answers_directory, caller_of, check_registration, open_encoder, role_of
 from .mempool import Mempool
 from .operations import Facts, Operations
 from .outside import Outside
@@ -319,9 +319,9 @@ class _Node:
         spec = self._prepared.specs[plugin.name]
         assert isinstance(spec, EncoderSpec)
         wallet = self._wallet(role_of(plugin))
-        signing = self._signer.role(role_of(plugin))
+        caller = caller_of(self._signer.role(role_of(plugin)), self._genesis.chain)
         seconds = self._genesis.parameters.commit_ms / 1000
-        async with open_encoder(self._prepared, plugin, self._data_dir, signing, seconds) as worker:
+        async with open_encoder(self._prepared, plugin, self._data_dir, caller, seconds) as worker:
             hosted = HostedEncoder(plugin, spec, worker, self._genesis)
             registered = await check_registration(self._store, self._thread, hosted, wallet.address)
             answering = Answering(

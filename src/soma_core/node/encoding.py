@@ -44,8 +44,18 @@ _ALSO: Final = ("NPROC", "TF_CPP_MIN_LOG_LEVEL", "KMP_AFFINITY", "HIP_VISIBLE_DE
 _PREFIXES: Final = ("OMP_", "OPENBLAS_", "MKL_", "XLA_", "JAX_", "CUDA_", "NVIDIA_")
 
 _Answer = Arrays | SomaError | tuple[dict[str, object], tuple[str, ...], bytes] | None
-Sign = Callable[[bytes], Awaitable[bytes]]
-"""Signs a body under ``soma/webhook``, for an encoder that needs an identity."""
+
+
+@frozen
+class Caller:
+    """As whom an encoder that needs an identity calls others.
+
+    `key`: public, 32 bytes. `chain`: the network's id, 32 bytes. `sign`: signs a body under ``soma/webhook`` for both.
+    """
+
+    key: bytes
+    chain: bytes
+    sign: Callable[[bytes], Awaitable[bytes]]
 
 
 @frozen(kw_only=True)
@@ -65,11 +75,11 @@ class Limits:
 class Worker:
     """One encoder in a process of its own. Any number of tasks may call it; batches are computed one by one."""
 
-    def __init__(self, plugin: Plugin, order: Open, limits: Limits, sign: Sign | None) -> None:
+    def __init__(self, plugin: Plugin, order: Open, limits: Limits, caller: Caller | None) -> None:
         self.plugin = plugin
         self.isolation: tuple[str, ...] = ()
         """What confines the process, in words, for ``soma doctor``."""
-        self._order, self._limits, self._sign_with = order, limits, sign
+        self._order, self._limits, self._caller = order, limits, caller
         self._log = logging.getLogger(f"soma.{plugin.name}")
         self._info: EncoderInfo | None = None
         self._child: Child[_Answer] | None = None
@@ -83,19 +93,22 @@ class Worker:
         assert self._info is not None
         return self._info
 
-    async def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
-        """Raw vectors [B, dim] of any number of items: finite, no zero row. Raises `EncoderError`."""
+    async def encode(self, batch: Sequence[bytes], *, job: bytes = b"") -> NDArray[np.float32]:
+        """Raw vectors [B, dim] of any number of items: finite, no zero row. Raises `EncoderError`.
+
+        `job`: for which they are wanted, 32 bytes; empty for none.
+        """
         parts = []
         for first, items in _split(batch, self.info.max_batch):
-            arrays = await self._run(items, None)
+            arrays = await self._run(items, None, job)
             parts.append(checked_vectors(self.plugin.name, arrays, first, len(items), len(batch), self.info.dim))
         return joined(parts, self.info.dim)
 
-    async def evaluate(self, batch: Sequence[bytes], seed: bytes) -> Evaluation:
+    async def evaluate(self, batch: Sequence[bytes], seed: bytes, *, job: bytes = b"") -> Evaluation:
         """Vectors as `encode` gives them, and bits per byte, float64 [B], within 0..16. Raises `EncoderError`."""
         parts = []
         for first, items in _split(batch, self.info.max_batch):
-            arrays = await self._run(items, seed)
+            arrays = await self._run(items, seed, job)
             parts.append(checked_evaluation(self.plugin.name, arrays, first, len(items), len(batch), self.info.dim))
         bits = np.concatenate([np.zeros(0), *(part.bits_per_byte for part in parts)])
         return Evaluation(joined([part.vectors for part in parts], self.info.dim), bits)
@@ -111,8 +124,8 @@ class Worker:
             await self._changed.wait()
         return self._child
 
-    async def _run(self, items: Sequence[bytes], seed: bytes | None) -> Arrays:
-        fields = to_value(Run(sizes=tuple(map(len, items)), seed=seed))
+    async def _run(self, items: Sequence[bytes], seed: bytes | None, job: bytes) -> Arrays:
+        fields = to_value(Run(sizes=tuple(map(len, items)), seed=seed, job=job))
         for last in (False, True):  # a batch is not lost with a worker that ends: it may not be what ended it
             try:
                 child = await self._opened_child()
@@ -246,8 +259,8 @@ class Worker:
     async def _sign(self, child: Child[_Answer], number: int, body: bytes) -> None:
         signature: Value = None
         try:
-            if self._sign_with is not None:
-                signature = await self._sign_with(body)
+            if self._caller is not None:
+                signature = await self._caller.sign(body)
         except SomaError as error:
             self._log.warning("not signed: %s", error)
         self._to_sign -= 1
@@ -268,17 +281,17 @@ async def open_worker(
     needs: Iterable[Need] = (),
     limits: Limits = Limits(),
     hidden: Iterable[Path] = (),
-    sign: Sign | None = None,
+    caller: Caller | None = None,
 ) -> AsyncIterator[Worker]:
     """The encoder of `plugin`, open in a process of its own that lives as long as the block.
 
     `config`: its settings by name. `directory`: its own, made if it is missing, its HOME and working directory.
     `needs`: what its spec asks for and the operator grants. `hidden`: directories it shall find empty, but for its own
-    and the files its settings name; the node's data directory belongs here. `sign`: for one that needs an identity.
+    and the files its settings name; the node's data directory belongs here. `caller`: for one that needs an identity.
     Raises `PluginError` if it does not open.
     """
-    order = _order(plugin, config, directory, needs, limits, hidden)
-    worker = Worker(plugin, order, limits, sign)
+    order = _order(plugin, config, directory, needs, limits, hidden, caller)
+    worker = Worker(plugin, order, limits, caller)
     async with beside() as nursery:
         nursery.start_soon(worker.supervise)
         await worker.ready()
@@ -292,6 +305,7 @@ def _order(
     needs: Iterable[Need],
     limits: Limits,
     hidden: Iterable[Path],
+    caller: Caller | None = None,
 ) -> Open:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     own = directory.resolve()
@@ -307,6 +321,8 @@ def _order(
         shown=tuple(map(str, _named(config.values(), covers, own))),
         needs=tuple(sorted(needs)),
         memory=default_memory() if limits.memory is None else limits.memory,
+        key=b"" if caller is None else caller.key,
+        chain=b"" if caller is None else caller.chain,
     )
 
 

@@ -22,7 +22,7 @@ from soma_core.plugins import Plugin
 
 from . import directory as places
 from .answering import Judged, judge
-from .encoding import Limits, Worker, open_worker
+from .encoding import Caller, Limits, Worker, open_worker
 from .signing import Signing
 from .store import Store
 from .threads import Thread
@@ -47,20 +47,20 @@ def dimension_of(info: EncoderInfo) -> int:
     return info.dim if frame is None else frame.dim
 
 
+def caller_of(signing: Signing, chain_id: bytes) -> Caller:
+    """As whom the encoder whose key is behind `signing` calls others, if it needs an identity."""
+    return Caller(signing.key, chain_id, lambda body: signing.sign("soma/webhook", 0, body))
+
+
 @asynccontextmanager
 async def open_encoder(
-    prepared: Prepared, plugin: Plugin, data_dir: Path, signing: Signing | None = None, seconds: float = SECONDS
+    prepared: Prepared, plugin: Plugin, data_dir: Path, caller: Caller | None = None, seconds: float = SECONDS
 ) -> AsyncIterator[Worker]:
     """The encoder of `plugin` in a process of its own, which finds the node's data directory empty but for its own.
 
-    `signing`: its key, for an encoder that needs an identity. `seconds`: after which an answer is of no use to anybody.
+    `caller`: as whom it calls, if it needs an identity. `seconds`: after which an answer is of no use to anybody.
     Raises `PluginError` if it does not open.
     """
-
-    async def sign(body: bytes) -> bytes:
-        assert signing is not None
-        return await signing.sign("soma/webhook", 0, body)
-
     spec = prepared.specs[plugin.name]
     config = prepared.resolved.of(plugin.name, spec.config)
     node = prepared.resolved.node
@@ -75,7 +75,7 @@ async def open_encoder(
             memory=node.encoder_memory << 20 if node.encoder_memory else None,
         ),
         hidden=(data_dir,),
-        sign=sign if signing is not None and "identity" in spec.needs else None,
+        caller=caller if "identity" in spec.needs else None,
     ) as worker:
         yield worker
 
@@ -98,12 +98,15 @@ class HostedEncoder:
             )
 
     async def answer(self, data: bytes, seed: bytes, /) -> Judged:
-        """Vector and loss of one datum, alone in its batch as the referee computes it. Raises `EncoderError`."""
+        """Vector and loss of one datum, alone in its batch as the referee computes it. Raises `EncoderError`.
+
+        `seed`: the key of the job it is for.
+        """
         async with self._turn:
             if self._has_loss:
-                evaluation = await self.worker.evaluate([data], seed)
+                evaluation = await self.worker.evaluate([data], seed, job=seed)
             else:
-                evaluation = Evaluation(await self.worker.encode([data]), np.zeros(1))
+                evaluation = Evaluation(await self.worker.encode([data], job=seed), np.zeros(1))
         return judge(evaluation, self._framed(evaluation.vectors))
 
     def status(self, registered: chain.Encoder | None, address: bytes) -> EncoderStatus:

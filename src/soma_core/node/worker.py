@@ -12,15 +12,15 @@ import queue
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from soma_core.codec import Value, decode
 from soma_core.errors import DecodeError, EncoderError, PluginError, SomaError
-from soma_core.records import structure, text, uint
+from soma_core.records import octets, structure, text, uint
 
 from ._confinement import confine, leave_ending_to_the_node, take_pipes
 from ._frames import FRAME_MAX, PREFIX, frame, frame_length, write_all
@@ -59,7 +59,10 @@ _LAST = 2.0  # seconds to finish and close after the pipe has ended
 
 @frozen
 class Open:
-    """The first request, with id 0: confine yourself and open the encoder of one plugin. `config` is JSON."""
+    """The first request, with id 0: confine yourself and open the encoder of one plugin. `config` is JSON.
+
+    `key` and `chain`: as whom it calls others, if it needs an identity; else empty.
+    """
 
     plugin: tuple[str, str, str, str, str]
     hidden: tuple[str, ...]
@@ -68,14 +71,17 @@ class Open:
     config: str = text(most=CONFIG_MAX)
     directory: str = text(most=4096)
     memory: int = uint(least=1 << 20)
+    key: bytes = octets(most=32, default=b"")
+    chain: bytes = octets(most=32, default=b"")
 
 
 @frozen
 class Run:
-    """A batch: items of `sizes` bytes follow raw. With a seed the losses are wanted too."""
+    """A batch: items of `sizes` bytes follow raw. With a seed the losses are wanted too. `job`: its key, or empty."""
 
     sizes: tuple[int, ...]
     seed: bytes | None
+    job: bytes = octets(most=32, default=b"")
 
 
 REQUESTS: Final[dict[str, type[Any]]] = {"open": Open, "run": Run}
@@ -121,6 +127,8 @@ class Inbox:
         self._pipe = pipe
         self.batches: queue.Queue[tuple[int, Run, list[bytes]] | None] = queue.Queue()
         self.cancelled: set[int] = set()
+        self.job = b""
+        """The job of the batch under way; empty for none."""
         self._signatures: queue.Queue[tuple[int, bytes | None]] = queue.Queue()
         self._signing = threading.Lock()
         self._asked = 0
@@ -184,6 +192,7 @@ def serve(encoder: "Encoder", pipe: Pipe, inbox: Inbox) -> None:
         if number in inbox.cancelled:
             pipe.send([number, "skipped"])
         else:
+            inbox.job = run.job
             try:
                 header, bulk = _compute(encoder, items, run.seed)
             except EncoderError as error:
@@ -263,7 +272,7 @@ def main() -> int:
     )
     inbox = Inbox(pipe)
     try:
-        encoder = _open(order, inbox.sign)
+        encoder = _open(order, inbox)
         info, frame_map = _info(encoder)
     except SomaError as error:
         pipe.send([number, "failed", error.what, error.remedy])
@@ -284,7 +293,7 @@ def _first(value: Value) -> tuple[int, Open]:
     raise DecodeError(f"{value!r:.80} does not open an encoder", "speak the frames of specs/05")
 
 
-def _open(order: Open, sign: Callable[[bytes], bytes]) -> "Encoder":
+def _open(order: Open, inbox: Inbox) -> "Encoder":
     from soma_core.api import EncoderContext
     from soma_core.config import instance
     from soma_core.plugins import Plugin, Plugins, open_failed
@@ -296,7 +305,9 @@ def _open(order: Open, sign: Callable[[bytes], bytes]) -> "Encoder":
     config = instance(spec.config, json.loads(order.config), f"{plugin.kind}.{plugin.short}", "config")
     log = logging.getLogger(f"soma.{plugin.name}")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    context = EncoderContext(plugin.name, Path(order.directory), log, sign if "identity" in order.needs else None)
+    context = EncoderContext(plugin.name, Path(order.directory), log)
+    if "identity" in order.needs:
+        context = evolve(context, sign=inbox.sign, key=order.key, chain=order.chain, job=lambda: inbox.job)
     try:
         return spec.open(config, context)
     except (Exception, SystemExit) as error:  # whatever a foreign module raises

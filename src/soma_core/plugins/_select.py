@@ -26,6 +26,7 @@ REFERENCE: Final = {
     "encoder-jax": "soma-jax",
     "encoder-torch": "soma-torch",
     "encoder-onnx": "soma-onnx",
+    "encoder-webhook": "soma-webhook",
     "scoring-soma": "soma-scoring",
 }
 """Reference plugins and the distribution that has each, to answer a name that is not installed."""

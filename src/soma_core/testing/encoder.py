@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from soma_core.api import Encoder, EncoderInfo
 from soma_core.api.spec import EncoderContext
+from soma_core.crypto import ZERO_DIGEST, SecretKey, digest, signing_digest
 
 from .component import Component, component
 from .suite import Suite
@@ -32,6 +33,10 @@ SAMPLES: Final[Sequence[bytes]] = (
     b"a" * 5000,
 )
 """Items any encoder takes: short, long, text, binary."""
+
+SECRET: Final = SecretKey(digest("soma/possession", b"the encoder suite"))
+"""The key of an encoder that needs an identity, in its suite. Anybody knows it: a server that is tested may trust it,
+for the chain of 32 zero bytes, and one in service never does."""
 
 TOLERANCE: Final = 2e-4
 """How far a row may move, relative to its length, when its batch changes: float32 sums in another order."""
@@ -224,13 +229,20 @@ class Opener:
         directory = self.directory / name
         directory.mkdir(mode=0o700, exist_ok=True)
         log = logging.getLogger(f"soma.{self.chosen.name}")
-        encoder = self.chosen.spec.open(self.chosen.config, EncoderContext(self.chosen.name, directory, log))
+        context = EncoderContext(self.chosen.name, directory, log)
+        if "identity" in self.chosen.spec.needs:
+            context = evolve(context, sign=_sign, key=SECRET.public, chain=ZERO_DIGEST)
+        encoder = self.chosen.spec.open(self.chosen.config, context)
         try:
             yield encoder
         finally:
             close = getattr(encoder, "close", None)
             if close is not None:
                 close()
+
+
+def _sign(body: bytes) -> bytes:
+    return SECRET.sign(signing_digest("soma/webhook", ZERO_DIGEST, 0, body))
 
 
 def _close(one: Any, other: Any) -> None:

@@ -13,13 +13,14 @@ from constants import SPECS, constants
 from vectors import DIRECTORY
 
 from soma_core import beacon, chain, codec, crypto, fixed, genesis, records
-from soma_core.chain import encoders, epochs, jobs, machine, proofs, receipts, settlement, shards, transactions
+from soma_core.chain import encoders, epochs, jobs, machine, powers, proofs, receipts, settlement, shards, transactions
 from soma_core.chain import pools as pools_
+from soma_core.chain import shares as shares_
 from soma_core.chain import validators as validators_
 
 ROOT = SPECS.parent
-RULE = re.compile(r"^(?:- )?\*\*([A-Z])(\d+)\.\*\*", re.MULTILINE)
-CITATION = re.compile(r"[Rr]ules? ([A-Z])(\d+)(?: (?:to|and) ([A-Z])(\d+))?(?: of |, )``specs/([\w.-]+)``")
+RULE = re.compile(r"^(?:- )?\*\*([A-Z]{1,2})(\d+)\.\*\*", re.MULTILINE)
+CITATION = re.compile(r"[Rr]ules? ([A-Z]{1,2})(\d+)(?: (?:to|and) ([A-Z]{1,2})(\d+))?(?: of |, )``specs/([\w.-]+)``")
 CHAPTERS = sorted(path.name for path in SPECS.glob("[0-9]*.md"))
 
 
@@ -56,10 +57,11 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("03-quantiser.md", (fixed,)),
         ("04-beacon.md", (beacon,)),
         ("12-transactions.md", (transactions,)),
-        ("14-validators.md", (validators_,)),
+        ("14-validators.md", (powers, validators_)),
         ("15-encoders.md", (encoders,)),
         ("16-jobs.md", (jobs, settlement)),
         ("17-receipts.md", (proofs,)),
+        ("22-staking.md", (shares_,)),
     ],
 )
 def test_constants(chapter: str, modules: tuple[ModuleType, ...]) -> None:
@@ -153,6 +155,7 @@ def test_kinds_of_transactions() -> None:
         (chain.ReceiptFile, "17-receipts.md"),
         (chain.Checkpoint, "17-receipts.md"),
         (epochs.Epoch, "18-epochs.md"),
+        (shares_.Shares, "22-staking.md"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -172,7 +175,7 @@ def test_every_record_of_the_state_is_looked_at() -> None:
 def test_codes_of_refusals_stand_in_the_chapters() -> None:
     source = "".join(path.read_text("utf-8") for path in (ROOT / "src/soma_core/chain").glob("*.py"))
     codes = set(re.findall(r'Refusal\(\s*"(\w+)"', source)) - {"code"}
-    law = "".join(text(chapter) for chapter in CHAPTERS if chapter.startswith("1"))
+    law = "".join(text(chapter) for chapter in CHAPTERS if chapter.startswith(("1", "2")))
     assert codes
     assert {code for code in codes if f"`{code}`" not in law} == set()
 

@@ -65,6 +65,7 @@ class Parameters:
     reveal_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
     settled_window: int = uint(default=600, least=40, most=4_096)
     encoder_stake: int = uint(default=100 * SHANNONS, most=SUPPLY_MOST)
+    stake_least: int = uint(default=SHANNONS, least=1, most=SUPPLY_MOST)
 
 
 @frozen(kw_only=True)

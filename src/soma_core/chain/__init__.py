@@ -34,6 +34,7 @@ from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import JOBS, Job
+from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
@@ -41,12 +42,14 @@ from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, 
 __all__ = [
     "ACCOUNTS",
     "BEACON",
+    "DELEGATIONS",
     "DONE",
     "ENCODERS",
     "EPOCH",
     "JOBS",
     "MAX_TRANSACTION",
     "POOLS",
+    "STAKES",
     "STATE_CEILING",
     "STATE_FLOOR",
     "VALIDATORS",
@@ -73,9 +76,11 @@ __all__ = [
     "RequestEmbedding",
     "RevealEmbedding",
     "RevealsOpen",
+    "SetCommission",
     "Settled",
     "ShardDrawn",
     "SignedTransaction",
+    "Stake",
     "State",
     "System",
     "Tip",
@@ -83,11 +88,13 @@ __all__ = [
     "TransactionDone",
     "TransactionReceipt",
     "Transfer",
+    "Unstake",
     "account_of",
     "apply",
     "check_checkpoint",
     "commitment",
     "committee",
+    "delegation",
     "examine",
     "found",
     "job_key",
@@ -98,6 +105,7 @@ __all__ = [
     "proof",
     "quorum",
     "record_digest",
+    "stake_of",
     "unsigned_bytes",
     "verify_receipt",
 ]

@@ -19,11 +19,12 @@ from soma_core.genesis import OPAQUE, Parameters
 from soma_core.records import octets, uint
 
 from .accounts import take
-from .encoders import candidates, stake_of
+from .encoders import candidates
 from .events import DataWanted, JobChanged, RevealsOpen, ShardDrawn
 from .execution import BASIS, Execution, Handler, Refusal
 from .settlement import DONE, refund, settle
 from .shards import JOBS, Job, Member
+from .stakes import stake_of
 from .validators import BEACON, committee, quorum
 
 LOSS_MOST: Final = 16 << 16

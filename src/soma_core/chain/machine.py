@@ -5,7 +5,7 @@ commit is applied in this order (rule C3): the beacon, items in order, jobs, the
 ``specs/11-state.md``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -17,7 +17,7 @@ from soma_core.errors import CorruptionError, DecodeError
 from soma_core.genesis import Genesis
 from soma_core.records import octets, pack, structure, uint
 
-from . import accounts, encoders, epochs, jobs, pools, settlement, shards, validators
+from . import accounts, encoders, epochs, jobs, pools, settlement, shards, stakes, validators
 from .events import Event, TransactionDone
 from .execution import Execution, Handler, Refusal
 from .lthash import EMPTY, SIZE, state_digest, updated
@@ -25,7 +25,7 @@ from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_h
 from .state import State, Table, read_record
 from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
-SUBJECTS: Final = (accounts, encoders, jobs)
+SUBJECTS: Final = (accounts, stakes, encoders, jobs)
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
 
 
@@ -53,11 +53,22 @@ TABLES: Final[Sequence[Table[Any]]] = (
     encoders.ENCODERS,
     encoders.REGISTRY,
     encoders.NAMES,
+    stakes.STAKES,
+    stakes.ENTRIES,
+    stakes.DELEGATIONS,
+    stakes.DEPARTURES,
     shards.JOBS,
     settlement.DONE,
     settlement.SETTLED,
     settlement.SETTLED_COUNT,
 )
+BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
+    epochs.on_epoch,  # money is made and shared
+    stakes.on_epoch,  # stake that left is released, stake that joins is active
+    validators.on_epoch,  # the anchors of the epoch that begins
+    epochs.begin_next,
+)
+"""The end of an epoch, in order (rule U6). Nothing in it can fail."""
 _BY_PREFIX: Final = {table.prefix: table for table in TABLES}
 
 Changes = Mapping[bytes, tuple[bytes | None, bytes | None]]
@@ -91,7 +102,6 @@ def found(genesis: Genesis, view: Reader) -> Applied:
     for e in genesis.encoders:
         encoder = encoders.Encoder(
             name=e.name,
-            stake=e.stake,
             weights=e.weights,
             frame=e.frame,
             architecture=e.architecture,
@@ -99,7 +109,7 @@ def found(genesis: Genesis, view: Reader) -> Applied:
             gate=encoders.GATE_GENESIS,
             since=0,
         )
-        encoders.enrol(state, e.account, encoder)
+        encoders.enrol(state, e.account, encoder, e.stake)
     before = Tip(index=0, record=ZERO_DIGEST, time=genesis.time, epoch=0, lthash=EMPTY)
     return _conclude(genesis, state, before, 0, genesis.chain, genesis.time, [], [])
 
@@ -123,9 +133,8 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
         _item(run, author, payload)
     jobs.advance(run, commit.leader, mixed=mixed, open_before=open_before)
     if epochs.is_over(run):
-        epochs.on_epoch(run)
-        validators.on_epoch(run)
-        epochs.begin_next(run)
+        for step in BOUNDARY:
+            step(run)
     return _conclude(genesis, state, tip, commit.index, commit.digest, run.time, run.receipts, run.events, run.epoch)
 
 

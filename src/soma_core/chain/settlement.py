@@ -14,12 +14,13 @@ from soma_core.errors import CorruptionError
 from soma_core.records import octets, pack, text, uint
 
 from .accounts import pay
-from .encoders import ENCODERS, cut_stake, stake_of
+from .encoders import ENCODERS
 from .events import Settled
 from .execution import BASIS, Execution
 from .pools import add_to_pools
 from .receipts import JobReceipt, MemberReceipt, PaymentReceipt
 from .shards import JOBS, Job, Member
+from .stakes import cut_stake, reward, stake_of
 from .state import Table
 from .validators import BEACON
 
@@ -154,7 +155,7 @@ def _check_total(judged: Settlement, job: Job) -> None:
 
 def _pay(run: Execution, job: Job, names: list[str], to: int | str, amount: int, reason: str) -> PaymentReceipt:
     if isinstance(to, int):
-        pay(run.state, job.shard[to].encoder, amount)
+        reward(run, job.shard[to].encoder, amount)
         return PaymentReceipt(to=names[to], amount=amount, reason=reason)
     pay(run.state, job.requester, amount)
     return PaymentReceipt(to="submitter", amount=amount, reason=reason)

@@ -13,7 +13,20 @@ from constants import SPECS, constants
 from vectors import DIRECTORY
 
 from soma_core import beacon, chain, codec, crypto, fixed, genesis, records
-from soma_core.chain import encoders, epochs, jobs, machine, powers, proofs, receipts, settlement, shards, transactions
+from soma_core.chain import (
+    encoders,
+    epochs,
+    faults,
+    jobs,
+    machine,
+    members,
+    powers,
+    proofs,
+    receipts,
+    settlement,
+    shards,
+    transactions,
+)
 from soma_core.chain import pools as pools_
 from soma_core.chain import shares as shares_
 from soma_core.chain import stakes as stakes_
@@ -58,7 +71,7 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("03-quantiser.md", (fixed,)),
         ("04-beacon.md", (beacon,)),
         ("12-transactions.md", (transactions,)),
-        ("14-validators.md", (powers, validators_)),
+        ("14-validators.md", (faults, members, powers, validators_)),
         ("15-encoders.md", (encoders,)),
         ("16-jobs.md", (jobs, settlement)),
         ("17-receipts.md", (proofs,)),
@@ -140,6 +153,17 @@ def test_kinds_of_transactions() -> None:
         (validators_.Validator, "14-validators.md"),
         (validators_.Beacon, "14-validators.md"),
         (validators_.Tally, "14-validators.md"),
+        (validators_.Former, "14-validators.md"),
+        (members.Member, "14-validators.md"),
+        (members.MemberCount, "14-validators.md"),
+        (members.KeyOwner, "14-validators.md"),
+        (faults.Report, "14-validators.md"),
+        (faults.Equivocation, "14-validators.md"),
+        (chain.RegisterValidator, "14-validators.md"),
+        (chain.UpdateValidator, "14-validators.md"),
+        (chain.ReportValidator, "14-validators.md"),
+        (chain.UndoReport, "14-validators.md"),
+        (chain.AccuseValidator, "14-validators.md"),
         (chain.System, "14-validators.md"),
         (chain.RecordSignature, "14-validators.md"),
         (encoders.Encoder, "15-encoders.md"),

@@ -18,6 +18,7 @@ from .events import (
     TransactionDone,
 )
 from .execution import Refusal
+from .faults import AccuseValidator, ReportValidator, UndoReport
 from .jobs import (
     AttestData,
     CommitEmbedding,
@@ -29,6 +30,7 @@ from .jobs import (
     price,
 )
 from .machine import Applied, Tip, apply, examine, found, money_in
+from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, UpdateValidator
 from .pools import POOLS
 from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
@@ -48,6 +50,7 @@ __all__ = [
     "EPOCH",
     "JOBS",
     "MAX_TRANSACTION",
+    "MEMBERS",
     "POOLS",
     "STAKES",
     "STATE_CEILING",
@@ -55,6 +58,7 @@ __all__ = [
     "VALIDATORS",
     "WINDOW",
     "Account",
+    "AccuseValidator",
     "Applied",
     "AttestData",
     "Checkpoint",
@@ -67,12 +71,16 @@ __all__ = [
     "Job",
     "JobChanged",
     "JobReceipt",
+    "LeaveValidator",
+    "Member",
     "ReceiptFile",
     "RecordSignature",
     "RecordSigned",
     "Refusal",
     "RegisterEncoder",
+    "RegisterValidator",
     "ReportUnavailable",
+    "ReportValidator",
     "RequestEmbedding",
     "RevealEmbedding",
     "RevealsOpen",
@@ -88,7 +96,9 @@ __all__ = [
     "TransactionDone",
     "TransactionReceipt",
     "Transfer",
+    "UndoReport",
     "Unstake",
+    "UpdateValidator",
     "account_of",
     "apply",
     "check_checkpoint",

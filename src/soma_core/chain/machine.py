@@ -17,7 +17,7 @@ from soma_core.errors import CorruptionError, DecodeError
 from soma_core.genesis import Genesis
 from soma_core.records import octets, pack, structure, uint
 
-from . import accounts, encoders, epochs, jobs, pools, settlement, shards, stakes, validators
+from . import accounts, encoders, epochs, faults, jobs, members, pools, settlement, shards, stakes, validators
 from .events import Event, TransactionDone
 from .execution import Execution, Handler, Refusal
 from .lthash import EMPTY, SIZE, state_digest, updated
@@ -25,7 +25,7 @@ from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_h
 from .state import State, Table, read_record
 from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
-SUBJECTS: Final = (accounts, stakes, encoders, jobs)
+SUBJECTS: Final = (accounts, stakes, members, faults, encoders, jobs)
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
 
 
@@ -47,9 +47,15 @@ TABLES: Final[Sequence[Table[Any]]] = (
     pools.POOLS,
     accounts.ACCOUNTS,
     epochs.EPOCH,
+    validators.FORMER,
     validators.VALIDATORS,
     validators.BEACON,
     validators.TALLIES,
+    members.MEMBERS,
+    members.MEMBER_COUNT,
+    members.KEYS,
+    faults.REPORTS,
+    faults.EQUIVOCATIONS,
     encoders.ENCODERS,
     encoders.REGISTRY,
     encoders.NAMES,
@@ -65,7 +71,8 @@ TABLES: Final[Sequence[Table[Any]]] = (
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     epochs.on_epoch,  # money is made and shared
     stakes.on_epoch,  # stake that left is released, stake that joins is active
-    validators.on_epoch,  # the anchors of the epoch that begins
+    members.on_epoch,  # the committee of the epoch that begins, with its anchors
+    faults.on_epoch,  # reports and proofs that nobody needs any more
     epochs.begin_next,
 )
 """The end of an epoch, in order (rule U6). Nothing in it can fail."""
@@ -99,6 +106,7 @@ def found(genesis: Genesis, view: Reader) -> Applied:
     for place, v in enumerate(genesis.validators):
         member = validators.Validator(name=v.name, key=v.key, account=v.account, power=v.power)
         state.put(validators.VALIDATORS, validators.place_key(place), member)
+    members.found(state, genesis.validators)
     for e in genesis.encoders:
         encoder = encoders.Encoder(
             name=e.name,

@@ -13,7 +13,22 @@ from constants import SPECS, constants
 from vectors import DIRECTORY
 
 from soma_core import beacon, chain, codec, crypto, fixed, genesis, records
-from soma_core.chain import encoders, epochs, jobs, machine, powers, proofs, receipts, settlement, shards, transactions
+from soma_core.chain import (
+    audits,
+    canaries,
+    delivery,
+    encoders,
+    epochs,
+    jobs,
+    machine,
+    penalties,
+    powers,
+    proofs,
+    receipts,
+    settlement,
+    shards,
+    transactions,
+)
 from soma_core.chain import pools as pools_
 from soma_core.chain import shares as shares_
 from soma_core.chain import validators as validators_
@@ -61,6 +76,7 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("15-encoders.md", (encoders,)),
         ("16-jobs.md", (jobs, settlement)),
         ("17-receipts.md", (proofs,)),
+        ("25-audits.md", (audits, delivery, penalties, canaries)),
         ("22-staking.md", (shares_,)),
     ],
 )
@@ -146,6 +162,9 @@ def test_kinds_of_transactions() -> None:
         (shards.Job, "16-jobs.md"),
         (shards.Member, "16-jobs.md"),
         (settlement.Done, "16-jobs.md"),
+        (shards.Delivery, "16-jobs.md"),
+        (shards.Opinion, "16-jobs.md"),
+        (shards.Ending, "11-state.md"),
         (receipts.Step, "17-receipts.md"),
         (chain.CommitRecord, "17-receipts.md"),
         (chain.TransactionReceipt, "17-receipts.md"),
@@ -155,6 +174,20 @@ def test_kinds_of_transactions() -> None:
         (chain.ReceiptFile, "17-receipts.md"),
         (chain.Checkpoint, "17-receipts.md"),
         (epochs.Epoch, "18-epochs.md"),
+        (audits.Item, "25-audits.md"),
+        (audits.Auditor, "25-audits.md"),
+        (audits.Audit, "25-audits.md"),
+        (audits.Result, "25-audits.md"),
+        (audits.Marks, "25-audits.md"),
+        (audits.CommitVerdict, "25-audits.md"),
+        (audits.RevealVerdict, "25-audits.md"),
+        (shards.Dispute, "25-audits.md"),
+        (delivery.DisputeAnswer, "25-audits.md"),
+        (penalties.Lock, "25-audits.md"),
+        (penalties.Offences, "25-audits.md"),
+        (canaries.Canary, "25-audits.md"),
+        (canaries.PlantCanaries, "25-audits.md"),
+        (canaries.ConfessCanary, "25-audits.md"),
         (shares_.Shares, "22-staking.md"),
     ],
     ids=lambda value: getattr(value, "__name__", value),

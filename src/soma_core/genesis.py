@@ -63,6 +63,13 @@ class Parameters:
     draw_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
     commit_ms: int = uint(default=60_000, least=1, most=TIME_MOST)
     reveal_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
+    audit_quorum: int = uint(default=3, most=31)
+    audit_seal_ms: int = uint(default=60_000, least=1, most=TIME_MOST)
+    audit_reveal_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
+    audit_band: int = uint(default=289, most=1 << 17)
+    audit_loss_band: int = uint(default=655, most=1 << 20)
+    dispute_ms: int = uint(default=6 * 3_600_000, least=1, most=TIME_MOST)
+    dispute_bond: int = uint(default=SHANNONS, most=SUPPLY_MOST)
     settled_window: int = uint(default=600, least=40, most=4_096)
     encoder_stake: int = uint(default=100 * SHANNONS, most=SUPPLY_MOST)
 

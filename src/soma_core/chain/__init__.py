@@ -4,13 +4,27 @@ One file a subject; `machine` joins them. A node needs `found`, `apply`, what th
 """
 
 from .accounts import ACCOUNTS, Account, Transfer, account_of
+from .audits import (
+    AUDITS,
+    MARKS,
+    Audit,
+    CommitVerdict,
+    Result,
+    RevealVerdict,
+    subject,
+    verdict_commitment,
+)
+from .canaries import CANARIES, ConfessCanary, PlantCanaries, canary_seal, may_lie
+from .delivery import DisputeAnswer
 from .encoders import ENCODERS, Encoder, RegisterEncoder
 from .epochs import EPOCH
 from .events import (
+    AuditChanged,
     DataWanted,
     EpochBegan,
     Event,
     JobChanged,
+    Paid,
     RecordSigned,
     RevealsOpen,
     Settled,
@@ -29,23 +43,30 @@ from .jobs import (
     price,
 )
 from .machine import Applied, Tip, apply, examine, found, money_in
+from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
 from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
 from .settlement import DONE
-from .shards import JOBS, Job
+from .shards import DELIVERIES, JOBS, Delivery, Job
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
 
 __all__ = [
     "ACCOUNTS",
+    "AUDITS",
     "BEACON",
+    "CANARIES",
+    "DELIVERIES",
     "DONE",
     "ENCODERS",
     "EPOCH",
     "JOBS",
+    "LOCKS",
+    "MARKS",
     "MAX_TRANSACTION",
+    "OFFENCES",
     "POOLS",
     "STATE_CEILING",
     "STATE_FLOOR",
@@ -54,16 +75,24 @@ __all__ = [
     "Account",
     "Applied",
     "AttestData",
+    "Audit",
+    "AuditChanged",
     "Checkpoint",
     "CommitEmbedding",
     "CommitRecord",
+    "CommitVerdict",
+    "ConfessCanary",
     "DataWanted",
+    "Delivery",
+    "DisputeAnswer",
     "Encoder",
     "EpochBegan",
     "Event",
     "Job",
     "JobChanged",
     "JobReceipt",
+    "Paid",
+    "PlantCanaries",
     "ReceiptFile",
     "RecordSignature",
     "RecordSigned",
@@ -71,7 +100,9 @@ __all__ = [
     "RegisterEncoder",
     "ReportUnavailable",
     "RequestEmbedding",
+    "Result",
     "RevealEmbedding",
+    "RevealVerdict",
     "RevealsOpen",
     "Settled",
     "ShardDrawn",
@@ -85,6 +116,7 @@ __all__ = [
     "Transfer",
     "account_of",
     "apply",
+    "canary_seal",
     "check_checkpoint",
     "commitment",
     "committee",
@@ -92,12 +124,15 @@ __all__ = [
     "found",
     "job_key",
     "leaf_hash",
+    "may_lie",
     "money_in",
     "parse_wire",
     "price",
     "proof",
     "quorum",
     "record_digest",
+    "subject",
     "unsigned_bytes",
+    "verdict_commitment",
     "verify_receipt",
 ]

@@ -7,6 +7,7 @@ from attrs import evolve, frozen
 from soma_core.records import uint
 
 from .accounts import pay
+from .audits import forfeits
 from .encoders import ENCODERS
 from .events import EpochBegan
 from .execution import BASIS, Execution
@@ -78,7 +79,7 @@ def _share_with_validators(run: Execution) -> None:
     total = sum(validator.power for validator in validators)
     left = pools.validators
     for validator in validators:
-        share = pools.validators * validator.power // total
+        share = 0 if forfeits(run, validator.account) else pools.validators * validator.power // total
         pay(run.state, validator.account, share)
         left -= share
     run.state.put(POOLS, b"", evolve(pools, validators=0, treasury=pools.treasury + left))

@@ -21,7 +21,18 @@ nox.needs_version = ">=2026.8"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
-nox.options.sessions = ["lint", "types", "coverage", "simulate", "plugin", "matrix", "example", "startup", "demo"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "coverage",
+    "simulate",
+    "plugin",
+    "matrix",
+    "example",
+    "server",
+    "startup",
+    "demo",
+]
 
 ROOT = Path(__file__).parent
 PROJECTS = {
@@ -159,8 +170,9 @@ def plugin(session: nox.Session, distribution: str) -> None:
     session.run("pytest", *session.posargs, env=ENVIRONMENT)
 
 
+# Without webhook, which is nothing without somebody's server and can win no job: `server` tries it.
 @nox.session(requires=["build"])
-@nox.parametrize("encoder", [nox.param(name, id=name) for name in entry_points("encoder")])
+@nox.parametrize("encoder", [nox.param(name, id=name) for name in entry_points("encoder") if name != "webhook"])
 def matrix(session: nox.Session, encoder: str) -> None:
     """Every consensus with every transport and ledger, and this encoder: a network of one embeds and stays exact."""
     consensus, transport, ledger = (entry_points(kind) for kind in ("consensus", "transport", "ledger"))
@@ -187,6 +199,13 @@ def example(session: nox.Session) -> None:
         session.run("soma", "conformance", "encoder-hello")
         session.run("soma", "encoder", "try", "--plugin", "encoder-hello", "README.md")
         session.run("pytest", "-q", "tests")
+
+
+@nox.session(requires=["build"])
+def server(session: nox.Session) -> None:
+    """The example of an operator's server, against `encoder-webhook`, with what both ask for and nothing else."""
+    install(session, "soma-webhook", tools=TEST_TOOLS)
+    session.run("pytest", "-q", "examples/webhook-server/tests", env=ENVIRONMENT)
 
 
 @nox.session(venv_backend="none", requires=["default-set"])

@@ -532,7 +532,7 @@ def receipts() -> Case:
 
 
 def epochs() -> Case:
-    return {"about": "Rules U and V: epochs, emission, the beacon and its misses.", "runs": replays.epochs()}
+    return {"about": "Rules U, V and I: epochs, emission, the beacon and its misses, stake.", "runs": replays.epochs()}
 
 
 FILES: Final[Mapping[str, Callable[[], Case]]] = {

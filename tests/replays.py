@@ -302,7 +302,7 @@ def _refusals() -> tuple[Committee, str, str]:
 
 def epochs() -> list[Case]:
     """Rules U and V."""
-    return [as_run(*story()) for story in (_three_epochs, _long_silence, _limit, _misses)]
+    return [as_run(*story()) for story in (_three_epochs, _long_silence, _limit, _misses, _staking)]
 
 
 def _three_epochs() -> tuple[Committee, str, str]:
@@ -331,6 +331,40 @@ def _limit() -> tuple[Committee, str, str]:
     for _ in range(3):
         world.step(after=1_000)
     return world, "emission ends at the supply limit", "U3"
+
+
+def _staking() -> tuple[Committee, str, str]:
+    world = begun(epoch_ms=1_000, unbonding_ms=2_500, evidence_ms=2_000, audit_ms=1_000)
+    owner, other = address(1), address(2)
+    world.step(
+        world.transaction(OTHER, "stake", chain.Stake(address(OTHER), 10**9)),
+        world.transaction(OTHER, "stake", chain.Stake(owner, 10**9 - 1)),
+        world.transaction(OTHER, "stake", chain.Stake(owner, 1 << 60)),
+        world.transaction(OTHER, "unstake", chain.Unstake(owner, 1)),
+        world.transaction(OTHER, "set_commission", chain.SetCommission(1)),
+        world.transaction(OTHER, "stake", chain.Stake(owner, 10**11)),
+        world.transaction(USER, "stake", chain.Stake(owner, 3 * 10**10)),
+        world.transaction(USER, "stake", chain.Stake(other, 10**9)),
+        world.transaction(USER, "unstake", chain.Unstake(owner, 10**10)),
+        world.transaction(1, "set_commission", chain.SetCommission(2_500)),
+    )
+    for nonce in range(3):
+        world.step(after=1_000)
+        world.announce()
+        whole_job(world, nonce=nonce)
+    world.step(
+        world.transaction(OTHER, "unstake", chain.Unstake(owner, 4 * 10**10)),
+        world.transaction(OTHER, "stake", chain.Stake(owner, 10**9)),
+        world.transaction(USER, "unstake", chain.Unstake(owner, 1 << 60)),
+    )
+    world.announce()
+    ask_and_draw(world, nonce=9)
+    world.step(after=60_001)  # all are silent, and fined
+    world.step(after=31_000)
+    world.step()
+    for _ in range(3):
+        world.step(after=1_000)
+    return world, "stake joins, earns, is fined, leaves and is released", "I7 to I17"
 
 
 def _misses() -> tuple[Committee, str, str]:

@@ -31,6 +31,7 @@ from soma_core.chain import (
 )
 from soma_core.chain import pools as pools_
 from soma_core.chain import shares as shares_
+from soma_core.chain import stakes as stakes_
 from soma_core.chain import validators as validators_
 
 ROOT = SPECS.parent
@@ -76,8 +77,8 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("15-encoders.md", (encoders,)),
         ("16-jobs.md", (jobs, settlement)),
         ("17-receipts.md", (proofs,)),
+        ("22-staking.md", (shares_, stakes_)),
         ("25-audits.md", (audits, delivery, penalties, canaries)),
-        ("22-staking.md", (shares_,)),
     ],
 )
 def test_constants(chapter: str, modules: tuple[ModuleType, ...]) -> None:
@@ -189,6 +190,13 @@ def test_kinds_of_transactions() -> None:
         (canaries.PlantCanaries, "25-audits.md"),
         (canaries.ConfessCanary, "25-audits.md"),
         (shares_.Shares, "22-staking.md"),
+        (stakes_.StakePool, "22-staking.md"),
+        (stakes_.Entry, "22-staking.md"),
+        (stakes_.Delegation, "22-staking.md"),
+        (stakes_.Departure, "22-staking.md"),
+        (chain.Stake, "22-staking.md"),
+        (chain.Unstake, "22-staking.md"),
+        (chain.SetCommission, "22-staking.md"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )

@@ -72,6 +72,7 @@ class Parameters:
     dispute_bond: int = uint(default=SHANNONS, most=SUPPLY_MOST)
     settled_window: int = uint(default=600, least=40, most=4_096)
     encoder_stake: int = uint(default=100 * SHANNONS, most=SUPPLY_MOST)
+    stake_least: int = uint(default=SHANNONS, least=1, most=SUPPLY_MOST)
 
 
 @frozen(kw_only=True)

@@ -42,7 +42,7 @@ def delivery(world: Committee, job: bytes) -> chain.Delivery:
 
 
 def stake(world: Committee, number: int) -> int:
-    return world.state.need(chain.ENCODERS, address(number)).stake
+    return chain.stake_of(world.state, address(number))
 
 
 def only(applied: chain.Applied, kind: type[Any]) -> Any:
@@ -188,7 +188,7 @@ def test_the_next_offence_costs_more(offence: int, tenths: int) -> None:
     run = Execution(world.genesis, world.rule, world.state, 9, 9, 40)
     if offence:
         run.state.put(chain.OFFENCES, address(1), penalties.Offences(count=offence, epoch=10))
-    before = run.state.need(chain.ENCODERS, address(1)).stake
+    before = chain.stake_of(run.state, address(1))
     assert penalties.convict(run, address(1), before // 10) == before // 10 * tenths // 10
     assert run.state.need(chain.OFFENCES, address(1)) == penalties.Offences(count=offence + 1, epoch=40)
 

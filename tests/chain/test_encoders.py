@@ -14,7 +14,7 @@ from ledger_world import PlainRule
 
 from soma_core import chain, fixed
 from soma_core.api import Answer, Candidate, Payment, Settlement
-from soma_core.chain import encoders, settlement
+from soma_core.chain import settlement, stakes
 from soma_core.crypto import digest
 from soma_core.records import pack, unpack
 
@@ -64,7 +64,8 @@ def test_an_encoder_is_registered_with_its_stake_and_drawn_from_the_next_epoch()
     assert register(world) == [("applied", "")]
     assert world.balance(NEW) == before - 10**9 - world.genesis.parameters.fee
     encoder = world.state.need(chain.ENCODERS, address(NEW))
-    assert (encoder.stake, encoder.registered, encoder.gate, encoder.since) == (10**9, 4, 0, 1)
+    assert (encoder.registered, encoder.gate, encoder.since) == (4, 0, 1)
+    assert chain.stake_of(world.state, address(NEW)) == 10**9
     replays.ask_and_draw(world)
     assert address(NEW) not in {c.encoder for c in rule.candidates[-1]}
     world.step(after=60_000)
@@ -142,7 +143,7 @@ def test_who_has_less_than_the_least_stake_is_not_drawn() -> None:
         world.step(after=31_000)
         world.announce()
     least = world.genesis.parameters.encoder_stake
-    assert world.state.need(chain.ENCODERS, address(1)).stake < least  # fined for silence
+    assert chain.stake_of(world.state, address(1)) < least  # fined for silence
     replays.ask_and_draw(world, nonce=100)
     assert {c.encoder for c in rule.candidates[-1]} == {address(n) for n in (2, 3, 4)}
 
@@ -164,13 +165,12 @@ def test_a_network_without_encoders_refunds() -> None:
 def test_a_cut_takes_what_there_is_and_gives_it_to_the_treasury(stake: int, amount: int) -> None:
     world = replays.begun()
     state = world.state
-    registered = state.need(chain.ENCODERS, address(1))
-    state.put(chain.ENCODERS, address(1), evolve(registered, stake=stake))
+    stakes.open_pool(state, address(1), stake, 0)
     state.put(chain.POOLS, b"", evolve(state.need(chain.POOLS), treasury=0))
     run = chain.execution.Execution(world.genesis, world.rule, state, 1, 1, 0)
-    moved = encoders.cut_stake(run, address(1), amount)
+    moved = stakes.cut_stake(run, address(1), amount)
     assert moved == min(stake, amount)
-    assert state.need(chain.ENCODERS, address(1)).stake == stake - moved
+    assert chain.stake_of(state, address(1)) == stake - moved
     assert state.need(chain.POOLS).treasury == moved
 
 
@@ -193,7 +193,7 @@ def test_slashes_and_gates_are_what_the_rule_says_as_far_as_there_is_stake() -> 
     receipt = _receipt(applied)
     member = receipt.shard[1]
     assert (member.slash, member.gate, member.out, receipt.weakest) == (10**11, -65536, True, f"e{shard[2]}")
-    assert world.state.need(chain.ENCODERS, address(shard[1])).stake == 0
+    assert chain.stake_of(world.state, address(shard[1])) == 0
     commission = sum(p.amount for p in receipt.payments if p.to == "treasury")
     assert world.state.need(chain.POOLS).treasury == treasury + 10**11 + commission
 

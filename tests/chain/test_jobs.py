@@ -129,14 +129,14 @@ def test_who_may_attest(sender: int, code: str) -> None:
 def test_a_silent_member_is_fined_and_the_others_settle(world: World) -> None:
     job = ask(world)
     shard = draw(world, job)
-    stake = world.state.need(chain.ENCODERS, address(shard[0])).stake
+    stake = chain.stake_of(world.state, address(shard[0]))
     world.commit(*(seal(world, job, n, *answer(n)) for n in shard[1:]))
     assert world.only(world.commit(after=61_000), chain.RevealsOpen).job == job
     world.commit(*(show(world, job, n, *answer(n)) for n in shard[1:]))
     done = receipt(world.commit())
     silent = done.shard[0]
     assert (silent.answer, silent.weight, silent.fine) == ("silent", 0, done.pot // 10)
-    assert world.state.need(chain.ENCODERS, address(shard[0])).stake == stake - done.pot // 10
+    assert chain.stake_of(world.state, address(shard[0])) == stake - done.pot // 10
 
 
 def test_a_member_that_seals_and_never_reveals_is_silent(world: World) -> None:
@@ -164,10 +164,10 @@ def test_half_of_a_shard_without_the_data_refunds_without_penalty(world: World) 
     job = ask(world)
     shard = draw(world, job)
     missing = [world.transaction(n, "report_unavailable", chain.ReportUnavailable(job)) for n in shard[:2]]
-    stakes = [world.state.need(chain.ENCODERS, address(n)).stake for n in shard]
+    stakes = [chain.stake_of(world.state, address(n)) for n in shard]
     done = receipt(world.commit(*missing))
     assert (done.outcome, done.why) == ("refunded", "half of the shard could not get the data")
-    assert [world.state.need(chain.ENCODERS, address(n)).stake for n in shard] == stakes
+    assert [chain.stake_of(world.state, address(n)) for n in shard] == stakes
 
 
 def test_what_is_revealed_must_be_what_was_sealed(world: World) -> None:

@@ -214,7 +214,7 @@ def test_money_from_nowhere_stops_the_node(world: World, monkeypatch: pytest.Mon
 
 
 def test_emission_that_nobody_gets_stops_the_node(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.epochs, "on_epoch", lambda run: pools.add_to_pools(run.state, emitted=5))
+    monkeypatch.setattr(machine, "BOUNDARY", (lambda run: pools.add_to_pools(run.state, emitted=5),))
     with pytest.raises(CorruptionError, match="by 0 shannons instead of 5"):
         world.commit(after=60_000)
 

@@ -84,3 +84,15 @@ def answers_of(members: list[dict[str, Any]]) -> list[Answer]:
 
 def settled_of(rows: list[list[int]]) -> list[np.ndarray]:
     return [np.array(row, np.int16) for row in rows]
+
+
+def shard_of_outlier() -> tuple[list[Answer], list[np.ndarray], int]:
+    """Seven answers of which one lies far from the others, settled vectors, and its place."""
+    rng = np.random.default_rng(4)
+    centre = rng.normal(size=32)
+    member = {"reg": 0, "G": 131072, "opaque": False, "own": False, "stake": 50 * SOMA + 7, "verdict": None}
+    members = [
+        {**member, "l": LOSS_BITS + place, "z": quantise(centre * (-1 if place == 3 else 1) + 0.5 * noise).tolist()}
+        for place, noise in enumerate(rng.normal(size=(7, 32)))
+    ]
+    return answers_of(members), [quantise(row) for row in rng.normal(size=(7, 32))], 3

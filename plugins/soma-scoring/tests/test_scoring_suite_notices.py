@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from soma_core.api import Answer, Payment, Settlement
+from soma_core.api import Answer, Difficulty, Limits, Payment, Settlement
 from soma_core.api.fixed import quantise
 from soma_core.testing import ScoringSuite
 from soma_core.testing.component import component
@@ -70,6 +70,8 @@ def test_a_settlement_of_the_rule_passes() -> None:
         {"fines": {0: 10**13}},
         {"fines": {0: -1}},
         {"gates": {1: 0.5}},
+        {"outlier_fines": {1: 1}},
+        {"out": (3,), "outlier_fines": {3: 10**13}},
         {"reexecute": (7,)},
     ],
     ids=str,
@@ -89,8 +91,17 @@ class Targets:
         near = [-int(point.astype(np.int64) @ position.astype(np.int64)) for position in positions]
         return tuple(sorted(range(len(positions)), key=lambda place: (near[place], place))[:k])
 
-    def radius(self, old: int, hits: int, goal: int) -> int:
-        return min(2 << 16, max(0, old + (goal > hits) - (goal < hits)))
+    def start(self, observed: Sequence[Any]) -> Difficulty:
+        return Difficulty(1 << 15)
+
+    def radius(self, old: Difficulty, hits: int, goal: int, observed: Sequence[Any]) -> Difficulty:
+        return Difficulty(min(2 << 16, max(0, old.radius + (goal > hits) - (goal < hits))))
+
+    def limits(self, point: Any, difficulty: Difficulty, observed: Sequence[Any], losses: Sequence[int]) -> Limits:
+        return Limits(difficulty.radius, max(losses))
+
+    def bond(self, reward: int, size: int) -> int:
+        return reward + size
 
 
 def test_targets_that_are_some_pass() -> None:
@@ -107,9 +118,19 @@ def test_targets_that_are_some_pass() -> None:
         ("assign", lambda point, positions, stakes, k: (0,) * min(k, len(positions))),
         ("assign", lambda point, positions, stakes, k: tuple(range(k))),
         ("assign", lambda point, positions, stakes, k: tuple(random.sample(range(len(positions)), min(k, 7)))),
-        ("radius", lambda old, hits, goal: old * goal / max(hits, 1)),
-        ("radius", lambda old, hits, goal: old + hits - goal),
-        ("radius", lambda old, hits, goal: old * goal // max(hits, 1)),
+        ("assign", lambda point, positions, stakes, k: tuple(range(min(k, 7)))),
+        ("start", lambda observed: Difficulty(secrets.randbelow(1 << 16))),
+        ("start", lambda observed: Difficulty(1 << 18)),
+        ("radius", lambda old, hits, goal, observed: Difficulty(old.radius * goal / max(hits, 1))),
+        ("radius", lambda old, hits, goal, observed: Difficulty(old.radius + hits - goal)),
+        ("radius", lambda old, hits, goal, observed: Difficulty(old.radius * goal // max(hits, 1))),
+        ("radius", lambda old, hits, goal, observed: Difficulty(max(0, old.radius - hits))),
+        ("radius", lambda old, hits, goal, observed: Difficulty(Targets().radius(old, hits, goal, ()).radius, -1)),
+        ("limits", lambda point, difficulty, observed, losses: Limits(difficulty.radius, -1)),
+        ("limits", lambda point, difficulty, observed, losses: Limits(difficulty.radius, max(losses) / 1)),
+        ("limits", lambda point, difficulty, observed, losses: Limits(1 << 18, 0)),
+        ("bond", lambda reward, size: reward - size),
+        ("bond", lambda reward, size: size / 2),
     ],
     ids=str,
 )
@@ -125,12 +146,13 @@ def test_a_feature_declared_and_absent_is_noticed_and_so_is_one_that_is_not_decl
     suite = ScoringSuite()
     rule = open_rule(Params())
     suite.test_features_are_those_declared(chosen, rule)
-    both = SimpleNamespace(draw=rule.draw, settle=rule.settle, point=1, assign=1, radius=1)
+    without = SimpleNamespace(draw=rule.draw, settle=rule.settle)
     with pytest.raises(AssertionError):
-        suite.test_features_are_those_declared(chosen, both)
-    lying = evolve(chosen, spec=evolve(chosen.spec, features=frozenset({"targets"})))
+        suite.test_features_are_those_declared(chosen, without)
+    silent = evolve(chosen, spec=evolve(chosen.spec, features=frozenset()))
+    suite.test_features_are_those_declared(silent, without)
     with pytest.raises(AssertionError):
-        suite.test_features_are_those_declared(lying, rule)
+        suite.test_features_are_those_declared(silent, rule)
 
 
 def test_a_fingerprint_is_that_of_the_rule() -> None:
@@ -138,6 +160,7 @@ def test_a_fingerprint_is_that_of_the_rule() -> None:
     assert len(fingerprint("scoring-soma")) == 128
 
 
-def test_importing_the_plugin_imports_no_numpy() -> None:
-    code = "import sys, soma_scoring; soma_scoring.soma_scoring(); sys.exit('numpy' in sys.modules)"
+@pytest.mark.parametrize("module", ["soma_scoring", "soma_scoring.balanced"])
+def test_importing_the_plugin_imports_no_numpy(module: str) -> None:
+    code = f"import sys, {module}; {module}.soma_scoring(); sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -38,7 +38,7 @@ from .consensus import (
 )
 from .encoder import Encoder, EncoderInfo, Evaluation, HasExport, HasGradient, HasLoss
 from .ledger import HasSnapshot, Ledger, Reader
-from .scoring import Answer, Candidate, HasTargets, Payment, ScoringRule, Settlement
+from .scoring import Answer, Candidate, Difficulty, HasTargets, Limits, Payment, ScoringRule, Settlement
 from .spec import (
     API_CURRENT,
     API_FLOOR,
@@ -82,6 +82,7 @@ __all__ = [
     "ConsensusSpec",
     "Context",
     "Deliver",
+    "Difficulty",
     "Durable",
     "Encoder",
     "EncoderContext",
@@ -101,6 +102,7 @@ __all__ = [
     "Ledger",
     "LedgerContext",
     "LedgerSpec",
+    "Limits",
     "Load",
     "Loaded",
     "Member",

@@ -59,7 +59,7 @@ class Settlement:
 
     `vector`: joined, int16 [D]; None on a refund. `weights`: Q16 by place, sum 65536. `winner`, `weakest`: places.
     `silent`: gave nothing valid. `out`: outliers, unpaid. `reexecute`: to be audited. `gates`: new state by place.
-    `fines` and `slashes`: shannons of stake by place.
+    `fines` and `slashes`: shannons of stake by place; `outlier_fines`: those for being out, where the rule has any.
     """
 
     outcome: Outcome
@@ -74,6 +74,7 @@ class Settlement:
     payments: tuple[Payment, ...]
     fines: Mapping[int, int] = field(factory=dict)
     slashes: Mapping[int, int] = field(factory=dict)
+    outlier_fines: Mapping[int, int] = field(factory=dict)
 
 
 class ScoringRule(Protocol):
@@ -88,19 +89,58 @@ class ScoringRule(Protocol):
         ...
 
 
+@frozen
+class Difficulty:
+    """How hard targets are. `radius`: the usual one, Q16. `memory`: what the rule needs of the epochs before."""
+
+    radius: int
+    memory: int = 0
+
+
+@frozen
+class Limits:
+    """What a hit must keep. `radius`: cosine distance to the point, Q16. `loss`: bits per byte, Q16."""
+
+    radius: int
+    loss: int
+
+
 class HasTargets(ScoringRule, Protocol):
-    """Feature ``targets``."""
+    """Feature ``targets``: how the points of the race are drawn, who embeds for them, and how near is a hit.
+
+    `observed`: vectors of the network's own settled data (or the references of genesis), int16 [D] each, at least one;
+    their dimension is the points'.
+    """
 
     def point(self, beacon: bytes, observed: "Sequence[NDArray[np.int16]]", /) -> "NDArray[np.int16]":
-        """A target, int16 [D]."""
+        """A target, int16 [D]. `beacon`: the target's own seed."""
         ...
 
     def assign(
         self, point: "NDArray[np.int16]", positions: "Sequence[NDArray[np.int16]]", stakes: Sequence[int], k: int, /
     ) -> tuple[int, ...]:
-        """Places of the `k` encoders assigned to a target, best first."""
+        """Places of the `k` encoders assigned to a target, best first; of fewer, where fewer can be."""
         ...
 
-    def radius(self, old: int, hits: int, goal: int, /) -> int:
-        """The next epoch's radius, Q16 of cosine distance."""
+    def start(self, observed: "Sequence[NDArray[np.int16]]", /) -> Difficulty:
+        """The first epoch's difficulty: about one pair of a thousand hits."""
+        ...
+
+    def radius(self, old: Difficulty, hits: int, goal: int, observed: "Sequence[NDArray[np.int16]]", /) -> Difficulty:
+        """The next epoch's difficulty, after one with so many `hits` where `goal` were wanted."""
+        ...
+
+    def limits(
+        self,
+        point: "NDArray[np.int16]",
+        difficulty: Difficulty,
+        observed: "Sequence[NDArray[np.int16]]",
+        losses: Sequence[int],
+        /,
+    ) -> Limits:
+        """What a hit of the target at `point` must keep. `losses`: of the data that was `observed`, one each."""
+        ...
+
+    def bond(self, reward: int, size: int, /) -> int:
+        """What a submission of `size` bytes puts at stake for a `reward`, shannons."""
         ...

@@ -49,6 +49,7 @@ from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
+from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
@@ -58,6 +59,7 @@ __all__ = [
     "AUDITS",
     "BEACON",
     "CANARIES",
+    "DELEGATIONS",
     "DELIVERIES",
     "DONE",
     "ENCODERS",
@@ -68,6 +70,7 @@ __all__ = [
     "MAX_TRANSACTION",
     "OFFENCES",
     "POOLS",
+    "STAKES",
     "STATE_CEILING",
     "STATE_FLOOR",
     "VALIDATORS",
@@ -104,9 +107,11 @@ __all__ = [
     "RevealEmbedding",
     "RevealVerdict",
     "RevealsOpen",
+    "SetCommission",
     "Settled",
     "ShardDrawn",
     "SignedTransaction",
+    "Stake",
     "State",
     "System",
     "Tip",
@@ -114,12 +119,14 @@ __all__ = [
     "TransactionDone",
     "TransactionReceipt",
     "Transfer",
+    "Unstake",
     "account_of",
     "apply",
     "canary_seal",
     "check_checkpoint",
     "commitment",
     "committee",
+    "delegation",
     "examine",
     "found",
     "job_key",
@@ -131,6 +138,7 @@ __all__ = [
     "proof",
     "quorum",
     "record_digest",
+    "stake_of",
     "subject",
     "unsigned_bytes",
     "verdict_commitment",

@@ -35,7 +35,7 @@ class Canary:
     epoch: int = uint()
 
 
-CANARIES: Final = Table("canary", 0x28, Canary)
+CANARIES: Final = Table("canary", 0x32, Canary)
 
 
 def canary_seal(encoder: bytes, secret: bytes) -> bytes:

@@ -16,13 +16,14 @@ from soma_core.records import octets
 
 from .accounts import pay, take
 from .audits import AUDITS, Audit, Item, Word, mark, open_audit, room, subject
-from .encoders import ENCODERS, stake_of
+from .encoders import ENCODERS
 from .events import Settled
 from .execution import Execution, Handler, Refusal
 from .penalties import SAMPLE_ODDS
 from .pools import add_to_pools
 from .settlement import conclude, correct, gate_vectors, judge, remember, report, write_down
 from .shards import DELIVERIES, ENDINGS, Delivery, Dispute, Ending, Job, Opinion
+from .stakes import stake_of
 from .validators import BEACON
 
 EXTRA: Final = 1 << 16

@@ -9,8 +9,8 @@ from soma_core.genesis import NAME_MOST, OPAQUE, SUPPLY_MOST, is_name
 from soma_core.records import octets, text, uint
 
 from .accounts import take
-from .execution import Execution, Handler, Refusal
-from .pools import add_to_pools
+from .execution import BASIS, Execution, Handler, Refusal
+from .stakes import open_pool, stake_of
 from .state import State, Table
 
 GATE_LEAST: Final = -(1 << 16)
@@ -23,7 +23,6 @@ class Encoder:
     """`registered`: order of these weights' registration. `gate`: running mean, Q16. `since`: first epoch of draws."""
 
     name: str = text()
-    stake: int = uint(most=SUPPLY_MOST)
     weights: bytes = octets(most=32)
     frame: bytes = octets(most=32)
     architecture: str = text()
@@ -47,13 +46,17 @@ class Name:
     address: bytes = octets(32)
 
 
-ENCODERS: Final = Table("encoder", 0x18, Encoder, lambda e: e.stake)
+ENCODERS: Final = Table("encoder", 0x18, Encoder)
 REGISTRY: Final = Table("encoder registry", 0x19, Registry)
 NAMES: Final = Table("encoder name", 0x1A, Name)
 
 
-def enrol(state: State, address: bytes, encoder: Encoder) -> None:
-    """Add an encoder whose stake was taken elsewhere; it gets the next registration number."""
+def enrol(state: State, address: bytes, encoder: Encoder, stake: int) -> None:
+    """Add an encoder with a pool of its own, whose `stake` was taken elsewhere; it gets the next registration number.
+
+    What it earns is its owner's alone until the owner asks for less commission.
+    """
+    open_pool(state, address, stake, BASIS)
     count = state.need(REGISTRY).count
     state.put(ENCODERS, address, evolve(encoder, registered=count))
     state.put(NAMES, encoder.name.encode(), Name(address))
@@ -67,20 +70,6 @@ def candidates(run: Execution) -> list[tuple[bytes, Encoder]]:
         for address, encoder in run.state.scan(ENCODERS)
         if encoder.since <= run.epoch and stake_of(run.state, address) >= run.parameters.encoder_stake
     ]
-
-
-def stake_of(state: State, address: bytes) -> int:
-    """Shannons that stand behind an encoder."""
-    return state.need(ENCODERS, address).stake
-
-
-def cut_stake(run: Execution, address: bytes, amount: int) -> int:
-    """Move up to `amount` of a stake to the treasury. Returns what was moved."""
-    encoder = run.state.need(ENCODERS, address)
-    moved = min(amount, encoder.stake)
-    run.state.put(ENCODERS, address, evolve(encoder, stake=encoder.stake - moved))
-    add_to_pools(run.state, treasury=moved)
-    return moved
 
 
 @frozen(kw_only=True)
@@ -114,13 +103,13 @@ def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
         sender,
         Encoder(
             name=action.name,
-            stake=action.stake,
             weights=action.weights,
             frame=action.frame,
             architecture=action.architecture,
             registered=0,
             since=run.epoch + 1,
         ),
+        action.stake,
     )
 
 

@@ -6,12 +6,12 @@ from attrs import evolve, frozen
 
 from soma_core.records import uint
 
-from .accounts import pay
 from .audits import forfeits
 from .encoders import ENCODERS
 from .events import EpochBegan
 from .execution import BASIS, Execution
 from .pools import POOLS, add_to_pools
+from .stakes import reward
 from .state import Table
 from .validators import committee
 
@@ -67,7 +67,7 @@ def _share_with_winners(run: Execution, amount: int) -> int:
     left = amount
     for address, encoder in winners:
         share = amount * encoder.won // total
-        pay(run.state, address, share)
+        reward(run, address, share)
         left -= share
         run.state.put(ENCODERS, address, evolve(encoder, won=0))
     return left
@@ -80,6 +80,6 @@ def _share_with_validators(run: Execution) -> None:
     left = pools.validators
     for validator in validators:
         share = 0 if forfeits(run, validator.account) else pools.validators * validator.power // total
-        pay(run.state, validator.account, share)
+        reward(run, validator.account, share)
         left -= share
     run.state.put(POOLS, b"", evolve(pools, validators=0, treasury=pools.treasury + left))

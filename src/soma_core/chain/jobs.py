@@ -20,12 +20,13 @@ from soma_core.records import octets, uint
 
 from .accounts import take
 from .delivery import settle
-from .encoders import candidates, stake_of
+from .encoders import candidates
 from .events import DataWanted, JobChanged, RevealsOpen, ShardDrawn
 from .execution import BASIS, Execution, Handler, Refusal
 from .penalties import can_lock, is_sampled, lock, lock_of
 from .settlement import DONE, refund
 from .shards import JOBS, Job, Member
+from .stakes import stake_of
 from .validators import BEACON, committee, quorum
 
 LOSS_MOST: Final = 16 << 16

@@ -5,7 +5,7 @@ commit is applied in this order (rule C3): the beacon, items in order, jobs, aud
 C6 of ``specs/11-state.md``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -29,6 +29,7 @@ from . import (
     pools,
     settlement,
     shards,
+    stakes,
     validators,
 )
 from .events import Event, TransactionDone
@@ -38,7 +39,7 @@ from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_h
 from .state import State, Table, read_record
 from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
-SUBJECTS: Final = (accounts, encoders, jobs, delivery, audits, canaries)
+SUBJECTS: Final = (accounts, stakes, encoders, jobs, delivery, audits, canaries)
 HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard}
 """Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
@@ -68,6 +69,10 @@ TABLES: Final[Sequence[Table[Any]]] = (
     encoders.ENCODERS,
     encoders.REGISTRY,
     encoders.NAMES,
+    stakes.STAKES,
+    stakes.ENTRIES,
+    stakes.DELEGATIONS,
+    stakes.DEPARTURES,
     shards.JOBS,
     settlement.DONE,
     settlement.SETTLED,
@@ -80,6 +85,13 @@ TABLES: Final[Sequence[Table[Any]]] = (
     audits.AUDITS,
     audits.MARKS,
 )
+BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
+    epochs.on_epoch,  # money is made and shared
+    stakes.on_epoch,  # stake that left is released, stake that joins is active
+    validators.on_epoch,  # the anchors of the epoch that begins
+    epochs.begin_next,
+)
+"""The end of an epoch, in order (rule U6). Nothing in it can fail."""
 _BY_PREFIX: Final = {table.prefix: table for table in TABLES}
 
 Changes = Mapping[bytes, tuple[bytes | None, bytes | None]]
@@ -113,7 +125,6 @@ def found(genesis: Genesis, view: Reader) -> Applied:
     for e in genesis.encoders:
         encoder = encoders.Encoder(
             name=e.name,
-            stake=e.stake,
             weights=e.weights,
             frame=e.frame,
             architecture=e.architecture,
@@ -121,7 +132,7 @@ def found(genesis: Genesis, view: Reader) -> Applied:
             gate=encoders.GATE_GENESIS,
             since=0,
         )
-        encoders.enrol(state, e.account, encoder)
+        encoders.enrol(state, e.account, encoder, e.stake)
     before = Tip(index=0, record=ZERO_DIGEST, time=genesis.time, epoch=0, lthash=EMPTY)
     return _conclude(genesis, state, before, 0, genesis.chain, genesis.time, [], [])
 
@@ -147,9 +158,8 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
     audits.advance(run, HEARD)
     delivery.advance(run)
     if epochs.is_over(run):
-        epochs.on_epoch(run)
-        validators.on_epoch(run)
-        epochs.begin_next(run)
+        for step in BOUNDARY:
+            step(run)
     return _conclude(genesis, state, tip, commit.index, commit.digest, run.time, run.receipts, run.events, run.epoch)
 
 

@@ -11,8 +11,8 @@ from attrs import frozen
 from soma_core.genesis import SUPPLY_MOST
 from soma_core.records import uint
 
-from .encoders import cut_stake, stake_of
 from .execution import Execution
+from .stakes import cut_stake, stake_of
 from .state import Table
 
 SAMPLE_ODDS: Final = 10

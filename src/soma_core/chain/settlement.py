@@ -14,13 +14,14 @@ from soma_core.errors import CorruptionError
 from soma_core.records import octets, pack, text, uint
 
 from .accounts import pay
-from .encoders import ENCODERS, cut_stake, stake_of
+from .encoders import ENCODERS
 from .events import Paid, Settled
 from .execution import BASIS, Execution
 from .penalties import convict, lock_of, unlock
 from .pools import add_to_pools
 from .receipts import JobReceipt, MemberReceipt, PaymentReceipt
 from .shards import DELIVERIES, JOBS, Delivery, Job
+from .stakes import at_risk, cut_stake, reward
 from .state import Table
 from .validators import BEACON
 
@@ -122,8 +123,8 @@ def correct(run: Execution, number: int, vector: bytes) -> None:
 
 def report(run: Execution, key: bytes, delivery: Delivery, judged: Settlement) -> JobReceipt:
     """What a delivered job will come to if no verdict changes it. No money moves."""
-    fines = {place: min(amount, _stake(run, delivery, place)) for place, amount in judged.fines.items()}
-    slashes = {place: min(amount, _stake(run, delivery, place)) for place, amount in judged.slashes.items()}
+    fines = {place: min(amount, _at_risk(run, delivery, place)) for place, amount in judged.fines.items()}
+    slashes = {place: min(amount, _at_risk(run, delivery, place)) for place, amount in judged.slashes.items()}
     return _receipt(run, key, delivery, judged, fines, slashes, final=False)
 
 
@@ -131,7 +132,10 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
     """Pay, fine and slash, and end the job for ever. Returns what was slashed, by place."""
     job = delivery.job
     for payment in judged.payments:
-        pay(run.state, job.requester if payment.to == "submitter" else job.shard[payment.to].encoder, payment.amount)
+        if payment.to == "submitter":
+            pay(run.state, job.requester, payment.amount)
+        else:
+            reward(run, job.shard[payment.to].encoder, payment.amount)
     fines = {
         place: cut_stake(run, job.shard[place].encoder, amount)
         for place, amount in judged.fines.items()
@@ -180,8 +184,8 @@ def release(run: Execution, job: Job) -> None:
         unlock(run, member.encoder, lock_of(job.pot, sampled=job.sampled))
 
 
-def _stake(run: Execution, delivery: Delivery, place: int) -> int:
-    return stake_of(run.state, delivery.job.shard[place].encoder)
+def _at_risk(run: Execution, delivery: Delivery, place: int) -> int:
+    return at_risk(run.state, delivery.job.shard[place].encoder)
 
 
 def _validators_part(run: Execution, job: Job) -> int:

@@ -31,6 +31,10 @@ class Shares:
         """The shannons that `tokens`, counted as of now, are worth."""
         return tokens * self.balance // self.tokens if self.tokens else 0
 
+    def needed(self, amount: int) -> int:
+        """The fewest tokens that are worth `amount` shannons, of a pool that has as many."""
+        return -(-amount * self.tokens // self.balance) if amount else 0
+
     def current(self, tokens: int, halvings: int) -> int:
         """`tokens` that were counted after so many `halvings`, counted as of now."""
         return tokens >> self.halvings - halvings

@@ -138,11 +138,10 @@ class Operations:
 
         def look(state: chain.State) -> control.BalanceReply:
             account = chain.account_of(state, address)
-            encoder = state.get(chain.ENCODERS, address)
             return control.BalanceReply(
                 address=address,
                 balance=account.balance,
-                stake=encoder.stake if encoder else 0,
+                stake=chain.stake_of(state, address),
                 sequence=account.sequence,
             )
 
@@ -216,7 +215,11 @@ class Operations:
             return control.Encoders(
                 tuple(
                     control.RegisteredEncoder(
-                        name=e.name, address=address, stake=e.stake, architecture=e.architecture, gate=e.gate
+                        name=e.name,
+                        address=address,
+                        stake=chain.stake_of(state, address),
+                        architecture=e.architecture,
+                        gate=e.gate,
                     )
                     for address, e in state.scan(chain.ENCODERS)
                 )

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soma_core.api import Answer, Candidate, ScoringRule, Settlement
+from soma_core.api import Answer, Candidate, Difficulty, ScoringRule, Settlement
 from soma_core.api.draws import draw_seed
 from soma_core.api.fixed import is_vector, quantise
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ONE = 1 << 16
 _DIM = 8
 _SOMA = 10**9
-_TARGETS = ("point", "assign", "radius")
+_TARGETS = ("point", "assign", "start", "radius", "limits", "bond")
 
 _FEW = settings(max_examples=60, deadline=None, database=None)
 
@@ -239,26 +239,51 @@ class ScoringSuite(Suite):
 
 
 def check_targets(rule: Any) -> None:
-    """What holds of any rule's targets (`HasTargets`), for a hundred beacons."""
-    observed, stakes = _settled(), [1, 5, 5, 10**12, 10**17, 3, 7]
-    points = []
+    """What holds of any rule's targets (`HasTargets`), with few observed vectors and with many."""
+    for count in (7, 100):
+        _check_points(rule, _settled(count))
+        _check_difficulty(rule, _settled(count))
+    bonds = [rule.bond(10**9, size) for size in (1, 1000, 1 << 20)]
+    assert all(type(bond) is int and bond >= 0 for bond in bonds)
+    assert bonds == sorted(bonds), "more bytes never put less at stake"
+
+
+def _check_points(rule: Any, observed: "list[NDArray[np.int16]]") -> None:
+    positions, stakes = _settled(), [1, 5, 5, 10**12, 10**17, 3, 7]
+    start, points = rule.start(observed), []
     for turn in range(100):
         beacon = draw_seed(bytes(32), b"%d" % turn)
         point = rule.point(beacon, observed)
         assert point.dtype == np.int16
         assert is_vector(point, _DIM), "a point lies where vectors lie"
         assert _plain(rule.point(beacon, observed)) == _plain(point), "the same beacon gives the same point"
-        points.append(point.tobytes())
-        for count in (0, 1, 3, len(observed), 20):
-            places = rule.assign(point, observed, stakes, count)
-            assert len(places) == len(set(places)) == min(count, len(observed))
-            assert all(type(place) is int and 0 <= place < len(observed) for place in places)
-            assert tuple(places) == tuple(rule.assign(point, observed, stakes, count))
-    assert len(set(points)) == len(points), "different beacons give the same point"
-    for old in (1, ONE // 100, ONE // 2, ONE, 2 * ONE):
-        radii = [rule.radius(old, hits, 50) for hits in (0, 1, 49, 50, 51, 500)]
-        assert all(type(radius) is int and 0 <= radius <= 2 * ONE for radius in radii)
+        points.append(point)
+        for count in (0, 1, 3, 7, 20):
+            places = rule.assign(point, positions, stakes, count)
+            assert len(places) == len(set(places)) == min(count, 7)
+            assert all(type(place) is int and 0 <= place < 7 for place in places)
+            assert tuple(places) == tuple(rule.assign(point, positions, stakes, count))
+        limits = rule.limits(point, start, observed, [turn * 1000 + place for place in range(len(observed))])
+        assert type(limits.radius) is type(limits.loss) is int
+        assert 0 <= limits.radius <= 2 * ONE
+        assert limits.loss >= 0
+    assert len({point.tobytes() for point in points}) == len(points), "different beacons give the same point"
+    assert rule.assign(points[0], [], [], 3) == ()
+
+
+def _check_difficulty(rule: Any, observed: "list[NDArray[np.int16]]") -> None:
+    start = rule.start(observed)
+    assert start == rule.start(observed)
+    for old in (start, Difficulty(1, start.memory), Difficulty(ONE, start.memory), Difficulty(2 * ONE, start.memory)):
+        following = [rule.radius(old, hits, 50, observed) for hits in (0, 1, 49, 50, 51, 500)]
+        radii = [difficulty.radius for difficulty in following]
+        assert all(type(radius) is int and 0 <= radius <= 2 * ONE for radius in (old.radius, *radii))
         assert radii == sorted(radii, reverse=True), "more hits never make it wider"
+        assert all(type(d.memory) is int and 0 <= d.memory < 1 << 63 for d in following), "it is kept in a record"
+    idle = start
+    for _ in range(200):
+        idle = rule.radius(idle, 0, 50, observed)
+    assert idle.radius > start.radius, "where nobody hits it gets easier"
 
 
 def check_settlement(found: Settlement, pot: int, answers: Sequence[Answer]) -> None:
@@ -280,11 +305,12 @@ def check_settlement(found: Settlement, pot: int, answers: Sequence[Answer]) -> 
     for several in (found.silent, found.out, found.reexecute):
         assert len(set(several)) == len(several)
         assert all(type(place) is int and place in places for place in several)
-    for amounts in (found.weights, found.gates, found.fines, found.slashes):
+    for amounts in (found.weights, found.gates, found.fines, found.slashes, found.outlier_fines):
         assert all(type(place) is int and place in places for place in amounts)
         assert all(type(amount) is int for amount in amounts.values())
-    for amounts in (found.weights, found.fines, found.slashes):
+    for amounts in (found.weights, found.fines, found.slashes, found.outlier_fines):
         assert all(amount >= 0 for amount in amounts.values())
-    for amounts in (found.fines, found.slashes):
+    for amounts in (found.fines, found.slashes, found.outlier_fines):
         assert all(amount <= answers[place].stake for place, amount in amounts.items()), "more than the stake is taken"
+    assert set(found.outlier_fines) <= set(found.out)
     assert not set(found.weights) & {*found.silent, *found.out, *found.slashes}

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from soma_core.api import Answer
 from soma_core.api.fixed import exp2neg, log2q
 
-from ._params import Params
+from ._params import ShardParams
 from ._shard import Shard
 
 
-def scores(params: Params, shard: Shard) -> Mapping[int, int]:
+def scores(params: ShardParams, shard: Shard) -> Mapping[int, int]:
     """Bits above chance by which each member's vector is found among K others, Q16; none in a small shard.
 
     Its own is the lower median of its cosines to the other members: fewer than half of a shard cannot vouch for itself.
@@ -32,11 +32,11 @@ def scores(params: Params, shard: Shard) -> Mapping[int, int]:
     return found
 
 
-def moved(params: Params, answer: Answer, score: int) -> int:
+def moved(params: ShardParams, answer: Answer, score: int) -> int:
     """The state of a member's gate after a job, Q16: a running mean of its scores."""
     return answer.gate + ((score - answer.gate) >> params.gate_shift)
 
 
-def is_open(params: Params, shard: Shard, place: int) -> bool:
+def is_open(params: ShardParams, shard: Shard, place: int) -> bool:
     """Whether a member's weights have shown that their vectors say something. Always, where no gate is scored."""
     return len(shard) < params.gate_members or shard.answers[place].gate >= params.gate_open

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from soma_core.api.fixed import ONE
 
-from ._params import Params
+from ._params import ShardParams
 from ._shard import Shard
 
 
-def founders_of(params: Params, shard: Shard) -> Mapping[int, int]:
+def founders_of(params: ShardParams, shard: Shard) -> Mapping[int, int]:
     """Each member's group, by the place of the member that founded it: the earliest registered of those alike."""
     founder: dict[int, int] = {}
     founders: list[int] = []

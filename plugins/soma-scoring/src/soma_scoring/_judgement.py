@@ -10,7 +10,7 @@ from soma_core.api import Answer
 from ._gate import moved, scores
 from ._groups import founders_of
 from ._outliers import Outliers, find_outliers
-from ._params import Params
+from ._params import ShardParams
 from ._payments import fine, slash, weakest_of, winner_of
 from ._shard import Shard, as_settled, dimension, is_valid
 from ._weights import factors, joined, loss_differences, weights
@@ -44,7 +44,9 @@ class Judgement:
     slashes: Mapping[int, int]
 
 
-def judge(params: Params, pot: int, answers: Sequence[Answer], settled: "Sequence[NDArray[np.int16]]") -> Judgement:
+def judge(
+    params: ShardParams, pot: int, answers: Sequence[Answer], settled: "Sequence[NDArray[np.int16]]"
+) -> Judgement:
     """Judge a shard's answers. The numbers are those of the rule's steps."""
     dim = dimension(answers, settled)
     # 1 valid

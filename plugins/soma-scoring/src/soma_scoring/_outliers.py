@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from soma_core.api.fixed import ONE, geometric_median, median
 
-from ._params import Params
+from ._params import ShardParams
 from ._shard import Shard
 
 
@@ -23,7 +23,7 @@ class Outliers:
     out: frozenset[int] = frozenset()
 
 
-def find_outliers(params: Params, shard: Shard, founder: Mapping[int, int]) -> Outliers:
+def find_outliers(params: ShardParams, shard: Shard, founder: Mapping[int, int]) -> Outliers:
     """Measure every member against the geometric median of the founders of groups."""
     founders = [place for place in shard.places if founder[place] == place]
     if len(founders) < params.outlier_groups:

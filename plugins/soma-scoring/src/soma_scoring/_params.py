@@ -1,15 +1,16 @@
-"""The constants of the rule. Genesis may give others; they are part of the protocol digest."""
+"""The constants of the rules. Genesis may give others; they are part of the protocol digest."""
 
 from attrs import frozen
 
 from soma_core.api import option
 
 _WHOLE = 1 << 31
+_PARTS = 10_000
 _Q16_BITS = 64 << 16
 
 
 @frozen(kw_only=True)
-class Params:
+class ShardParams:
     """Every constant of the shard rule, an integer each. Q16: 65536 is 1. The defaults are the measured ones."""
 
     clone_distance: int = option(1_311, "members this near in cosine distance are one group, Q16", min=0, max=1 << 17)
@@ -47,3 +48,36 @@ class Params:
     fine_pot: int = option(10, "a fine is at most the pot divided by this", min=1, max=1 << 30)
     fine_stake: int = option(1_000, "a fine is at most the member's stake divided by this", min=1, max=1 << 30)
     slash_stake: int = option(10, "proven false: the stake divided by this, for a first offence", min=1, max=1 << 30)
+
+
+@frozen(kw_only=True)
+class Params(ShardParams):
+    """The shard rule's constants, and those of what ``scoring-soma`` adds to it."""
+
+    outlier_fine: int = option(1_000, "an outlier is fined its stake divided by this, at once", min=1, max=1 << 30)
+
+    bond_byte: int = option(65, "bond for each byte of a submission, shannons", min=0, max=_WHOLE)
+    start_deviations: int = option(202_506, "the first radius is 1 less this, Q16 of 1/√D", min=0, max=_Q16_BITS)
+    hits_kept: int = option(9_000, "of the average of hits an epoch keeps this, in 10,000", min=0, max=_PARTS)
+    step_rate: int = option(10_000, "a step is this much of the radius's distance to 1, in 10,000", min=0, max=_PARTS)
+    step_least: int = option(2 << 16, "a step is at least this, Q16 of 1/√D", min=1, max=_Q16_BITS)
+    radius_least: int = option(655, "the radius is at least this, Q16 of cosine distance", min=0, max=1 << 16)
+    radius_most: int = option(1 << 17, "the radius is at most this, Q16 of cosine distance", min=1 << 16, max=1 << 17)
+
+
+@frozen(kw_only=True)
+class BalancedParams(ShardParams):
+    """The shard rule's constants, and those of the target rule of ``scoring-balanced``."""
+
+    bond_byte: int = option(65, "bond for each byte of a submission, shannons", min=0, max=_WHOLE)
+    bond_reward: int = option(1_000, "a bond is at least this much of the reward, in 10,000", min=0, max=1 << 20)
+    manifold_share: int = option(8_000, "points that follow the observed vectors, in 10,000", min=0, max=_PARTS)
+    manifold_least: int = option(64, "observed vectors from which on points follow them", min=1, max=1 << 16)
+    tilt: int = option(141_826, "bits of weight in one deviation of closeness, 1.5·log2 e, Q16", min=0, max=_Q16_BITS)
+    tilt_most: int = option(3 << 16, "closeness counts to this many deviations, Q16", min=0, max=8 << 16)
+    work_weight: int = option(1 << 15, "of an epoch's surprise in bits, what moves the work, Q16", min=0, max=1 << 16)
+    work_step: int = option(2 << 16, "the work moves by at most this in an epoch, Q16 bits", min=1, max=_Q16_BITS)
+    cell_neighbours: int = option(64, "observed vectors nearest to a point that make its cell", min=1, max=1 << 16)
+    ceiling_part: int = option(
+        7_500, "the loss that this many of a cell keep, in 10,000, is its ceiling", min=0, max=_PARTS
+    )

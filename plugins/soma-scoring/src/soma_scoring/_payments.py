@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from soma_core.api import Answer
 
 from ._gate import is_open
-from ._params import Params
+from ._params import ShardParams
 from ._shard import Shard
 
 
-def winner_of(params: Params, shard: Shard, qualified: Sequence[int]) -> int | None:
+def winner_of(params: ShardParams, shard: Shard, qualified: Sequence[int]) -> int | None:
     """Who takes the pot: of the judged and open members with nearly the lowest loss the earliest registered."""
     judged = [place for place in qualified if not shard.answers[place].opaque]
     eligible = [place for place in judged if is_open(params, shard, place)] or judged
@@ -20,7 +20,7 @@ def winner_of(params: Params, shard: Shard, qualified: Sequence[int]) -> int | N
     return min(level, key=lambda place: (shard.answers[place].registered, place))
 
 
-def weakest_of(params: Params, shard: Shard, qualified: Sequence[int], winner: int | None) -> int | None:
+def weakest_of(params: ShardParams, shard: Shard, qualified: Sequence[int], winner: int | None) -> int | None:
     """Who pays for being the worst: only by a margin, only where it should be good, never the winner."""
     ordered = sorted(
         (place for place in qualified if not shard.answers[place].opaque),
@@ -33,11 +33,11 @@ def weakest_of(params: Params, shard: Shard, qualified: Sequence[int], winner: i
     return last if behind > params.weakest_margin and shard.answers[last].own and last != winner else None
 
 
-def fine(params: Params, pot: int, answer: Answer) -> int:
+def fine(params: ShardParams, pot: int, answer: Answer) -> int:
     """What silence and the weakest answer cost, in shannons."""
     return max(0, min(pot // params.fine_pot, answer.stake // params.fine_stake))
 
 
-def slash(params: Params, answer: Answer) -> int:
+def slash(params: ShardParams, answer: Answer) -> int:
     """What a false answer costs the first time, in shannons; who knows of earlier ones takes more."""
     return max(0, answer.stake // params.slash_stake)

@@ -1,4 +1,4 @@
-"""The rule as the chain calls it."""
+"""The shard rule as the chain calls it: what both rules share."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from soma_core.api import Answer, Candidate, Payment, Settlement
 
 from ._draw import draw
 from ._judgement import Judgement, judge
-from ._params import Params
+from ._params import ShardParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @frozen
 class ShardRule:
-    """``soma/shard``, version 1."""
+    """Draws, judges and pays. A rule inherits it and adds its targets."""
 
-    params: Params
+    params: ShardParams
 
     def draw(self, size: int, candidates: Sequence[Candidate], beacon: bytes, /) -> tuple[int, ...]:
         """Places of at most `size` candidates, by stake × routing, in order of drawing. `beacon`: the job's seed."""
@@ -51,7 +51,7 @@ def _payment(pot: int, judgement: Judgement) -> Payment:
     return Payment(judgement.winner, pot, "won")
 
 
-def _to_audit(params: Params, answers: Sequence[Answer], judgement: Judgement) -> tuple[int, ...]:
+def _to_audit(params: ShardParams, answers: Sequence[Answer], judgement: Judgement) -> tuple[int, ...]:
     """Who must be re-executed whatever a sample says, where it can be and has not been (rule R23).
 
     The flagged; and the winner of a shard that was large enough for outliers but had too few groups to look for them.

@@ -11,7 +11,7 @@ from attrs import frozen
 from soma_core.api import Answer
 from soma_core.api.fixed import cosq, dots, is_vector, squared_norm
 
-from ._params import Params
+from ._params import ShardParams
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ def dimension(answers: Sequence[Answer], settled: "Sequence[NDArray[np.int16]]")
     return 0
 
 
-def is_valid(params: Params, answer: Answer, dim: int) -> bool:
+def is_valid(params: ShardParams, answer: Answer, dim: int) -> bool:
     """Whether a member gave an answer: a vector and, unless it is opaque, a loss within bounds."""
     if not is_vector(answer.vector, dim):
         return False

@@ -16,7 +16,7 @@ from soma_core.testing.cases import Case
 
 from ._judgement import Judgement, judge
 from ._params import Params
-from ._rule import ShardRule
+from ._soma import SomaRule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,7 +155,7 @@ def _answer(place: int, member: Any) -> Answer:
 
 def _run_job(name: str, pot: int, answers: Sequence[Answer], settled: Sequence[Any], wanted: Mapping[str, Any]) -> Case:
     params = Params()
-    settlement = ShardRule(params).settle(pot, answers, settled)
+    settlement = SomaRule(params).settle(pot, answers, settled)
     found = _found(judge(params, pot, answers, settled), settlement)
     wrong = []
     for key, value in wanted.items():
@@ -192,6 +192,7 @@ def _found(judgement: Judgement, settlement: Settlement) -> Mapping[str, Any]:
         "reexecute": set(settlement.reexecute),
         "payments": [[payment.to, payment.amount, payment.reason] for payment in settlement.payments],
         "slashed": settlement.slashes,
+        "outlier_fine": {place: amount for place, amount in settlement.outlier_fines.items() if amount},
     }
 
 
@@ -215,7 +216,7 @@ def _wanted(key: str, value: Any) -> Any:
     """A stated value in the form of `_plain`: the order of a set says nothing, nor does a fine of 0."""
     if key in _SETS and isinstance(value, list):
         return sorted(value, key=str)
-    if key == "fine" and isinstance(value, dict):
+    if key in ("fine", "outlier_fine") and isinstance(value, dict):
         return {place: amount for place, amount in value.items() if amount}
     return value
 

@@ -8,7 +8,7 @@ import numpy as np
 from soma_core.api.fixed import VECTOR_SCALE, exp2neg, quant, share
 
 from ._gate import is_open
-from ._params import Params
+from ._params import ShardParams
 from ._shard import Shard
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def loss_differences(shard: Shard, qualified: Sequence[int]) -> Mapping[int, int
     return {place: judged[place] - least if place in judged else middle for place in qualified}
 
 
-def factors(params: Params, shard: Shard, qualified: Sequence[int]) -> Mapping[int, int]:
+def factors(params: ShardParams, shard: Shard, qualified: Sequence[int]) -> Mapping[int, int]:
     """What each qualified member's weight is multiplied by for what it is: judged or opaque, open or closed."""
     return {
         place: (params.weight_opaque if shard.answers[place].opaque else params.weight_judged)
@@ -33,7 +33,7 @@ def factors(params: Params, shard: Shard, qualified: Sequence[int]) -> Mapping[i
     }
 
 
-def weights(params: Params, differences: Mapping[int, int], factor: Mapping[int, int]) -> Mapping[int, int]:
+def weights(params: ShardParams, differences: Mapping[int, int], factor: Mapping[int, int]) -> Mapping[int, int]:
     """Each qualified member's weight, Q16; they sum to 65536."""
     places = list(differences)
     parts = [factor[place] * exp2neg(params.loss_steepness * differences[place]) for place in places]
@@ -46,7 +46,7 @@ def weights(params: Params, differences: Mapping[int, int], factor: Mapping[int,
     return dict(zip(places, found, strict=True))
 
 
-def joined(params: Params, shard: Shard, weight: Mapping[int, int]) -> "NDArray[np.int16] | None":
+def joined(params: ShardParams, shard: Shard, weight: Mapping[int, int]) -> "NDArray[np.int16] | None":
     """The vector of the shard, int16 [D]; None if the members cancel out."""
     z = shard.vectors(list(weight)).astype(np.int64)
     total: list[int] = (np.array(list(weight.values()), np.int64) @ z).tolist()

@@ -1,0 +1,106 @@
+"""Who embeds for a target by distance² / stake, exactly and fast (rules TR5 and TR6 of ``specs/31-target-rules.md``).
+
+What is decided is decided by integers. Floats only say of nearly all encoders that they are out of question, by a
+bound that no order of summation passes, so that the result is the same on every machine.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cmp_to_key
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from soma_core.api.fixed import ONE, cosq, dots, squared_norm
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BLOCK: Final = 2_048  # encoders whose cosines to all points stay in a processor's cache
+_SHORT: Final = 1 << 20  # squared norms from which on the integer cosine is as near to the real one as `_slack` says
+
+
+class Positions:
+    """Encoders' vectors int16 [n, D] (rows may come one by one) and stakes, ready for any number of points."""
+
+    def __init__(self, vectors: "Sequence[NDArray[np.int16]] | NDArray[np.int16]", stakes: Sequence[int]) -> None:
+        self._stakes = [max(0, stake) for stake in stakes]
+        self._vectors = np.asarray(vectors, np.int16) if len(vectors) else np.empty((0, 1), np.int16)
+        # Those of the largest stakes first: after a block of them nearly nobody comes into question.
+        staked = sorted((p for p, s in enumerate(self._stakes) if s), key=lambda p: (-self._stakes[p], p))
+        self._order = np.array(staked, np.int64)
+        self._units = np.empty((len(staked), self._vectors.shape[1]), np.float32)
+        self._short: list[int] = []
+        for start in range(0, len(staked), _BLOCK):
+            rows = self._vectors[self._order[start : start + _BLOCK]].astype(np.float64)
+            squares = np.einsum("nd,nd->n", rows, rows)
+            self._short += self._order[start : start + _BLOCK][squares < _SHORT].tolist()
+            self._units[start : start + _BLOCK] = rows / np.sqrt(np.maximum(squares, 1))[:, None]
+        most = max(self._stakes, default=0)
+        self._roots = np.sqrt(np.array([self._stakes[place] / most for place in staked], np.float64)).astype(np.float32)
+
+    def nearest(self, points: "NDArray[np.int16]", k: int) -> list[tuple[int, ...]]:
+        """For each of the `points` int16 [m, D] the places of the `k` encoders of the least distance² / stake.
+
+        Of equal ones the first; those without stake after all others.
+        """
+        idle = [place for place, stake in enumerate(self._stakes) if not stake]
+        if not len(self._order):
+            return [tuple(idle[: max(0, k)])] * len(points)
+        return [
+            (*self._decided(point, candidates), *idle)[: max(0, k)]
+            for point, candidates in zip(points, self._candidates(points, k), strict=True)
+        ]
+
+    def _decided(self, point: "NDArray[np.int16]", places: Sequence[int]) -> list[int]:
+        """`places` in order, by integers alone."""
+        square = squared_norm(point)
+        rows = self._vectors[list(places)]
+        products = dots(rows, point[None])[:, 0].tolist()
+        away = {
+            place: (ONE - cosq(product, square, squared_norm(row))) ** 2
+            for place, row, product in zip(places, rows, products, strict=True)
+        }
+
+        def compare(a: int, b: int) -> int:
+            return away[a] * self._stakes[b] - away[b] * self._stakes[a] or a - b
+
+        return sorted(places, key=cmp_to_key(compare))
+
+    def _candidates(self, points: "NDArray[np.int16]", k: int) -> Iterator[Sequence[int]]:
+        """For each point the places that could be among its `k` first, whatever the floats' rounding did."""
+        wide = points.astype(np.float64)
+        squares = np.einsum("md,md->m", wide, wide)
+        units = (wide / np.sqrt(np.maximum(squares, 1))[:, None]).astype(np.float32)
+        # (1 - cosine + slack) / √stake: at most this for `k` encoders, hence for each of the `k` first.
+        bounds = np.full(len(points), np.inf, np.float32)
+        bounds[squares < _SHORT] = -np.inf
+        found: list[list[tuple[float, int]]] = [[] for _ in points]
+        slack = _slack(points.shape[1])
+        for start in range(0, len(self._order), _BLOCK):
+            cosines = self._units[start : start + _BLOCK] @ units.T
+            roots = self._roots[start : start + _BLOCK]
+            if start == 0 and 0 < k <= len(roots):
+                far = (1 + slack - cosines) / roots[:, None]
+                bounds = np.minimum(bounds, np.partition(far, k - 1, axis=0)[k - 1])
+            near = cosines > (1 - slack) - np.multiply.outer(roots, bounds)
+            for row, column in zip(*(places.tolist() for places in near.nonzero()), strict=True):
+                found[column].append((float((1 + slack - cosines[row, column]) / roots[row]), start + row))
+            for column in np.unique(near.nonzero()[1]).tolist():
+                found[column].sort()
+                if 0 < k <= len(found[column]):
+                    bounds[column] = min(bounds[column], found[column][k - 1][0])
+        everyone = self._order.tolist()
+        for column, square in enumerate(squares):
+            if square < _SHORT or k < 1:
+                yield everyone
+                continue
+            last = bounds[column] * (1 + 2.0**-16)
+            yield sorted(
+                {*self._short}
+                | {everyone[at] for far, at in found[column] if far - 2 * slack / float(self._roots[at]) <= last}
+            )
+
+
+def _slack(dimension: int) -> float:
+    """By how much a cosine of float32 may differ from the integer one, both rounded: twice what a sum can lose."""
+    return float((dimension + 8) * 2.0**-23 + 2.0**-14)

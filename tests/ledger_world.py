@@ -41,7 +41,10 @@ class DictReader:
 
 
 class PlainRule:
-    """A scoring rule to check by eye: equal weights, lowest loss wins, silence costs a tenth of the pot."""
+    """A scoring rule to check by eye: equal weights, lowest loss wins, silence costs a tenth of the pot.
+
+    Who is proven false counts for nothing and loses a tenth of its stake.
+    """
 
     def draw(self, size: int, candidates: Sequence[Candidate], beacon: bytes, /) -> tuple[int, ...]:
         places = list(range(len(candidates)))
@@ -52,20 +55,30 @@ class PlainRule:
         valid = [i for i, a in enumerate(answers) if a.vector is not None and 0 <= a.loss <= 16 << 16]
         silent = tuple(i for i in range(len(answers)) if i not in valid)
         fines = dict.fromkeys(silent, pot // 10)
+        slashes = {i: answers[i].stake // 10 for i in valid if answers[i].verdict == "false"}
+        valid = [i for i in valid if i not in slashes]
         if not valid:
             refund = (Payment("submitter", pot, "refund"),)
-            return Settlement("refunded", None, {}, None, None, silent, (), (), {}, refund, fines)
+            return Settlement("refunded", None, {}, None, None, silent, (), (), {}, refund, fines, slashes)
         winner = min(valid, key=lambda i: (answers[i].loss, answers[i].registered))
         weights = dict(zip(valid, fixed.share([1] * len(valid), fixed.ONE), strict=True))
         joined = [sum(weights[i] * int(answers[i].vector[k]) for i in valid) for k in range(DIM)]  # type: ignore[index]
         gates = {i: answers[i].gate for i in valid}
         won = (Payment(winner, pot, "won"),)
-        return Settlement("settled", fixed.quant(joined), weights, winner, None, silent, (), (), gates, won, fines)
+        return Settlement(
+            "settled", fixed.quant(joined), weights, winner, None, silent, (), (), gates, won, fines, slashes
+        )
 
 
 def make_genesis(**changes: Any) -> Genesis:
     parameters = Parameters(
-        dimension=DIM, shard_size=3, epoch_ms=60_000, beacon_rounds=4096, encoder_stake=10**9, emission=10**9
+        dimension=DIM,
+        shard_size=3,
+        epoch_ms=60_000,
+        beacon_rounds=4096,
+        encoder_stake=10**9,
+        emission=10**9,
+        audit_ms=0,
     )
     return Genesis(
         name="test",

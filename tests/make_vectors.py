@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import audit_replays
 import replays
 from attrs import evolve
 from committee_world import Committee, Signer, committee_genesis
@@ -479,6 +480,38 @@ def jobs() -> Case:
     }
 
 
+def audits() -> Case:
+    """Chapter 25: seals of verdicts and canaries, and jobs that are audited."""
+    job, auditor, salt = (crypto.digest("soma/chunk", bytes([n])) for n in (1, 2, 3))
+    results = (chain.Result(loss=65_536, vector=bytes(range(16))), chain.Result(loss=0, vector=b""))
+    return {
+        "about": "Rules AU: seals, and jobs from request to payment under the plain rule of specs/README.md.",
+        "seals": [
+            {
+                "kind": kind,
+                "key": job.hex(),
+                "auditor": auditor.hex(),
+                "salt": salt.hex(),
+                "results": [{"loss": result.loss, "vector": result.vector.hex()} for result in results],
+                "commitment": chain.verdict_commitment(kind, job, auditor, salt, results).hex(),
+            }
+            for kind in ("embed", "target")
+        ],
+        "canaries": [
+            {
+                "encoder": auditor.hex(),
+                "secret": secret.hex(),
+                "job": job.hex(),
+                "seal": chain.canary_seal(auditor, secret).hex(),
+                "may_lie": chain.may_lie(auditor, secret, job),
+            }
+            for secret in (number.to_bytes(32, "big") for number in range(200))
+            if int.from_bytes(secret, "big") < 2 or chain.may_lie(auditor, secret, job)
+        ],
+        "runs": audit_replays.audits(),
+    }
+
+
 def receipts() -> Case:
     leaves = [bytes([n]) * n for n in range(9)]
     trees = []
@@ -509,6 +542,7 @@ FILES: Final[Mapping[str, Callable[[], Case]]] = {
     "state.json": state,
     "transactions.json": transactions,
     "jobs.json": jobs,
+    "audits.json": audits,
     "receipts.json": receipts,
     "epochs.json": epochs,
 }

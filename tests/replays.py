@@ -198,7 +198,7 @@ def jobs() -> list[Case]:
 
 
 def _settled() -> tuple[Committee, str, str]:
-    return settled_job(), "a job from request to settlement", "J1 to J22"
+    return settled_job(), "a job from request to settlement", "J1 to J26"
 
 
 def _four_validators() -> tuple[Committee, str, str]:
@@ -228,7 +228,7 @@ def _silent() -> tuple[Committee, str, str]:
     world.step(show(world, job, shard[1], *answer(shard[1])))
     world.step(after=30_001)
     world.step()
-    return world, "one member never answers, one never reveals", "J9, J12, J19"
+    return world, "one member never answers, one never reveals", "J9, J12, J23"
 
 
 def _nobody() -> tuple[Committee, str, str]:
@@ -236,7 +236,7 @@ def _nobody() -> tuple[Committee, str, str]:
     ask_and_draw(world)
     world.step(after=60_001)
     world.step()
-    return world, "nobody answers: pot and commission go back, the silent are fined", "J12, J20"
+    return world, "nobody answers: pot and commission go back, the silent are fined", "J12, J24"
 
 
 def _unattested() -> tuple[Committee, str, str]:

@@ -28,6 +28,7 @@ DOMAINS: Final = {
     "soma/blob": "blob: digest of size and chunk digests",
     "soma/block": "signature of a consensus block",
     "soma/checkpoint": "signature of a validator under a commit record",
+    "soma/canary": "an encoder's secret that excuses false answers, and the jobs it excuses",
     "soma/chunk": "one chunk of a blob",
     "soma/commit": "digest of one ordered commit",
     "soma/commitment": "an encoder's sealed answer to a job",
@@ -48,6 +49,7 @@ DOMAINS: Final = {
     "soma/state": "state digest: the sum's digest",
     "soma/tx": "transaction: its id and its signature",
     "soma/vector": "a joined vector",
+    "soma/verdict": "what an auditor computed, sealed",
     "soma/webhook": "a request of a node to its operator's own server",
     "soma/weights": "weights of an encoder",
 }

@@ -15,8 +15,8 @@ from soma_core.errors import CorruptionError, DecodeError
 from soma_core.records import to_value
 
 STATE, TRANSACTIONS = load("state.json"), load("transactions.json")
-JOBS, EPOCHS = load("jobs.json"), load("epochs.json")
-RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS) for run in file["runs"]]
+JOBS, EPOCHS, AUDITS = load("jobs.json"), load("epochs.json"), load("audits.json")
+RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS, AUDITS) for run in file["runs"]]
 
 
 def of(text: str) -> bytes:
@@ -64,6 +64,17 @@ def test_prices_keys_and_seals() -> None:
             of(case["job"]), of(case["encoder"]), of(case["salt"]), case["loss"], of(case["vector"])
         )
         assert sealed.hex() == case["commitment"]
+
+
+def test_seals_of_verdicts_and_canaries() -> None:
+    for case in AUDITS["seals"]:
+        results = tuple(chain.Result(loss=r["loss"], vector=of(r["vector"])) for r in case["results"])
+        sealed = chain.verdict_commitment(case["kind"], of(case["key"]), of(case["auditor"]), of(case["salt"]), results)
+        assert sealed.hex() == case["commitment"]
+    for case in AUDITS["canaries"]:
+        encoder, secret = of(case["encoder"]), of(case["secret"])
+        assert chain.canary_seal(encoder, secret).hex() == case["seal"]
+        assert chain.may_lie(encoder, secret, of(case["job"])) is case["may_lie"]
 
 
 def test_lanes_sums_and_money() -> None:

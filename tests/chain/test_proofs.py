@@ -106,6 +106,7 @@ def test_the_largest_receipt_there_can_be_fits_its_file() -> None:
         weight=1 << 16,
         gate=3 << 16,
         out=True,
+        verdict="missing",
         fine=1 << 62,
         slash=1 << 62,
     )

@@ -16,7 +16,7 @@ from soma_core.chain.shares import Shares
 
 OWNER, USER, OTHER = address(1), replays.USER, replays.OTHER
 SOMA = 10**9
-SHORT = {"epoch_ms": 1_000, "unbonding_ms": 2_500, "evidence_ms": 2_000, "audit_ms": 1_000, "emission": 0}
+SHORT = {"epoch_ms": 1_000, "unbonding_ms": 2_500, "evidence_ms": 2_000, "audit_ms": 0, "emission": 0}
 
 
 def world_of(**changes: Any) -> Committee:

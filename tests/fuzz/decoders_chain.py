@@ -105,6 +105,7 @@ def _receipt() -> chain.JobReceipt:
         weight=1 << 16,
         gate=0,
         out=False,
+        verdict="none",
         fine=0,
         slash=0,
     )
@@ -118,6 +119,9 @@ def _receipt() -> chain.JobReceipt:
         time=1_000_000,
         outcome="settled",
         why="",
+        final=False,
+        due=1_000_100,
+        sampled=True,
         dimension=8,
         vector=vector,
         shard=(member,),
@@ -136,7 +140,7 @@ def _receipt() -> chain.JobReceipt:
 def grown() -> World:
     """A chain with an open job, whose next commit is tried with any content."""
     world = World()
-    world.commit(world.transaction(1, "request_embedding", {"blob": bytes(32), "size": 5, "nonce": 1}))
+    world.commit(world.transaction(1, "request_embedding", {"blob": bytes(32), "size": 5, "nonce": 1, "certain": False}))
     world.commit(world.transaction(0, "attest_data", {"job": _job(world)}))
     world.commit()
     return world

@@ -81,7 +81,9 @@ class Server:
         assert self.faults == []
 
     def handle(self, stream):
-        first = stream.rfile.readline().decode().split()
+        first = stream.rfile.readline().decode("latin-1").split()
+        if first[-1:] != ["HTTP/1.1"]:  # it hung up, or speaks TLS
+            return
         fields = {}
         while line := stream.rfile.readline().strip().decode():
             name, _, value = line.partition(":")
@@ -139,7 +141,7 @@ def context(folder: Path, *, job=b"", chain=CHAIN, sign=None):
     )
 
 
-def opened(folder, server, *, job=b"", sign=None, **config):
+def opened(folder, server, /, *, job=b"", sign=None, **config):
     url = server if isinstance(server, str) else server.url
     settings = {"dim": 8, "timeout": 5.0, "allow": LOOPBACK, "server": SERVER.public.hex(), **config}
     return open_encoder(Config(url=url, **settings), context(folder, job=job, sign=sign))

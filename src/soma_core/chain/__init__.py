@@ -4,13 +4,27 @@ One file a subject; `machine` joins them. A node needs `found`, `apply`, what th
 """
 
 from .accounts import ACCOUNTS, Account, Transfer, account_of
+from .audits import (
+    AUDITS,
+    MARKS,
+    Audit,
+    CommitVerdict,
+    Result,
+    RevealVerdict,
+    subject,
+    verdict_commitment,
+)
+from .canaries import CANARIES, ConfessCanary, PlantCanaries, canary_seal, may_lie
+from .delivery import DisputeAnswer
 from .encoders import ENCODERS, Encoder, RegisterEncoder
 from .epochs import EPOCH
 from .events import (
+    AuditChanged,
     DataWanted,
     EpochBegan,
     Event,
     JobChanged,
+    Paid,
     RecordSigned,
     RevealsOpen,
     Settled,
@@ -31,11 +45,12 @@ from .jobs import (
 )
 from .machine import Applied, Tip, apply, examine, found, money_in
 from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, UpdateValidator
+from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
 from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
 from .settlement import DONE
-from .shards import JOBS, Job
+from .shards import DELIVERIES, JOBS, Delivery, Job
 from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
@@ -43,14 +58,20 @@ from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, 
 
 __all__ = [
     "ACCOUNTS",
+    "AUDITS",
     "BEACON",
+    "CANARIES",
     "DELEGATIONS",
+    "DELIVERIES",
     "DONE",
     "ENCODERS",
     "EPOCH",
     "JOBS",
+    "LOCKS",
+    "MARKS",
     "MAX_TRANSACTION",
     "MEMBERS",
+    "OFFENCES",
     "POOLS",
     "STAKES",
     "STATE_CEILING",
@@ -61,10 +82,16 @@ __all__ = [
     "AccuseValidator",
     "Applied",
     "AttestData",
+    "Audit",
+    "AuditChanged",
     "Checkpoint",
     "CommitEmbedding",
     "CommitRecord",
+    "CommitVerdict",
+    "ConfessCanary",
     "DataWanted",
+    "Delivery",
+    "DisputeAnswer",
     "Encoder",
     "EpochBegan",
     "Event",
@@ -73,6 +100,8 @@ __all__ = [
     "JobReceipt",
     "LeaveValidator",
     "Member",
+    "Paid",
+    "PlantCanaries",
     "ReceiptFile",
     "RecordSignature",
     "RecordSigned",
@@ -82,7 +111,9 @@ __all__ = [
     "ReportUnavailable",
     "ReportValidator",
     "RequestEmbedding",
+    "Result",
     "RevealEmbedding",
+    "RevealVerdict",
     "RevealsOpen",
     "SetCommission",
     "Settled",
@@ -101,6 +132,7 @@ __all__ = [
     "UpdateValidator",
     "account_of",
     "apply",
+    "canary_seal",
     "check_checkpoint",
     "commitment",
     "committee",
@@ -109,6 +141,7 @@ __all__ = [
     "found",
     "job_key",
     "leaf_hash",
+    "may_lie",
     "money_in",
     "parse_wire",
     "price",
@@ -116,6 +149,8 @@ __all__ = [
     "quorum",
     "record_digest",
     "stake_of",
+    "subject",
     "unsigned_bytes",
+    "verdict_commitment",
     "verify_receipt",
 ]

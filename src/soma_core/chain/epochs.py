@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 
 from soma_core.records import uint
 
+from .audits import forfeits
 from .encoders import ENCODERS
 from .events import EpochBegan
 from .execution import BASIS, Execution
@@ -83,6 +84,8 @@ def _share_with_validators(run: Execution) -> None:
     for validator, part in zip(validators, parts(pools.validators, powers), strict=True):
         withheld = against.get(validator.account, 0) >= quorum(powers)
         share = part - part * run.parameters.reward_withheld // BASIS if withheld else part
+        if forfeits(run, validator.account):
+            share = 0
         reward(run, validator.account, share)
         left -= share
     run.state.put(POOLS, b"", evolve(pools, validators=0, treasury=pools.treasury + left))

@@ -52,11 +52,30 @@ class RevealsOpen:
 
 @frozen
 class Settled:
-    """A job is over, one way or the other; `receipt` is its encoded receipt."""
+    """A job has its answer, one way or the other; `receipt` is its encoded receipt, which says whether it is final."""
 
     job: bytes
     outcome: str
     receipt: bytes
+
+
+@frozen
+class Paid:
+    """The audits of a delivered job are over, its money has moved; `receipt` is its final, encoded receipt."""
+
+    job: bytes
+    outcome: str
+    receipt: bytes
+
+
+@frozen
+class AuditChanged:
+    """An audit of (`kind`, `key`) is ``sealing``, ``showing`` or ``concluded``. `panel`: the auditors' accounts."""
+
+    kind: str
+    key: bytes
+    stage: str
+    panel: tuple[bytes, ...]
 
 
 @frozen
@@ -75,4 +94,15 @@ class EpochBegan:
     number: int
 
 
-Event = TransactionDone | JobChanged | DataWanted | ShardDrawn | RevealsOpen | Settled | RecordSigned | EpochBegan
+Event = (
+    TransactionDone
+    | JobChanged
+    | DataWanted
+    | ShardDrawn
+    | RevealsOpen
+    | Settled
+    | Paid
+    | AuditChanged
+    | RecordSigned
+    | EpochBegan
+)

@@ -19,10 +19,12 @@ from soma_core.genesis import OPAQUE, Parameters
 from soma_core.records import octets, uint
 
 from .accounts import take
+from .delivery import settle
 from .encoders import candidates
 from .events import DataWanted, JobChanged, RevealsOpen, ShardDrawn
 from .execution import BASIS, Execution, Handler, Refusal
-from .settlement import DONE, refund, settle
+from .penalties import can_lock, is_sampled, lock, lock_of
+from .settlement import DONE, refund
 from .shards import JOBS, Job, Member
 from .stakes import stake_of
 from .validators import BEACON, committee, quorum
@@ -51,11 +53,12 @@ def commitment(job: bytes, encoder: bytes, salt: bytes, loss: int, vector: bytes
 
 @frozen(kw_only=True)
 class RequestEmbedding:
-    """Ask for the embedding of `blob` (its digest, and its size in bytes)."""
+    """Ask for the embedding of `blob` (its digest, and its size in bytes). `certain`: audit the winner in any case."""
 
     blob: bytes = octets(32)
     size: int = uint(least=1)
     nonce: int = uint()
+    certain: bool = False
 
 
 @frozen
@@ -111,6 +114,7 @@ def _request(run: Execution, sender: bytes, action: RequestEmbedding) -> None:
         stage="attesting",
         deadline=run.time + p.attest_ms,
         epoch=run.epoch,
+        certain=action.certain,
     )
     run.state.put(JOBS, key, job)
     run.events.append(DataWanted(key, action.blob, action.size, sender))
@@ -228,7 +232,7 @@ def _expire(run: Execution, key: bytes, job: Job) -> None:
 
 
 def _draw(run: Execution, key: bytes, job: Job) -> None:
-    pool = candidates(run)
+    pool = [(address, encoder) for address, encoder in candidates(run) if can_lock(run, address, job.pot)]
     seed = beacon.draw_seed(run.state.need(BEACON).value, b"shard" + key)
     drawn = run.rule.draw(
         run.parameters.shard_size, [Candidate(address, stake_of(run.state, address)) for address, _ in pool], seed
@@ -240,11 +244,17 @@ def _draw(run: Execution, key: bytes, job: Job) -> None:
         Member(
             encoder=pool[place][0],
             registered=pool[place][1].registered,
+            weights=pool[place][1].weights,
+            frame=pool[place][1].frame,
             opaque=pool[place][1].architecture == OPAQUE,
         )
         for place in drawn
     )
-    job = _enter(run, key, evolve(job, shard=shard, epoch=run.epoch), "committing", run.parameters.commit_ms)
+    sampled = is_sampled(job.pot, [stake_of(run.state, member.encoder) for member in shard])
+    for member in shard:
+        lock(run, member.encoder, lock_of(job.pot, sampled=sampled))
+    job = evolve(job, shard=shard, epoch=run.epoch, sampled=sampled)
+    job = _enter(run, key, job, "committing", run.parameters.commit_ms)
     run.state.put(JOBS, key, job)
     run.events.append(ShardDrawn(key, job.blob, job.size, tuple(m.encoder for m in shard), job.deadline))
 

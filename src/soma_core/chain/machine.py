@@ -1,8 +1,8 @@
 """The chain as one pure function: a commit applied to a state gives a record, receipts, events and changes.
 
 `SUBJECTS` joins the subjects' actions and `TABLES` their records; a new subject is a new file and a line in each. A
-commit is applied in this order (rule C3): the beacon, items in order, jobs, the epoch's boundary. Rules C1 to C6 of
-``specs/11-state.md``.
+commit is applied in this order (rule C3): the beacon, items in order, jobs, audits, the epoch's boundary. Rules C1 to
+C6 of ``specs/11-state.md``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,23 @@ from soma_core.errors import CorruptionError, DecodeError
 from soma_core.genesis import Genesis
 from soma_core.records import octets, pack, structure, uint
 
-from . import accounts, encoders, epochs, faults, jobs, members, pools, settlement, shards, stakes, validators
+from . import (
+    accounts,
+    audits,
+    canaries,
+    delivery,
+    encoders,
+    epochs,
+    faults,
+    jobs,
+    members,
+    penalties,
+    pools,
+    settlement,
+    shards,
+    stakes,
+    validators,
+)
 from .events import Event, TransactionDone
 from .execution import Execution, Handler, Refusal
 from .lthash import EMPTY, SIZE, state_digest, updated
@@ -25,7 +41,9 @@ from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_h
 from .state import State, Table, read_record
 from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
-SUBJECTS: Final = (accounts, stakes, members, faults, encoders, jobs)
+SUBJECTS: Final = (accounts, stakes, members, faults, encoders, jobs, delivery, audits, canaries)
+HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard}
+"""Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
 
 
@@ -67,6 +85,13 @@ TABLES: Final[Sequence[Table[Any]]] = (
     settlement.DONE,
     settlement.SETTLED,
     settlement.SETTLED_COUNT,
+    shards.DELIVERIES,
+    shards.ENDINGS,
+    penalties.LOCKS,
+    penalties.OFFENCES,
+    canaries.CANARIES,
+    audits.AUDITS,
+    audits.MARKS,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     epochs.on_epoch,  # money is made and shared
@@ -140,6 +165,8 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
     for author, payload in ((commit.leader, commit.leader_system), *commit.items):
         _item(run, author, payload)
     jobs.advance(run, commit.leader, mixed=mixed, open_before=open_before)
+    audits.advance(run, HEARD)
+    delivery.advance(run)
     if epochs.is_over(run):
         for step in BOUNDARY:
             step(run)

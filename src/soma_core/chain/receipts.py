@@ -50,10 +50,10 @@ class TransactionReceipt:
 
 @frozen(kw_only=True)
 class MemberReceipt:
-    """A member of a shard. `loss`: bits per byte, Q16. `weight`: Q16 of the joined vector. `gate`: after the job, Q16.
+    """A member of a shard. `loss`: bits per byte, Q16. `weight`: Q16 of the joined vector. `gate`: as it is now, Q16.
 
     `answer`: ``revealed``, ``silent``, ``unavailable``. `opaque`: it gives no loss. `out`: disqualified as an outlier.
-    `fine`, `slash`: shannons.
+    `verdict`: ``none``, ``honest``, ``false``, ``missing``, ``canary``. `fine`, `slash`: shannons.
     """
 
     encoder: bytes = octets(32)
@@ -65,13 +65,14 @@ class MemberReceipt:
     weight: int = uint(most=1 << 16)
     gate: int = uint(least=-(1 << 16), most=3 << 16)
     out: bool
+    verdict: str = text()
     fine: int = uint(most=SUPPLY_MOST)
     slash: int = uint(most=SUPPLY_MOST)
 
 
 @frozen(kw_only=True)
 class PaymentReceipt:
-    """Money that a job moved. `to`: an encoder's name, ``submitter``, ``validators`` or ``treasury``."""
+    """Money that a job moves. `to`: an encoder's name, ``submitter``, ``validators`` or ``treasury``."""
 
     to: str = text()
     amount: int = uint(most=SUPPLY_MOST)
@@ -80,7 +81,11 @@ class PaymentReceipt:
 
 @frozen(kw_only=True)
 class JobReceipt:
-    """An embed job, whole. `vector`: joined, int16 little endian; empty on a refund. `winner`: a name, or ""."""
+    """An embed job, whole. `vector`: joined, int16 little endian; empty on a refund. `winner`: a name, or "".
+
+    `final`: its money has moved. Until then, at least until `due` (ms), verdicts may change all that is said here.
+    `sampled`: only one in ten such winners is audited.
+    """
 
     kind: str = text(default="embed")
     job: bytes = octets(32)
@@ -92,6 +97,9 @@ class JobReceipt:
     time: int = uint()
     outcome: str = text()
     why: str = text(most=200)
+    final: bool
+    due: int = uint()
+    sampled: bool
     dimension: int = uint()
     vector: bytes = octets(most=1 << 14)
     shard: tuple[MemberReceipt, ...]

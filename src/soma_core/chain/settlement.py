@@ -1,10 +1,10 @@
-"""How a job ends: judged by the scoring rule and paid, or refunded (rules J15 to J22, ``specs/16-jobs.md``).
+"""How a job is judged and paid, or refunded (rules J15 to J26, ``specs/16-jobs.md``).
 
 The rule decides; this file moves the money it names, and nothing else. Every pot is split exactly, remainders go to the
-treasury.
+treasury. What happens between the first judgement and the payment is in `delivery`.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -15,18 +15,15 @@ from soma_core.records import octets, pack, text, uint
 
 from .accounts import pay
 from .encoders import ENCODERS
-from .events import Settled
+from .events import Paid, Settled
 from .execution import BASIS, Execution
+from .penalties import convict, lock_of, unlock
 from .pools import add_to_pools
 from .receipts import JobReceipt, MemberReceipt, PaymentReceipt
-from .shards import JOBS, Job, Member
-from .stakes import cut_stake, reward, stake_of
+from .shards import DELIVERIES, JOBS, Delivery, Job
+from .stakes import at_risk, cut_stake, reward
 from .state import Table
 from .validators import BEACON
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 GATE_VECTORS: Final = 7
 """Settled vectors a gate is measured against (K of the shard rule)."""
@@ -36,7 +33,7 @@ REFERENCES_UNTIL: Final = 40
 
 @frozen(kw_only=True)
 class Done:
-    """A job that is over, for ever: it cannot be asked for again. `place`: its leaf in the commit's receipts."""
+    """A job that has its answer, for ever: it cannot be asked for again. `place`: of its receipt in the commit's."""
 
     outcome: str = text()
     index: int = uint()
@@ -63,27 +60,166 @@ SETTLED: Final = Table("settled vector", 0x22, SettledVector)
 SETTLED_COUNT: Final = Table("settled count", 0x23, SettledCount)
 
 
-def settle(run: Execution, key: bytes, job: Job) -> None:
-    """Judge the shard and end the job."""
-    answers = [_answer(run, member) for member in job.shard]
-    judged = run.rule.settle(job.pot, answers, _gate_vectors(run, key, job))
-    _check_total(judged, job)
-    names = [run.state.need(ENCODERS, member.encoder).name for member in job.shard]
-    payments = [_pay(run, job, names, p.to, p.amount, p.reason) for p in judged.payments if p.amount]
-    fines = {place: cut_stake(run, job.shard[place].encoder, amount) for place, amount in judged.fines.items()}
-    slashes = {place: cut_stake(run, job.shard[place].encoder, amount) for place, amount in judged.slashes.items()}
-    for place, gate in judged.gates.items():
-        address = job.shard[place].encoder
-        run.state.put(ENCODERS, address, evolve(run.state.need(ENCODERS, address), gate=gate))
+def judge(run: Execution, delivery: Delivery) -> Settlement:
+    """What the rule says of the answers, with the verdicts so far."""
+    answers = [_answer(run, delivery, place) for place in range(len(delivery.job.shard))]
+    dimension = run.parameters.dimension
+    judged = run.rule.settle(
+        delivery.job.pot, answers, [fixed.vector_from_bytes(vector, dimension) for vector in delivery.against]
+    )
+    paid = sum(p.amount for p in judged.payments)
+    if paid != delivery.job.pot or any(p.amount < 0 for p in judged.payments):
+        raise CorruptionError(
+            f"the scoring rule split a pot of {delivery.job.pot} shannons into {paid}",
+            "report it to the rule's author",
+        )
+    return judged
+
+
+def _answer(run: Execution, delivery: Delivery, place: int) -> Answer:
+    member = delivery.job.shard[place]
+    verdict = delivery.verdicts[place]
+    shown = member.state == "revealed" and verdict not in ("missing", "canary")
+    return Answer(
+        encoder=member.encoder,
+        stake=delivery.stakes[place],
+        registered=member.registered,
+        opaque=member.opaque,
+        own=False,
+        gate=delivery.gates[place],
+        loss=member.loss,
+        vector=fixed.vector_from_bytes(member.vector, run.parameters.dimension) if shown else None,
+        verdict=verdict if verdict in ("honest", "false") else "none",  # type: ignore[arg-type]
+    )
+
+
+def gate_vectors(run: Execution, key: bytes, job: Job) -> tuple[bytes, ...]:
+    """The K vectors this job's gate is measured against, drawn by the beacon after its reveals closed."""
+    settled = [record.vector for _, record in run.state.scan(SETTLED) if record.blob != job.blob]
+    pool = settled if len(settled) >= REFERENCES_UNTIL else list(run.genesis.references)
+    seed = beacon.draw_seed(run.state.need(BEACON).value, b"gate" + key)
+    return tuple(pool.pop(beacon.uniform(seed, draw, len(pool))) for draw in range(GATE_VECTORS))
+
+
+def remember(run: Execution, blob: bytes, vector: bytes) -> int:
+    """Keep a joined vector for later gates; returns its number."""
+    count = run.state.need(SETTLED_COUNT).count
+    run.state.put(SETTLED, count.to_bytes(8, "big"), SettledVector(blob=blob, vector=vector))
+    if count >= run.parameters.settled_window:
+        run.state.delete(SETTLED, (count - run.parameters.settled_window).to_bytes(8, "big"))
+    run.state.put(SETTLED_COUNT, b"", SettledCount(count + 1))
+    return count
+
+
+def correct(run: Execution, number: int, vector: bytes) -> None:
+    """Verdicts changed the joined vector of this number, or left none: what is kept of it follows."""
+    name = number.to_bytes(8, "big")
+    known = run.state.get(SETTLED, name)
+    if known is not None and vector:
+        run.state.put(SETTLED, name, evolve(known, vector=vector))
+    elif known is not None:
+        run.state.delete(SETTLED, name)
+
+
+def report(run: Execution, key: bytes, delivery: Delivery, judged: Settlement) -> JobReceipt:
+    """What a delivered job will come to if no verdict changes it. No money moves."""
+    fines = {place: min(amount, _at_risk(run, delivery, place)) for place, amount in judged.fines.items()}
+    slashes = {place: min(amount, _at_risk(run, delivery, place)) for place, amount in judged.slashes.items()}
+    return _receipt(run, key, delivery, judged, fines, slashes, final=False)
+
+
+def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement) -> dict[int, int]:
+    """Pay, fine and slash, and end the job for ever. Returns what was slashed, by place."""
+    job = delivery.job
+    for payment in judged.payments:
+        if payment.to == "submitter":
+            pay(run.state, job.requester, payment.amount)
+        else:
+            reward(run, job.shard[payment.to].encoder, payment.amount)
+    fines = {
+        place: cut_stake(run, job.shard[place].encoder, amount)
+        for place, amount in judged.fines.items()
+        if delivery.verdicts[place] != "canary"
+    }
+    slashes = {place: convict(run, job.shard[place].encoder, amount) for place, amount in judged.slashes.items()}
     if judged.winner is not None:
         address = job.shard[judged.winner].encoder
         winner = run.state.need(ENCODERS, address)
         run.state.put(ENCODERS, address, evolve(winner, won=winner.won + 1))
     if judged.vector is None:
-        payments.append(_pay(run, job, names, "submitter", job.commission, "refund"))
+        pay(run.state, job.requester, job.commission)
     else:
-        payments.extend(_commission(run, job))
-        _remember(run, job, judged.vector)
+        validators = _validators_part(run, job)
+        add_to_pools(run.state, validators=validators, treasury=job.commission - validators)
+    receipt = _receipt(run, key, delivery, judged, fines, slashes, final=True)
+    release(run, job)
+    was_open = run.state.get(DELIVERIES, key) is not None
+    run.state.delete(DELIVERIES, key)
+    encoded = write_down(run, key, receipt)
+    run.events.append((Paid if was_open else Settled)(key, receipt.outcome, encoded))
+    return slashes
+
+
+def refund(run: Execution, key: bytes, job: Job, why: str) -> None:
+    """End the job without judging anybody: all of its money goes back, nobody is fined."""
+    pay(run.state, job.requester, job.pot + job.commission)
+    payment = PaymentReceipt(to="submitter", amount=job.pot + job.commission, reason="refund")
+    release(run, job)
+    receipt = _without_answers(run, key, job, why, (payment,))
+    run.events.append(Settled(key, receipt.outcome, write_down(run, key, receipt)))
+
+
+def write_down(run: Execution, key: bytes, receipt: JobReceipt) -> bytes:
+    """Put a job's receipt into this commit's, as its last word so far. The job is open no more."""
+    encoded = pack(receipt)
+    run.state.delete(JOBS, key)
+    run.state.put(DONE, key, Done(outcome=receipt.outcome, index=run.index, place=len(run.receipts)))
+    run.receipts.append(encoded)
+    return encoded
+
+
+def release(run: Execution, job: Job) -> None:
+    """Free the stakes that the job has locked."""
+    for member in job.shard:
+        unlock(run, member.encoder, lock_of(job.pot, sampled=job.sampled))
+
+
+def _at_risk(run: Execution, delivery: Delivery, place: int) -> int:
+    return at_risk(run.state, delivery.job.shard[place].encoder)
+
+
+def _validators_part(run: Execution, job: Job) -> int:
+    return job.commission * run.parameters.commission_validators // BASIS
+
+
+def _payments(run: Execution, job: Job, judged: Settlement, names: list[str]) -> tuple[PaymentReceipt, ...]:
+    paid = [
+        PaymentReceipt(to=names[p.to] if isinstance(p.to, int) else p.to, amount=p.amount, reason=p.reason)
+        for p in judged.payments
+        if p.amount
+    ]
+    if judged.vector is None:
+        return (*paid, PaymentReceipt(to="submitter", amount=job.commission, reason="refund"))
+    validators = _validators_part(run, job)
+    return (
+        *paid,
+        PaymentReceipt(to="validators", amount=validators, reason="commission"),
+        PaymentReceipt(to="treasury", amount=job.commission - validators, reason="commission"),
+    )
+
+
+def _receipt(
+    run: Execution,
+    key: bytes,
+    delivery: Delivery,
+    judged: Settlement,
+    fines: dict[int, int],
+    slashes: dict[int, int],
+    *,
+    final: bool,
+) -> JobReceipt:
+    job = delivery.job
+    names = [run.state.need(ENCODERS, member.encoder).name for member in job.shard]
     shard = tuple(
         MemberReceipt(
             encoder=member.encoder,
@@ -95,92 +231,29 @@ def settle(run: Execution, key: bytes, job: Job) -> None:
             weight=judged.weights.get(place, 0),
             gate=run.state.need(ENCODERS, member.encoder).gate,
             out=place in judged.out,
+            verdict=delivery.verdicts[place],
             fine=fines.get(place, 0),
             slash=slashes.get(place, 0),
         )
         for place, member in enumerate(job.shard)
     )
-    _end(
-        run,
-        key,
-        evolve(
-            _refunded(run, key, job),
-            outcome=judged.outcome,
-            why="" if judged.outcome == "settled" else "the shard gave no usable vector",
-            vector=b"" if judged.vector is None else fixed.vector_bytes(judged.vector),
-            shard=shard,
-            winner="" if judged.winner is None else names[judged.winner],
-            weakest="" if judged.weakest is None else names[judged.weakest],
-            payments=tuple(payments),
-        ),
+    return evolve(
+        _without_answers(run, key, job, "", _payments(run, job, judged, names)),
+        outcome=judged.outcome,
+        why="" if judged.outcome == "settled" else "the shard gave no usable vector",
+        final=final,
+        due=run.time if final else delivery.deadline,
+        vector=b"" if judged.vector is None else fixed.vector_bytes(judged.vector),
+        shard=shard,
+        winner="" if judged.winner is None else names[judged.winner],
+        weakest="" if judged.weakest is None else names[judged.weakest],
     )
 
 
-def refund(run: Execution, key: bytes, job: Job, why: str) -> None:
-    """End the job without judging anybody: all of its money goes back, nobody is fined."""
-    payment = _pay(run, job, [], "submitter", job.pot + job.commission, "refund")
-    _end(run, key, evolve(_refunded(run, key, job), why=why, payments=(payment,)))
-
-
-def _answer(run: Execution, member: Member) -> Answer:
-    encoder = run.state.need(ENCODERS, member.encoder)
-    return Answer(
-        encoder=member.encoder,
-        stake=stake_of(run.state, member.encoder),
-        registered=member.registered,
-        opaque=member.opaque,
-        own=False,
-        gate=encoder.gate,
-        loss=member.loss,
-        vector=fixed.vector_from_bytes(member.vector, run.parameters.dimension) if member.state == "revealed" else None,
-    )
-
-
-def _gate_vectors(run: Execution, key: bytes, job: Job) -> "list[NDArray[np.int16]]":
-    """The K vectors this job's gate is measured against, drawn by the beacon after its reveals closed."""
-    settled = [record.vector for _, record in run.state.scan(SETTLED) if record.blob != job.blob]
-    pool = settled if len(settled) >= REFERENCES_UNTIL else list(run.genesis.references)
-    seed = beacon.draw_seed(run.state.need(BEACON).value, b"gate" + key)
-    drawn = (pool.pop(beacon.uniform(seed, draw, len(pool))) for draw in range(GATE_VECTORS))
-    return [fixed.vector_from_bytes(vector, run.parameters.dimension) for vector in drawn]
-
-
-def _check_total(judged: Settlement, job: Job) -> None:
-    paid = sum(p.amount for p in judged.payments)
-    if paid != job.pot or any(p.amount < 0 for p in judged.payments):
-        raise CorruptionError(
-            f"the scoring rule split a pot of {job.pot} shannons into {paid}", "report it to the rule's author"
-        )
-
-
-def _pay(run: Execution, job: Job, names: list[str], to: int | str, amount: int, reason: str) -> PaymentReceipt:
-    if isinstance(to, int):
-        reward(run, job.shard[to].encoder, amount)
-        return PaymentReceipt(to=names[to], amount=amount, reason=reason)
-    pay(run.state, job.requester, amount)
-    return PaymentReceipt(to="submitter", amount=amount, reason=reason)
-
-
-def _commission(run: Execution, job: Job) -> list[PaymentReceipt]:
-    validators = job.commission * run.parameters.commission_validators // BASIS
-    treasury = job.commission - validators
-    add_to_pools(run.state, validators=validators, treasury=treasury)
-    return [
-        PaymentReceipt(to="validators", amount=validators, reason="commission"),
-        PaymentReceipt(to="treasury", amount=treasury, reason="commission"),
-    ]
-
-
-def _remember(run: Execution, job: Job, vector: "NDArray[np.int16]") -> None:
-    count = run.state.need(SETTLED_COUNT).count
-    run.state.put(SETTLED, count.to_bytes(8, "big"), SettledVector(blob=job.blob, vector=fixed.vector_bytes(vector)))
-    if count >= run.parameters.settled_window:
-        run.state.delete(SETTLED, (count - run.parameters.settled_window).to_bytes(8, "big"))
-    run.state.put(SETTLED_COUNT, b"", SettledCount(count + 1))
-
-
-def _refunded(run: Execution, key: bytes, job: Job) -> JobReceipt:
-    """The receipt of a job of which nothing came, without reason and payments."""
+def _without_answers(
+    run: Execution, key: bytes, job: Job, why: str, payments: tuple[PaymentReceipt, ...]
+) -> JobReceipt:
+    """The receipt of a job of which nothing came."""
     return JobReceipt(
         job=key,
         blob=job.blob,
@@ -190,7 +263,10 @@ def _refunded(run: Execution, key: bytes, job: Job) -> JobReceipt:
         epoch=job.epoch,
         time=run.time,
         outcome="refunded",
-        why="",
+        why=why,
+        final=True,
+        due=run.time,
+        sampled=job.sampled,
         dimension=run.parameters.dimension,
         vector=b"",
         shard=(),
@@ -198,13 +274,5 @@ def _refunded(run: Execution, key: bytes, job: Job) -> JobReceipt:
         weakest="",
         pot=job.pot,
         commission=job.commission,
-        payments=(),
+        payments=payments,
     )
-
-
-def _end(run: Execution, key: bytes, receipt: JobReceipt) -> None:
-    encoded = pack(receipt)
-    run.state.delete(JOBS, key)
-    run.state.put(DONE, key, Done(outcome=receipt.outcome, index=run.index, place=len(run.receipts)))
-    run.receipts.append(encoded)
-    run.events.append(Settled(key, receipt.outcome, encoded))

@@ -12,10 +12,15 @@ from .state import Table
 
 @frozen(kw_only=True)
 class Member:
-    """A drawn encoder. `state`: ``drawn``, ``committed``, ``revealed``, ``unavailable``. `loss`: Q16 bits per byte."""
+    """A drawn encoder. `state`: ``drawn``, ``committed``, ``revealed``, ``unavailable``. `loss`: Q16 bits per byte.
+
+    `registered`, `weights`, `frame`: of the weights with which it was drawn.
+    """
 
     encoder: bytes = octets(32)
     registered: int = uint()
+    weights: bytes = octets(most=32)
+    frame: bytes = octets(most=32)
     opaque: bool
     state: str = text(default="drawn")
     commitment: bytes = octets(most=32, default=b"")
@@ -25,7 +30,10 @@ class Member:
 
 @frozen(kw_only=True)
 class Job:
-    """`pot` and `commission` are in escrow here. `leaders`: who has led since the job waits for the beacon."""
+    """`pot` and `commission` are in escrow here. `leaders`: who has led since the job waits for the beacon.
+
+    `certain`: its requester wants the audit of the winner. `sampled`: one in ten winners is audited, else each one.
+    """
 
     requester: bytes = octets(32)
     blob: bytes = octets(32)
@@ -36,9 +44,67 @@ class Job:
     stage: str = text()
     deadline: int = uint()
     epoch: int = uint()
+    certain: bool = False
+    sampled: bool = False
     attested: tuple[int, ...] = ()
     leaders: tuple[int, ...] = ()
     shard: tuple[Member, ...] = ()
 
 
+@frozen(kw_only=True)
+class Opinion:
+    """What an auditor of a drawn panel said of the member at `place`."""
+
+    place: int = uint()
+    auditor: bytes = octets(32)
+    word: str = text()
+
+
+@frozen(kw_only=True)
+class Dispute:
+    """An open appeal about the member at `place`. `bond` is in escrow here."""
+
+    sender: bytes = octets(32)
+    place: int = uint()
+    bond: int = uint(most=SUPPLY_MOST)
+
+
+@frozen(kw_only=True)
+class Delivery:
+    """A job whose vector is out and whose money waits for the end of its audits; the escrow of the job goes on.
+
+    By place: `stakes` and `gates` as they were when the answers were judged first, `verdicts` (``none``, ``honest``,
+    ``false``, ``missing``, ``canary``). `against`: the vectors of the gate. `seed` decides who is audited, `extra` is
+    who may be beside the winner. `number` of its settled vector. `opinions` are those of drawn panels; `appealed` are
+    the places that a dispute decided, `winners` those disputes that proved an answer false.
+    """
+
+    job: Job
+    stakes: tuple[int, ...]
+    gates: tuple[int, ...]
+    verdicts: tuple[str, ...]
+    against: tuple[bytes, ...]
+    seed: bytes = octets(32)
+    extra: int | None
+    number: int | None
+    deadline: int = uint()
+    opinions: tuple[Opinion, ...] = ()
+    appealed: tuple[int, ...] = ()
+    winners: tuple[Dispute, ...] = ()
+    dispute: Dispute | None = None
+
+
+@frozen(kw_only=True)
+class Ending:
+    """The window of the job `job` is over when its time, the first part of this record's name, has passed."""
+
+    job: bytes = octets(32)
+
+
+def _held(delivery: Delivery) -> int:
+    return delivery.job.pot + delivery.job.commission + (delivery.dispute.bond if delivery.dispute else 0)
+
+
 JOBS: Final = Table("open job", 0x20, Job, lambda job: job.pot + job.commission)
+DELIVERIES: Final = Table("delivered job", 0x24, Delivery, _held)
+ENDINGS: Final = Table("audit window", 0x25, Ending)

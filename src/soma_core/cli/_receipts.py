@@ -26,6 +26,9 @@ def as_json(path: str, receipt: JobReceipt, saved: str) -> Mapping[str, Any]:
         "job": receipt.job.hex(),
         "outcome": receipt.outcome,
         "why": receipt.why,
+        "final": receipt.final,
+        "due_ms": receipt.due,
+        "audit_sampled": receipt.sampled,
         "dim": receipt.dimension,
         "vector_digest": vector_digest(receipt.vector).hex() if receipt.vector else None,
         "shard": [
@@ -35,6 +38,7 @@ def as_json(path: str, receipt: JobReceipt, saved: str) -> Mapping[str, Any]:
                 "weight": member.weight / Q16,
                 "disqualified": is_out(member),
                 "answer": member.answer,
+                "verdict": member.verdict,
                 "fine": member.fine,
             }
             for member in receipt.shard
@@ -74,6 +78,7 @@ def _lines(path: str, receipt: JobReceipt, saved: str) -> list[str]:
                 ("winner", member.name == receipt.winner),
                 (member.answer, member.answer != "revealed"),
                 ("disqualified", is_out(member)),
+                (f"found {member.verdict}", member.verdict != "none"),
                 (f"fined {soma(member.fine)}", member.fine > 0),
             )
             if holds
@@ -84,7 +89,7 @@ def _lines(path: str, receipt: JobReceipt, saved: str) -> list[str]:
     return [
         head,
         *columns(rows),
-        f"paid     {money}",
+        f"{'paid    ' if receipt.final else 'escrowed'} {money}",
         f"vector   {receipt.dimension} × int16 · {digest[:8]}…{digest[-4:]}",
         f"receipt  {saved}",
     ]

@@ -29,8 +29,9 @@ DEVELOPMENT: Final = Parameters(
     draw_ms=20_000,
     commit_ms=60_000,
     reveal_ms=20_000,
+    audit_ms=0,
 )
-"""Short epochs, so that a person sees them pass."""
+"""Short epochs, so that a person sees them pass; and no audits, which no node computes yet: jobs are paid at once."""
 
 
 @frozen(kw_only=True)

@@ -113,7 +113,7 @@ class WebhookEncoder:
             except ssl.SSLError:  # it is there, and will not be another
                 raise
             except OSError:
-                if patience.left() <= pause:
+                if not patience.lasts(pause):
                     raise
                 time.sleep(pause)
                 pause *= 2

@@ -41,6 +41,10 @@ class Patience:
             raise TimeoutError("no reply in time")
         return left
 
+    def lasts(self, seconds: float) -> bool:
+        """Whether more than so many seconds are left."""
+        return self._until - time.monotonic() > seconds
+
 
 @frozen
 class Reply:

@@ -53,6 +53,7 @@ from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegati
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
+from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeights, weights_seal
 
 __all__ = [
     "ACCOUNTS",
@@ -68,6 +69,7 @@ __all__ = [
     "LOCKS",
     "MARKS",
     "MAX_TRANSACTION",
+    "NEXT_WEIGHTS",
     "OFFENCES",
     "POOLS",
     "STAKES",
@@ -84,8 +86,10 @@ __all__ = [
     "CommitEmbedding",
     "CommitRecord",
     "CommitVerdict",
+    "CommitWeights",
     "ConfessCanary",
     "DataWanted",
+    "DeactivateEncoder",
     "Delivery",
     "DisputeAnswer",
     "Encoder",
@@ -106,6 +110,7 @@ __all__ = [
     "Result",
     "RevealEmbedding",
     "RevealVerdict",
+    "RevealWeights",
     "RevealsOpen",
     "SetCommission",
     "Settled",
@@ -143,4 +148,5 @@ __all__ = [
     "unsigned_bytes",
     "verdict_commitment",
     "verify_receipt",
+    "weights_seal",
 ]

@@ -31,6 +31,7 @@ from . import (
     shards,
     stakes,
     validators,
+    weights,
 )
 from .events import Event, TransactionDone
 from .execution import Execution, Handler, Refusal
@@ -39,7 +40,7 @@ from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_h
 from .state import State, Table, read_record
 from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
-SUBJECTS: Final = (accounts, stakes, encoders, jobs, delivery, audits, canaries)
+SUBJECTS: Final = (accounts, stakes, encoders, jobs, delivery, audits, canaries, weights)
 HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard}
 """Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
@@ -82,12 +83,14 @@ TABLES: Final[Sequence[Table[Any]]] = (
     penalties.LOCKS,
     penalties.OFFENCES,
     canaries.CANARIES,
+    weights.NEXT_WEIGHTS,
     audits.AUDITS,
     audits.MARKS,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     epochs.on_epoch,  # money is made and shared
     stakes.on_epoch,  # stake that left is released, stake that joins is active
+    weights.on_epoch,  # new weights are in force
     validators.on_epoch,  # the anchors of the epoch that begins
     epochs.begin_next,
 )

@@ -480,6 +480,23 @@ def jobs() -> Case:
     }
 
 
+def encoders() -> Case:
+    """Chapter 15: seals of weights, and encoders that renew theirs or end."""
+    parts = tuple(crypto.digest("soma/chunk", bytes([n])) for n in range(4))
+    return {
+        "about": "Rules L: seals of new weights, and a run under the plain rule of specs/README.md.",
+        "seals": [
+            {
+                **dict(zip(("encoder", "salt", "weights", "frame"), (part.hex() for part in parts), strict=True)),
+                "position": position.hex(),
+                "seal": chain.weights_seal(*parts, position).hex(),
+            }
+            for position in (b"", bytes(range(16)))
+        ],
+        "runs": replays.encoders(),
+    }
+
+
 def audits() -> Case:
     """Chapter 25: seals of verdicts and canaries, and jobs that are audited."""
     job, auditor, salt = (crypto.digest("soma/chunk", bytes([n])) for n in (1, 2, 3))
@@ -541,6 +558,7 @@ FILES: Final[Mapping[str, Callable[[], Case]]] = {
     "genesis.json": genesis,
     "state.json": state,
     "transactions.json": transactions,
+    "encoders.json": encoders,
     "jobs.json": jobs,
     "audits.json": audits,
     "receipts.json": receipts,

@@ -300,6 +300,38 @@ def _refusals() -> tuple[Committee, str, str]:
     return world, "everything that is refused on the way", "J2 to J13"
 
 
+def encoders() -> list[Case]:
+    """Rules L."""
+    return [as_run(*_new_weights())]
+
+
+def _new_weights() -> tuple[Committee, str, str]:
+    world = begun(shard_size=4)
+    salt, new, frame, position = b"\x07" * 32, b"\x08" * 32, b"\x09" * 32, fixed.vector_bytes(spread(50))
+    seals = {n: chain.weights_seal(address(n), salt, new, frame, position) for n in (1, 2, 3)}
+    world.step(
+        *(world.transaction(n, "commit_weights", chain.CommitWeights(seals[n])) for n in (2, 1, 3, 3)),
+        world.transaction(USER, "commit_weights", chain.CommitWeights(seals[1])),
+        world.transaction(4, "deactivate_encoder", chain.DeactivateEncoder()),
+        world.transaction(4, "deactivate_encoder", chain.DeactivateEncoder()),
+    )
+    shown = chain.RevealWeights(salt=salt, weights=new, frame=frame, position=position)
+    world.step(world.transaction(1, "reveal_weights", shown))
+    world.step(after=60_000)
+    world.announce()
+    world.step(
+        world.transaction(1, "reveal_weights", evolve(shown, salt=bytes(32))),
+        *(world.transaction(n, "reveal_weights", shown) for n in (1, 1, 2)),
+        world.transaction(1, "commit_weights", chain.CommitWeights(seals[1])),
+    )
+    whole_job(world)
+    world.step(after=60_000)
+    world.announce()
+    world.step(world.transaction(3, "reveal_weights", shown))
+    whole_job(world, nonce=1)
+    return world, "two encoders renew their weights, one forgets to, one ends", "L8 to L12"
+
+
 def epochs() -> list[Case]:
     """Rules U and V."""
     return [as_run(*story()) for story in (_three_epochs, _long_silence, _limit, _misses, _staking)]

@@ -30,6 +30,7 @@ from soma_core.chain import (
     settlement,
     shards,
     transactions,
+    weights,
 )
 from soma_core.chain import pools as pools_
 from soma_core.chain import shares as shares_
@@ -173,6 +174,10 @@ def test_kinds_of_transactions() -> None:
         (chain.RecordSignature, "14-validators.md"),
         (encoders.Encoder, "15-encoders.md"),
         (chain.RegisterEncoder, "15-encoders.md"),
+        (weights.NextWeights, "15-encoders.md"),
+        (weights.Shown, "15-encoders.md"),
+        (weights.CommitWeights, "15-encoders.md"),
+        (weights.RevealWeights, "15-encoders.md"),
         (shards.Job, "16-jobs.md"),
         (shards.Member, "16-jobs.md"),
         (settlement.Done, "16-jobs.md"),

@@ -51,6 +51,7 @@ DOMAINS: Final = {
     "soma/vector": "a joined vector",
     "soma/verdict": "what an auditor computed, sealed",
     "soma/webhook": "a request of a node to its operator's own server",
+    "soma/weightseal": "new weights of an encoder, before they are shown",
     "soma/weights": "weights of an encoder",
 }
 """Every domain tag, 1 to 16 ASCII bytes without NUL, and what it is for."""

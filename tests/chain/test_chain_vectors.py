@@ -16,7 +16,8 @@ from soma_core.records import to_value
 
 STATE, TRANSACTIONS = load("state.json"), load("transactions.json")
 JOBS, EPOCHS, AUDITS = load("jobs.json"), load("epochs.json"), load("audits.json")
-RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS, AUDITS) for run in file["runs"]]
+ENCODERS = load("encoders.json")
+RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS, AUDITS, ENCODERS) for run in file["runs"]]
 
 
 def of(text: str) -> bytes:
@@ -75,6 +76,12 @@ def test_seals_of_verdicts_and_canaries() -> None:
         encoder, secret = of(case["encoder"]), of(case["secret"])
         assert chain.canary_seal(encoder, secret).hex() == case["seal"]
         assert chain.may_lie(encoder, secret, of(case["job"])) is case["may_lie"]
+
+
+def test_seals_of_weights() -> None:
+    for case in ENCODERS["seals"]:
+        parts = (of(case[name]) for name in ("encoder", "salt", "weights", "frame", "position"))
+        assert chain.weights_seal(*parts).hex() == case["seal"]
 
 
 def test_lanes_sums_and_money() -> None:

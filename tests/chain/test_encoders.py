@@ -25,6 +25,7 @@ GOOD: dict[str, Any] = {
     "weights": b"\x05" * 32,
     "frame": b"\x06" * 32,
     "architecture": "byte-transformer-1",
+    "position": b"",
 }
 
 
@@ -95,6 +96,8 @@ def test_an_encoder_is_registered_with_its_stake_and_drawn_from_the_next_epoch()
         ({"weights": bytes(31)}, "weights"),
         ({"frame": b""}, "weights"),
         ({"frame": bytes(33)}, "action"),
+        ({"position": bytes(16)}, "position"),
+        ({"position": bytes(15)}, "position"),
         ({"stake": 10**9 - 1}, "stake"),
         ({"stake": -1}, "action"),
         ({"stake": 1 << 63}, "action"),

@@ -55,6 +55,7 @@ from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegati
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
+from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeights, weights_seal
 
 __all__ = [
     "ACCOUNTS",
@@ -71,6 +72,7 @@ __all__ = [
     "MARKS",
     "MAX_TRANSACTION",
     "MEMBERS",
+    "NEXT_WEIGHTS",
     "OFFENCES",
     "POOLS",
     "STAKES",
@@ -88,8 +90,10 @@ __all__ = [
     "CommitEmbedding",
     "CommitRecord",
     "CommitVerdict",
+    "CommitWeights",
     "ConfessCanary",
     "DataWanted",
+    "DeactivateEncoder",
     "Delivery",
     "DisputeAnswer",
     "Encoder",
@@ -114,6 +118,7 @@ __all__ = [
     "Result",
     "RevealEmbedding",
     "RevealVerdict",
+    "RevealWeights",
     "RevealsOpen",
     "SetCommission",
     "Settled",
@@ -153,4 +158,5 @@ __all__ = [
     "unsigned_bytes",
     "verdict_commitment",
     "verify_receipt",
+    "weights_seal",
 ]

@@ -1,10 +1,11 @@
-"""Encoders: the registry of who may be drawn, with stakes (rules L1 to L6, ``specs/15-encoders.md``)."""
+"""Encoders: the registry of who may be drawn, with stakes (rules L1 to L7, ``specs/15-encoders.md``)."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from attrs import evolve, frozen
 
+from soma_core import fixed
 from soma_core.genesis import NAME_MOST, OPAQUE, SUPPLY_MOST, is_name
 from soma_core.records import octets, text, uint
 
@@ -20,7 +21,11 @@ GATE_GENESIS: Final = 2 << 16
 
 @frozen(kw_only=True)
 class Encoder:
-    """`registered`: order of these weights' registration. `gate`: running mean, Q16. `since`: first epoch of draws."""
+    """`registered`: order of these weights' registration. `gate`: running mean, Q16. `since`: first epoch of draws.
+
+    `until`: the first epoch without draws again, if there is one. `position`: where its best data lie, int16, or empty.
+    `last_places`: how often it was the weakest, since it last won or has these weights.
+    """
 
     name: str = text()
     weights: bytes = octets(most=32)
@@ -29,7 +34,10 @@ class Encoder:
     registered: int = uint()
     gate: int = uint(least=GATE_LEAST, most=3 << 16, default=0)
     since: int = uint()
+    until: int | None = None
+    position: bytes = octets(most=1 << 14, default=b"")
     won: int = uint(default=0)
+    last_places: int = uint(default=0)
 
 
 @frozen
@@ -68,7 +76,9 @@ def candidates(run: Execution) -> list[tuple[bytes, Encoder]]:
     return [
         (address, encoder)
         for address, encoder in run.state.scan(ENCODERS)
-        if encoder.since <= run.epoch and stake_of(run.state, address) >= run.parameters.encoder_stake
+        if encoder.since <= run.epoch
+        and (encoder.until is None or run.epoch < encoder.until)
+        and stake_of(run.state, address) >= run.parameters.encoder_stake
     ]
 
 
@@ -81,6 +91,18 @@ class RegisterEncoder:
     weights: bytes = octets(most=32)
     frame: bytes = octets(most=32)
     architecture: str = text(most=32)
+    position: bytes = octets(most=1 << 14, default=b"")
+
+
+def check_weights(run: Execution, architecture: str, weights: bytes, frame: bytes, position: bytes) -> None:
+    """Raises `Refusal` unless an encoder of this architecture may have these digests and this position."""
+    if architecture != OPAQUE and (len(weights) != 32 or len(frame) != 32):
+        raise Refusal("weights", "an encoder that can be audited names its weights and its frame map by digest")
+    dimension = run.parameters.dimension
+    if position and not (
+        len(position) == 2 * dimension and fixed.is_vector(fixed.vector_from_bytes(position, dimension), dimension)
+    ):
+        raise Refusal("position", f"a position is a vector of {dimension} coordinates, or empty")
 
 
 def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
@@ -93,8 +115,7 @@ def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
         raise Refusal("name", f"the name {action.name} is taken")
     if action.architecture not in (*run.genesis.architectures, OPAQUE):
         raise Refusal("architecture", f"{action.architecture!r} is not one of {', '.join(run.genesis.architectures)}")
-    if action.architecture != OPAQUE and (len(action.weights) != 32 or len(action.frame) != 32):
-        raise Refusal("weights", "an encoder that can be audited names its weights and its frame map by digest")
+    check_weights(run, action.architecture, action.weights, action.frame, action.position)
     if action.stake < least:
         raise Refusal("stake", f"a stake of {action.stake} shannons is below the least, {least}")
     take(run.state, sender, action.stake, "the stake")
@@ -108,6 +129,7 @@ def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
             architecture=action.architecture,
             registered=0,
             since=run.epoch + 1,
+            position=action.position,
         ),
         action.stake,
     )

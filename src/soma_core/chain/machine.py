@@ -33,6 +33,7 @@ from . import (
     shards,
     stakes,
     validators,
+    weights,
 )
 from .events import Event, TransactionDone
 from .execution import Execution, Handler, Refusal
@@ -41,7 +42,7 @@ from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_h
 from .state import State, Table, read_record
 from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
-SUBJECTS: Final = (accounts, stakes, members, faults, encoders, jobs, delivery, audits, canaries)
+SUBJECTS: Final = (accounts, stakes, members, faults, encoders, jobs, delivery, audits, canaries, weights)
 HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard}
 """Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
@@ -90,12 +91,14 @@ TABLES: Final[Sequence[Table[Any]]] = (
     penalties.LOCKS,
     penalties.OFFENCES,
     canaries.CANARIES,
+    weights.NEXT_WEIGHTS,
     audits.AUDITS,
     audits.MARKS,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     epochs.on_epoch,  # money is made and shared
     stakes.on_epoch,  # stake that left is released, stake that joins is active
+    weights.on_epoch,  # new weights are in force
     members.on_epoch,  # the committee of the epoch that begins, with its anchors
     faults.on_epoch,  # reports and proofs that nobody needs any more
     epochs.begin_next,

@@ -14,6 +14,7 @@ from soma_core.records import uint
 from .execution import Execution
 from .stakes import cut_stake, stake_of
 from .state import Table
+from .weights import retire
 
 SAMPLE_ODDS: Final = 10
 """Where audits are sampled, one in so many winners is audited, and so many pots are locked."""
@@ -82,8 +83,10 @@ def unlock(run: Execution, address: bytes, amount: int) -> None:
 
 
 def convict(run: Execution, address: bytes, first: int) -> int:
-    """Slash for an answer proven false. `first`: shannons for a first offence. Returns what was taken."""
+    """Slash for a false answer, and eject at the third. `first`: what a first one costs. Returns what was taken."""
     known = run.state.get(OFFENCES, address)
     before = known.count if known is not None and run.epoch - known.epoch <= OFFENCES_EPOCHS else 0
     run.state.put(OFFENCES, address, Offences(count=before + 1, epoch=run.epoch))
+    if before + 1 >= len(REPEAT_TENTHS):
+        retire(run, address)
     return cut_stake(run, address, first * REPEAT_TENTHS[min(before, len(REPEAT_TENTHS) - 1)] // 10)

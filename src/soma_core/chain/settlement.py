@@ -24,9 +24,12 @@ from .shards import DELIVERIES, JOBS, Delivery, Job
 from .stakes import at_risk, cut_stake, reward
 from .state import Table
 from .validators import BEACON
+from .weights import retire
 
 GATE_VECTORS: Final = 7
 """Settled vectors a gate is measured against (K of the shard rule)."""
+LAST_PLACES_MOST: Final = 8
+"""An encoder that is the weakest so often, without winning in between, is ejected."""
 REFERENCES_UNTIL: Final = 40
 """While fewer jobs than this have settled, the gate is measured against the genesis references."""
 
@@ -145,7 +148,9 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
     if judged.winner is not None:
         address = job.shard[judged.winner].encoder
         winner = run.state.need(ENCODERS, address)
-        run.state.put(ENCODERS, address, evolve(winner, won=winner.won + 1))
+        run.state.put(ENCODERS, address, evolve(winner, won=winner.won + 1, last_places=0))
+    if judged.weakest is not None:
+        _note_last_place(run, job.shard[judged.weakest].encoder)
     if judged.vector is None:
         pay(run.state, job.requester, job.commission)
     else:
@@ -182,6 +187,14 @@ def release(run: Execution, job: Job) -> None:
     """Free the stakes that the job has locked."""
     for member in job.shard:
         unlock(run, member.encoder, lock_of(job.pot, sampled=job.sampled))
+
+
+def _note_last_place(run: Execution, address: bytes) -> None:
+    """The weakest where it should be good; too often, and it is ejected."""
+    weakest = run.state.need(ENCODERS, address)
+    run.state.put(ENCODERS, address, evolve(weakest, last_places=weakest.last_places + 1))
+    if weakest.last_places + 1 >= LAST_PLACES_MOST:
+        retire(run, address)
 
 
 def _at_risk(run: Execution, delivery: Delivery, place: int) -> int:

@@ -76,6 +76,7 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("03-quantiser.md", (fixed,)),
         ("04-beacon.md", (beacon,)),
         ("12-transactions.md", (transactions,)),
+        ("13-accounts.md", (chain.accounts,)),
         ("14-validators.md", (faults, members, powers, validators_)),
         ("15-encoders.md", (encoders,)),
         ("16-jobs.md", (jobs, settlement)),
@@ -133,6 +134,12 @@ def test_tables_of_the_state() -> None:
     assert moneyed == {table.prefix for table in machine.TABLES if table.money.__name__ != "_nothing"}
 
 
+def test_roles_of_operator_keys() -> None:
+    written = {role: set(re.findall(r"`(\w+)`", f"`{kinds}`")) for role, kinds in rows("13-accounts.md", 2)}
+    assert written == chain.accounts.ROLES
+    assert frozenset().union(*chain.accounts.ROLES.values()) <= machine.ACTIONS.keys()
+
+
 def test_kinds_of_transactions() -> None:
     written = {kind: re.findall(r"`(\w+)`", f"`{fields}`") for kind, fields, _ in rows("12-transactions.md", 3)}
     in_code = {kind: [a.name for a in attrs.fields(handler.record)] for kind, handler in machine.ACTIONS.items()}
@@ -155,6 +162,9 @@ def test_kinds_of_transactions() -> None:
         (settlement.SettledCount, "11-state.md"),
         (chain.Transaction, "12-transactions.md"),
         (chain.Account, "13-accounts.md"),
+        (chain.Operator, "13-accounts.md"),
+        (chain.SetOperator, "13-accounts.md"),
+        (chain.DropOperator, "13-accounts.md"),
         (chain.Transfer, "13-accounts.md"),
         (validators_.Validator, "14-validators.md"),
         (validators_.Beacon, "14-validators.md"),

@@ -3,7 +3,7 @@
 One file a subject; `machine` joins them. A node needs `found`, `apply`, what they return, and the actions it sends.
 """
 
-from .accounts import ACCOUNTS, Account, Transfer, account_of
+from .accounts import ACCOUNTS, OPERATORS, Account, DropOperator, Operator, SetOperator, Transfer, account_of
 from .audits import (
     AUDITS,
     MARKS,
@@ -74,6 +74,7 @@ __all__ = [
     "MEMBERS",
     "NEXT_WEIGHTS",
     "OFFENCES",
+    "OPERATORS",
     "POOLS",
     "STAKES",
     "STATE_CEILING",
@@ -96,6 +97,7 @@ __all__ = [
     "DeactivateEncoder",
     "Delivery",
     "DisputeAnswer",
+    "DropOperator",
     "Encoder",
     "EpochBegan",
     "Event",
@@ -104,6 +106,7 @@ __all__ = [
     "JobReceipt",
     "LeaveValidator",
     "Member",
+    "Operator",
     "Paid",
     "PlantCanaries",
     "ReceiptFile",
@@ -121,6 +124,7 @@ __all__ = [
     "RevealWeights",
     "RevealsOpen",
     "SetCommission",
+    "SetOperator",
     "Settled",
     "ShardDrawn",
     "SignedTransaction",

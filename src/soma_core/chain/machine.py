@@ -65,6 +65,7 @@ class Tip:
 TABLES: Final[Sequence[Table[Any]]] = (
     pools.POOLS,
     accounts.ACCOUNTS,
+    accounts.OPERATORS,
     epochs.EPOCH,
     validators.FORMER,
     validators.VALIDATORS,

@@ -79,6 +79,7 @@ class Parameters:
     committee_most: int = uint(default=100, least=1, most=1_024)
     reward_withheld: int = uint(default=5_000, most=10_000)
     slash_equivocation: int = uint(default=500, most=10_000)
+    slash_downtime: int = uint(default=1, most=10_000)
     stake_least: int = uint(default=SHANNONS, least=1, most=SUPPLY_MOST)
 
 

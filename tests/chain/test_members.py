@@ -423,6 +423,52 @@ def test_updates_that_are_refused() -> None:
     assert act(world, account(0), "update_validator", wrong) == "possession"
 
 
+# Absence. -------------------------------------------------------------------------------------------------------------
+
+
+def sit_through(world: Committee, *present: int, commits: int) -> None:
+    """So many commits, each signed by those `present` and led by the first of them."""
+    for _ in range(commits):
+        signed_ = [(place, signed_by(world.record_signature(place, world.trace[-1].record))) for place in present]
+        world.step(*signed_, leader=present[0], system=b"", after=1)
+
+
+def test_who_is_absent_loses_its_reward_a_little_stake_and_its_seat_until_it_is_back() -> None:
+    world = world_of((100, 100, 100, 100), emission=10**9)
+    sit_through(world, 0, 1, 2, commits=140)
+    assert [v.absent for v in chain.committee(world.state)] == [0, 0, 0, 75]
+    before = [chain.stake_of(world.state, address(account(place))) for place in range(4)]
+    treasury = world.state.need(chain.POOLS).treasury
+    end_epoch(world)
+    after = [chain.stake_of(world.state, address(account(place))) for place in range(4)]
+    assert after[3] == before[3] - before[3] // 10_000
+    assert all(now > then for now, then in zip(after[:3], before[:3], strict=True))
+    assert world.state.need(chain.POOLS).treasury - treasury == 10**9 // 5 // 4 + before[3] // 10_000 + 2 * 10**8
+    assert names(world) == ["v0", "v1", "v2"]
+    back = chain.UpdateValidator(**keys(world, account(3), 3))
+    assert act(world, account(3), "update_validator", back) == ""
+    end_epoch(world)
+    assert names(world) == ["v0", "v1", "v2", "v3"]
+    assert [v.absent for v in chain.committee(world.state)] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("present", "commits"), [((0, 1, 2), 127), ((0, 1), 140)], ids=["too soon", "too many"])
+def test_nobody_is_called_absent(present: tuple[int, ...], commits: int) -> None:
+    world = world_of((100, 100, 100, 100))
+    sit_through(world, *present, commits=commits)
+    end_epoch(world)
+    assert len(names(world)) == 4
+
+
+def test_without_stake_absence_costs_the_reward_alone() -> None:
+    world = Committee(genesis=committee_genesis((1, 1, 1, 1), **SHORT))
+    sit_through(world, 0, 1, 2, commits=140)
+    before = world.balance(account(3)), world.balance(account(2))
+    end_epoch(world)
+    assert world.balance(account(3)) == before[0]
+    assert world.balance(account(2)) > before[1]
+
+
 def _running(world: Committee) -> chain.execution.Execution:
     return chain.execution.Execution(world.genesis, world.rule, world.state, 1, world.tip.time, world.epoch)
 

@@ -1,5 +1,6 @@
 """Epochs: what happens at their boundary, and the money that is made there (rules U1 to U6, ``specs/18-epochs.md``)."""
 
+from collections.abc import Collection
 from typing import Final
 
 from attrs import evolve, frozen
@@ -10,12 +11,12 @@ from .audits import forfeits
 from .encoders import ENCODERS
 from .events import EpochBegan
 from .execution import BASIS, Execution
-from .faults import reported_by
+from .faults import absent_from, reported_by, rest
 from .pools import POOLS, add_to_pools
 from .powers import parts
 from .stakes import reward
 from .state import Table
-from .validators import committee, quorum
+from .validators import TALLIES_KEPT, committee, quorum
 
 
 @frozen(kw_only=True)
@@ -59,7 +60,10 @@ def on_epoch(run: Execution) -> None:
     add_to_pools(run.state, validators=validators, emitted=embed + validators + treasury)
     treasury += _share_with_winners(run, embed)
     add_to_pools(run.state, treasury=treasury)
-    _share_with_validators(run)
+    closed = run.index - TALLIES_KEPT - run.state.need(EPOCH).first_index
+    absent = absent_from(run, closed)
+    _share_with_validators(run, absent)
+    rest(run, absent)
 
 
 def _share_with_winners(run: Execution, amount: int) -> int:
@@ -75,7 +79,7 @@ def _share_with_winners(run: Execution, amount: int) -> int:
     return left
 
 
-def _share_with_validators(run: Execution) -> None:
+def _share_with_validators(run: Execution, absent: Collection[bytes]) -> None:
     pools = run.state.need(POOLS)
     validators = committee(run.state)
     powers = tuple(validator.power for validator in validators)
@@ -84,7 +88,7 @@ def _share_with_validators(run: Execution) -> None:
     for validator, part in zip(validators, parts(pools.validators, powers), strict=True):
         withheld = against.get(validator.account, 0) >= quorum(powers)
         share = part - part * run.parameters.reward_withheld // BASIS if withheld else part
-        if forfeits(run, validator.account):
+        if validator.account in absent or forfeits(run, validator.account):
             share = 0
         reward(run, validator.account, share)
         left -= share

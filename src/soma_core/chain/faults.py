@@ -1,9 +1,9 @@
-"""Validators against validators: reports, which cost a part of the reward, and two headers of one slot.
+"""Validators against validators: reports, which cost a part of the reward, two headers of one slot, and absence.
 
-Rules V21 to V27 of ``specs/14-validators.md``.
+Rules V21 to V30 of ``specs/14-validators.md``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from attrs import evolve, frozen
@@ -23,6 +23,9 @@ from .validators import committee
 
 CORRELATION: Final = 3
 """Each part of all power that others were proven false with, at about the same time, costs as many parts of a stake."""
+
+DOWNTIME_LEAST: Final = 64
+"""Records of an epoch that must be closed before anybody is called absent."""
 
 
 @frozen
@@ -141,6 +144,26 @@ def reported_by(run: Execution) -> dict[bytes, int]:
     for key, _ in run.state.scan(REPORTS):
         found[key[:32]] = found.get(key[:32], 0) + powers.get(key[32:], 0)
     return found
+
+
+def absent_from(run: Execution, closed: int) -> frozenset[bytes]:
+    """Accounts of validators that signed fewer than half of the `closed` records of this epoch.
+
+    Nobody's, if more than a third of the power was absent: then the network had trouble, not its validators.
+    """
+    sitting = committee(run.state)
+    absent = [validator for validator in sitting if 2 * validator.absent > closed]
+    too_many = 3 * sum(v.power for v in absent) > sum(v.power for v in sitting)
+    return frozenset() if closed < DOWNTIME_LEAST or too_many else frozenset(v.account for v in absent)
+
+
+def rest(run: Execution, accounts: Collection[bytes]) -> None:
+    """Cut what absent validators have at risk by a little; they have no seat until they say that they are back."""
+    for account in sorted(accounts):
+        cut_stake(run, account, at_risk(run.state, account) * run.parameters.slash_downtime // BASIS)
+        member = run.state.get(MEMBERS, account)
+        if member is not None:
+            run.state.put(MEMBERS, account, evolve(member, down=True))
 
 
 def on_epoch(run: Execution) -> None:

@@ -32,8 +32,8 @@ COMMISSION_GENESIS: Final = 200
 class Member:
     """Who is registered. `number`: in the order of registration. `low`: epochs in a row with little stake.
 
-    `anchor` is that of the epoch `anchor_epoch`. `barred`: proven false, until it has another key. `goes`: it leaves
-    when the epoch ends.
+    `anchor` is that of the epoch `anchor_epoch`. `barred`: proven false, until it has another key. `down`: it was
+    absent, until it says that it is back. `goes`: it leaves when the epoch ends.
     """
 
     name: str = text()
@@ -44,6 +44,7 @@ class Member:
     anchor_epoch: int = uint(default=0)
     low: int = uint(default=0)
     barred: bool = False
+    down: bool = False
     goes: bool = False
 
 
@@ -97,7 +98,11 @@ def on_epoch(run: Execution) -> None:
 def _chosen(run: Execution, members: Mapping[bytes, Member]) -> list[bytes]:
     """Accounts of the next committee, in the order of registration; how long each had little stake is noted."""
     p = run.parameters
-    able = {account: stake_of(run.state, account) for account, member in members.items() if not member.barred}
+    able = {
+        account: stake_of(run.state, account)
+        for account, member in members.items()
+        if not (member.barred or member.down)
+    }
     total = sum(able.values())
     if not total:
         return []
@@ -129,6 +134,7 @@ def _row(run: Execution, account: bytes, member: Member, power: int, sat: Valida
             link=sat.next_anchor,
             link_round=0,
             next_anchor=None,
+            absent=0,
         )
     anchor = member.anchor if member.anchor and member.anchor_epoch == run.epoch + 1 else None
     return Validator(name=member.name, key=member.key, account=account, power=power, link=anchor)
@@ -154,7 +160,7 @@ class RegisterValidator:
 
 @frozen(kw_only=True)
 class UpdateValidator:
-    """Other keys from the next epoch on, and an anchor for it. Keys that stay are named again."""
+    """Other keys from the next epoch on, and an anchor for it; who was down is back. Keys that stay are named again."""
 
     key: bytes = octets(KEY_SIZE)
     node: bytes = octets(KEY_SIZE)
@@ -203,6 +209,7 @@ def _update(run: Execution, sender: bytes, action: UpdateValidator) -> None:
         anchor=action.anchor,
         anchor_epoch=run.epoch + 1,
         barred=member.barred and action.key == member.key,
+        down=False,
     )
     run.state.put(MEMBERS, sender, changed)
 

@@ -27,7 +27,10 @@ SYSTEM_ANCHORS: Final = 4
 
 @frozen(kw_only=True)
 class Validator:
-    """`link`, `link_round`: the last known link of this epoch's hash chain and its round (0: the anchor)."""
+    """`link`, `link_round`: the last known link of this epoch's hash chain and its round (0: the anchor).
+
+    `absent`: of the records of this epoch whose tallies are closed, how many it has not signed.
+    """
 
     name: str = text()
     key: bytes = octets(32)
@@ -37,6 +40,7 @@ class Validator:
     link_round: int = uint(default=0)
     next_anchor: bytes | None = None
     misses: int = uint(default=0)
+    absent: int = uint(default=0)
 
 
 @frozen
@@ -165,15 +169,26 @@ def open_tally(run: Execution, index: int, epoch: int, record: bytes) -> None:
     """Begin to gather signatures under the record of the commit before this one; forget the oldest."""
     run.state.put(TALLIES, index.to_bytes(8, "big"), Tally(epoch, record))
     if index >= TALLIES_KEPT:
-        run.state.delete(TALLIES, (index - TALLIES_KEPT).to_bytes(8, "big"))
+        _close_tally(run, index - TALLIES_KEPT)
+
+
+def _close_tally(run: Execution, index: int) -> None:
+    """Note who has not signed; a record of the epoch before had another committee, and that of genesis has none."""
+    name = index.to_bytes(8, "big")
+    closed = run.state.get(TALLIES, name)
+    if index and closed is not None and closed.epoch == run.epoch:
+        signed = {place for place, _ in closed.signatures}
+        for place, validator in enumerate(committee(run.state)):
+            if place not in signed:
+                run.state.put(VALIDATORS, place_key(place), evolve(validator, absent=validator.absent + 1))
+    run.state.delete(TALLIES, name)
 
 
 def on_epoch(run: Execution) -> None:
     """Take up the anchors announced for the epoch that begins. Who announced none, misses all of it."""
     for place, validator in enumerate(committee(run.state)):
-        run.state.put(
-            VALIDATORS, place_key(place), evolve(validator, link=validator.next_anchor, link_round=0, next_anchor=None)
-        )
+        fresh = evolve(validator, link=validator.next_anchor, link_round=0, next_anchor=None, absent=0)
+        run.state.put(VALIDATORS, place_key(place), fresh)
 
 
 def seat(run: Execution, rows: Sequence[Validator]) -> dict[int, int]:

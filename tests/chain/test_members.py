@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ledger_world import key
 
 from soma_core import chain, codec
-from soma_core.chain import faults, members, stakes, validators
+from soma_core.chain import faults, members, race, stakes, validators
 from soma_core.crypto import signing_digest
 from soma_core.genesis import Genesis, check
 from soma_core.records import pack
@@ -247,13 +247,20 @@ def test_very_little_stake_is_out_at_once_and_little_after_some_epochs() -> None
     assert names(world) == ["v0"]
 
 
-def test_an_open_job_follows_validators_to_their_new_places() -> None:
-    world = world_of((300, 100, 300, 300), attest_ms=60_000)
+@pytest.mark.parametrize(("goes", "attested", "then"), [(1, (1, 2), (1,)), (3, (0, 3), (0,)), (3, (0, 1), (0, 1))])
+def test_open_jobs_and_openings_follow_validators_to_their_new_places(
+    goes: int, attested: tuple[int, ...], then: tuple[int, ...]
+) -> None:
+    world = world_of((300, 300, 300, 300), attest_ms=60_000)
     job = chain.job_key(address(replays.USER), replays.BLOB, 0)
-    world.step(replays.request(world), *replays.attest(world, job, (1, 2)), system=b"")
-    act(world, account(1), "leave_validator", chain.LeaveValidator())
-    end_epoch(world)
-    assert world.state.need(chain.JOBS, job).attested == (1,)
+    world.step(replays.request(world), *replays.attest(world, job, attested), system=b"")
+    act(world, account(goes), "leave_validator", chain.LeaveValidator())
+    state = world.state
+    state.put(race.OPENINGS, bytes(8), race.Opening(count=1, leaders=attested))
+    run = chain.execution.Execution(world.genesis, world.rule, state, 9, world.tip.time, world.epoch)
+    members.on_epoch(run)
+    assert state.need(chain.JOBS, job).attested == then
+    assert state.need(race.OPENINGS, bytes(8)).leaders == then
 
 
 def test_a_record_of_the_former_committee_is_signed_at_the_places_of_then() -> None:

@@ -29,6 +29,9 @@ from .events import (
     RevealsOpen,
     Settled,
     ShardDrawn,
+    TargetEnded,
+    TargetHit,
+    TargetOpened,
     TransactionDone,
 )
 from .execution import Refusal
@@ -48,11 +51,13 @@ from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, UpdateV
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
 from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
+from .race import HITS, RACE, SUBMISSIONS, TARGETS, Hit, Race, Submission, Target
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
 from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
+from .targets import ClaimTarget, SealSubmission, ShowSubmission, submission_seal
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
 from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeights, weights_seal
@@ -67,6 +72,7 @@ __all__ = [
     "DONE",
     "ENCODERS",
     "EPOCH",
+    "HITS",
     "JOBS",
     "LOCKS",
     "MARKS",
@@ -76,9 +82,12 @@ __all__ = [
     "OFFENCES",
     "OPERATORS",
     "POOLS",
+    "RACE",
     "STAKES",
     "STATE_CEILING",
     "STATE_FLOOR",
+    "SUBMISSIONS",
+    "TARGETS",
     "VALIDATORS",
     "WINDOW",
     "Account",
@@ -88,6 +97,7 @@ __all__ = [
     "Audit",
     "AuditChanged",
     "Checkpoint",
+    "ClaimTarget",
     "CommitEmbedding",
     "CommitRecord",
     "CommitVerdict",
@@ -101,6 +111,7 @@ __all__ = [
     "Encoder",
     "EpochBegan",
     "Event",
+    "Hit",
     "Job",
     "JobChanged",
     "JobReceipt",
@@ -109,6 +120,7 @@ __all__ = [
     "Operator",
     "Paid",
     "PlantCanaries",
+    "Race",
     "ReceiptFile",
     "RecordSignature",
     "RecordSigned",
@@ -123,14 +135,21 @@ __all__ = [
     "RevealVerdict",
     "RevealWeights",
     "RevealsOpen",
+    "SealSubmission",
     "SetCommission",
     "SetOperator",
     "Settled",
     "ShardDrawn",
+    "ShowSubmission",
     "SignedTransaction",
     "Stake",
     "State",
+    "Submission",
     "System",
+    "Target",
+    "TargetEnded",
+    "TargetHit",
+    "TargetOpened",
     "Tip",
     "Transaction",
     "TransactionDone",
@@ -159,6 +178,7 @@ __all__ = [
     "record_digest",
     "stake_of",
     "subject",
+    "submission_seal",
     "unsigned_bytes",
     "verdict_commitment",
     "verify_receipt",

@@ -14,7 +14,7 @@ from soma_core.genesis import NAME_MOST, SUPPLY_MOST, is_name
 from soma_core.genesis import Validator as Founder
 from soma_core.records import octets, text, uint
 
-from . import jobs, validators
+from . import jobs, race, validators
 from .encoders import ENCODERS
 from .execution import BASIS, Execution, Handler, Refusal
 from .powers import voting_powers
@@ -92,7 +92,9 @@ def on_epoch(run: Execution) -> None:
         _row(run, account, members[account], power, sitting.get(account))
         for account, power in zip(chosen, powers, strict=True)
     ]
-    jobs.follow(run, validators.seat(run, rows))
+    moved = validators.seat(run, rows)
+    jobs.follow(run, moved)
+    race.follow(run.state, moved)
 
 
 def _chosen(run: Execution, members: Mapping[bytes, Member]) -> list[bytes]:

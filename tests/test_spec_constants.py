@@ -25,8 +25,10 @@ from soma_core.chain import (
     powers,
     proofs,
     receipts,
+    routing,
     settlement,
     shards,
+    sketches,
     transactions,
     weights,
 )
@@ -79,6 +81,7 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("16-jobs.md", (jobs, settlement)),
         ("17-receipts.md", (proofs,)),
         ("22-staking.md", (shares_, stakes_)),
+        ("23-routing.md", (routing, sketches)),
         ("25-audits.md", (audits, delivery, penalties, canaries)),
     ],
 )
@@ -180,6 +183,8 @@ def test_kinds_of_transactions() -> None:
         (chain.ReceiptFile, "17-receipts.md"),
         (chain.Checkpoint, "17-receipts.md"),
         (epochs.Epoch, "18-epochs.md"),
+        (routing.Cell, "23-routing.md"),
+        (routing.Score, "23-routing.md"),
         (audits.Item, "25-audits.md"),
         (audits.Auditor, "25-audits.md"),
         (audits.Audit, "25-audits.md"),

@@ -49,6 +49,7 @@ from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
+from .sketches import sketch_of
 from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
@@ -143,6 +144,7 @@ __all__ = [
     "proof",
     "quorum",
     "record_digest",
+    "sketch_of",
     "stake_of",
     "subject",
     "unsigned_bytes",

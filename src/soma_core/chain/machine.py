@@ -27,6 +27,7 @@ from . import (
     jobs,
     penalties,
     pools,
+    routing,
     settlement,
     shards,
     stakes,
@@ -84,6 +85,8 @@ TABLES: Final[Sequence[Table[Any]]] = (
     penalties.OFFENCES,
     canaries.CANARIES,
     weights.NEXT_WEIGHTS,
+    routing.CELLS,
+    routing.SCORES,
     audits.AUDITS,
     audits.MARKS,
 )

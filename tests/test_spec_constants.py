@@ -19,8 +19,10 @@ from soma_core.chain import (
     delivery,
     encoders,
     epochs,
+    faults,
     jobs,
     machine,
+    members,
     penalties,
     powers,
     proofs,
@@ -76,7 +78,8 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("03-quantiser.md", (fixed,)),
         ("04-beacon.md", (beacon,)),
         ("12-transactions.md", (transactions,)),
-        ("14-validators.md", (powers, validators_)),
+        ("13-accounts.md", (chain.accounts,)),
+        ("14-validators.md", (faults, members, powers, validators_)),
         ("15-encoders.md", (encoders,)),
         ("16-jobs.md", (jobs, settlement)),
         ("17-receipts.md", (proofs,)),
@@ -134,6 +137,12 @@ def test_tables_of_the_state() -> None:
     assert moneyed == {table.prefix for table in machine.TABLES if table.money.__name__ != "_nothing"}
 
 
+def test_roles_of_operator_keys() -> None:
+    written = {role: set(re.findall(r"`(\w+)`", f"`{kinds}`")) for role, kinds in rows("13-accounts.md", 2)}
+    assert written == chain.accounts.ROLES
+    assert frozenset().union(*chain.accounts.ROLES.values()) <= machine.ACTIONS.keys()
+
+
 def test_kinds_of_transactions() -> None:
     written = {kind: re.findall(r"`(\w+)`", f"`{fields}`") for kind, fields, _ in rows("12-transactions.md", 3)}
     in_code = {kind: [a.name for a in attrs.fields(handler.record)] for kind, handler in machine.ACTIONS.items()}
@@ -156,10 +165,24 @@ def test_kinds_of_transactions() -> None:
         (settlement.SettledCount, "11-state.md"),
         (chain.Transaction, "12-transactions.md"),
         (chain.Account, "13-accounts.md"),
+        (chain.Operator, "13-accounts.md"),
+        (chain.SetOperator, "13-accounts.md"),
+        (chain.DropOperator, "13-accounts.md"),
         (chain.Transfer, "13-accounts.md"),
         (validators_.Validator, "14-validators.md"),
         (validators_.Beacon, "14-validators.md"),
         (validators_.Tally, "14-validators.md"),
+        (validators_.Former, "14-validators.md"),
+        (members.Member, "14-validators.md"),
+        (members.MemberCount, "14-validators.md"),
+        (members.KeyOwner, "14-validators.md"),
+        (faults.Report, "14-validators.md"),
+        (faults.Equivocation, "14-validators.md"),
+        (chain.RegisterValidator, "14-validators.md"),
+        (chain.UpdateValidator, "14-validators.md"),
+        (chain.ReportValidator, "14-validators.md"),
+        (chain.UndoReport, "14-validators.md"),
+        (chain.AccuseValidator, "14-validators.md"),
         (chain.System, "14-validators.md"),
         (chain.RecordSignature, "14-validators.md"),
         (encoders.Encoder, "15-encoders.md"),

@@ -72,6 +72,13 @@ class Parameters:
     dispute_bond: int = uint(default=SHANNONS, most=SUPPLY_MOST)
     settled_window: int = uint(default=600, least=40, most=4_096)
     encoder_stake: int = uint(default=100 * SHANNONS, most=SUPPLY_MOST)
+    validator_join: int = uint(default=12, least=1, most=10_000)
+    validator_low: int = uint(default=8, least=1, most=10_000)
+    validator_drop: int = uint(default=4, least=1, most=10_000)
+    validator_grace: int = uint(default=7, most=1 << 16)
+    committee_most: int = uint(default=100, least=1, most=1_024)
+    reward_withheld: int = uint(default=5_000, most=10_000)
+    slash_equivocation: int = uint(default=500, most=10_000)
     stake_least: int = uint(default=SHANNONS, least=1, most=SUPPLY_MOST)
 
 
@@ -102,6 +109,7 @@ class Validator:
     node: bytes = octets(KEY_SIZE)
     account: bytes = octets(32)
     power: int = uint(least=1, most=1 << 40)
+    stake: int = uint(most=SUPPLY_MOST, default=0)
 
 
 @frozen(kw_only=True)
@@ -146,7 +154,8 @@ class Genesis:
     @property
     def supply(self) -> int:
         """Shannons that exist at the start."""
-        return sum(a.balance for a in self.allocations) + sum(e.stake for e in self.encoders)
+        staked = sum(v.stake for v in self.validators) + sum(e.stake for e in self.encoders)
+        return sum(a.balance for a in self.allocations) + staked
 
 
 def check(genesis: Genesis) -> Genesis:
@@ -159,7 +168,15 @@ def check(genesis: Genesis) -> Genesis:
             (p.emission_embed + p.emission_validators + p.emission_treasury > 10_000, "emission shares exceed 10000"),
             (genesis.supply > p.supply_limit, f"supply {genesis.supply} exceeds supply_limit {p.supply_limit}"),
             (p.beacon_rounds < p.epoch_ms // IDLE_ROUND_MS, "beacon_rounds are fewer than the rounds of an idle epoch"),
+            (not p.validator_drop <= p.validator_low <= p.validator_join, "validator_drop, _low, _join do not ascend"),
             (not genesis.validators, "there is no validator"),
+            (len({v.stake > 0 for v in genesis.validators}) > 1, "some validators have stake and others have none"),
+            (
+                _repeats(
+                    [v.account for v in genesis.validators if v.stake] + sorted({e.account for e in genesis.encoders})
+                ),
+                "a validator with stake shares its account with another or with an encoder",
+            ),
             (_repeats(v.key for v in genesis.validators), "two validators share a key"),
             (_repeats(v.node for v in genesis.validators), "two validators share a node"),
             (_repeats(v.name for v in genesis.validators), "two validators share a name"),

@@ -1,6 +1,6 @@
 """A real node whose second encoder is the example of an operator's server, in a process of its own.
 
-The worker that calls it is confined as every worker is, but for the network.
+The worker that calls it is confined as every worker is, but for the network: it looks up names and connects.
 """
 
 import json
@@ -39,7 +39,7 @@ class ExampleServer:
 
     def settings(self) -> dict[str, str]:
         return {
-            "encoder.webhook.url": f"http://127.0.0.1:{self.port}/embed",
+            "encoder.webhook.url": f"http://localhost:{self.port}/embed",
             "encoder.webhook.server": self.secret.public.hex(),
             "encoder.webhook.allow": '["127.0.0.0/8"]',
             "encoder.webhook.timeout": "1.0",

@@ -38,7 +38,7 @@ FILES_MOST: Final = 64
 BYTES_MOST: Final = 100_000
 """What is kept of one decoder's corpus, beside crashes."""
 REDUCE_SECONDS: Final = 60
-OURS: Final = ("soma_core", "soma_libp2p", "soma_consensus_solo", "strict_reader", "tomllib", "json")
+OURS: Final = ("soma_core", "soma_libp2p", "soma_consensus_solo", "soma_webhook", "strict_reader", "tomllib", "json")
 """What guides the fuzzer."""
 
 sys.path[:0] = [str(HERE.parent), str(HERE)]

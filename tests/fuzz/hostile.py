@@ -117,7 +117,11 @@ def _streams() -> Iterator[tuple[str, str, bytes]]:
     yield "worker-answer", "arrays of 2^256 numbers", b"s" + _frame([1, "run", [["<f8", [codec.INT_MAX] * 4]] * 2])
     yield "worker-answer", "10000 arrays", b"s" + _frame([1, "run", [["|b1", []]] * 10_000])
     yield "worker-answer", "64 MiB that never came", b"s" + _frame([1, "run", [["|b1", [1 << 26]]]])
-    yield "worker-request", "a batch of 2^64", b"s" + _frame([1, "run", {"sizes": [codec.INT_MAX], "seed": None, "job": b""}])
+    yield (
+        "worker-request",
+        "a batch of 2^64",
+        b"s" + _frame([1, "run", {"sizes": [codec.INT_MAX], "seed": None, "job": b""}]),
+    )
     yield "worker-request", "60000 items", b"s" + _frame([1, "run", {"sizes": [0] * 60_000, "seed": None, "job": b""}])
     yield "multistream", "a line of 2^63", b"\x80" * 9 + b"\x01"
     yield "multistream", "a length without end", b"\x80" * 10_000

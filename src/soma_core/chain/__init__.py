@@ -3,7 +3,7 @@
 One file a subject; `machine` joins them. A node needs `found`, `apply`, what they return, and the actions it sends.
 """
 
-from .accounts import ACCOUNTS, Account, Transfer, account_of
+from .accounts import ACCOUNTS, OPERATORS, Account, DropOperator, Operator, SetOperator, Transfer, account_of
 from .audits import (
     AUDITS,
     MARKS,
@@ -32,6 +32,7 @@ from .events import (
     TransactionDone,
 )
 from .execution import Refusal
+from .faults import AccuseValidator, ReportValidator, UndoReport
 from .jobs import (
     AttestData,
     CommitEmbedding,
@@ -43,6 +44,7 @@ from .jobs import (
     price,
 )
 from .machine import Applied, Tip, apply, examine, found, money_in
+from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, UpdateValidator
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
 from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
@@ -70,8 +72,10 @@ __all__ = [
     "LOCKS",
     "MARKS",
     "MAX_TRANSACTION",
+    "MEMBERS",
     "NEXT_WEIGHTS",
     "OFFENCES",
+    "OPERATORS",
     "POOLS",
     "STAKES",
     "STATE_CEILING",
@@ -79,6 +83,7 @@ __all__ = [
     "VALIDATORS",
     "WINDOW",
     "Account",
+    "AccuseValidator",
     "Applied",
     "AttestData",
     "Audit",
@@ -93,12 +98,16 @@ __all__ = [
     "DeactivateEncoder",
     "Delivery",
     "DisputeAnswer",
+    "DropOperator",
     "Encoder",
     "EpochBegan",
     "Event",
     "Job",
     "JobChanged",
     "JobReceipt",
+    "LeaveValidator",
+    "Member",
+    "Operator",
     "Paid",
     "PlantCanaries",
     "ReceiptFile",
@@ -106,7 +115,9 @@ __all__ = [
     "RecordSigned",
     "Refusal",
     "RegisterEncoder",
+    "RegisterValidator",
     "ReportUnavailable",
+    "ReportValidator",
     "RequestEmbedding",
     "Result",
     "RevealEmbedding",
@@ -114,6 +125,7 @@ __all__ = [
     "RevealWeights",
     "RevealsOpen",
     "SetCommission",
+    "SetOperator",
     "Settled",
     "ShardDrawn",
     "SignedTransaction",
@@ -125,7 +137,9 @@ __all__ = [
     "TransactionDone",
     "TransactionReceipt",
     "Transfer",
+    "UndoReport",
     "Unstake",
+    "UpdateValidator",
     "account_of",
     "apply",
     "canary_seal",

@@ -11,7 +11,7 @@ from soma_core.records import octets, text, uint
 
 from .accounts import take
 from .execution import BASIS, Execution, Handler, Refusal
-from .stakes import open_pool, stake_of
+from .stakes import STAKES, open_pool, stake_of
 from .state import State, Table
 
 GATE_LEAST: Final = -(1 << 16)
@@ -107,8 +107,8 @@ def check_weights(run: Execution, architecture: str, weights: bytes, frame: byte
 
 def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
     least = run.parameters.encoder_stake
-    if run.state.get(ENCODERS, sender) is not None:
-        raise Refusal("exists", "this account has an encoder already")
+    if run.state.get(STAKES, sender) is not None:
+        raise Refusal("exists", "this account has an encoder or a validator already")
     if not is_name(action.name):
         raise Refusal("name", f"{action.name!r} is no name: ASCII letters, digits and _, and none that receipts use")
     if run.state.get(NAMES, action.name.encode()) is not None:

@@ -10,10 +10,12 @@ from .audits import forfeits
 from .encoders import ENCODERS
 from .events import EpochBegan
 from .execution import BASIS, Execution
+from .faults import reported_by
 from .pools import POOLS, add_to_pools
+from .powers import parts
 from .stakes import reward
 from .state import Table
-from .validators import committee
+from .validators import committee, quorum
 
 
 @frozen(kw_only=True)
@@ -76,10 +78,14 @@ def _share_with_winners(run: Execution, amount: int) -> int:
 def _share_with_validators(run: Execution) -> None:
     pools = run.state.need(POOLS)
     validators = committee(run.state)
-    total = sum(validator.power for validator in validators)
+    powers = tuple(validator.power for validator in validators)
+    against = reported_by(run)
     left = pools.validators
-    for validator in validators:
-        share = 0 if forfeits(run, validator.account) else pools.validators * validator.power // total
+    for validator, part in zip(validators, parts(pools.validators, powers), strict=True):
+        withheld = against.get(validator.account, 0) >= quorum(powers)
+        share = part - part * run.parameters.reward_withheld // BASIS if withheld else part
+        if forfeits(run, validator.account):
+            share = 0
         reward(run, validator.account, share)
         left -= share
     run.state.put(POOLS, b"", evolve(pools, validators=0, treasury=pools.treasury + left))

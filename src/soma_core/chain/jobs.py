@@ -210,6 +210,17 @@ def advance(run: Execution, leader: int, *, mixed: bool, open_before: Mapping[by
             _expire(run, key, job)
 
 
+def follow(run: Execution, moved: Mapping[int, int]) -> None:
+    """Say in open jobs where validators sit now; who has left the committee counts no more."""
+    if all(before == now for before, now in moved.items()) and len(moved) == len(committee(run.state)):
+        return
+    for key, job in list(run.state.scan(JOBS)):
+        attested = tuple(sorted(moved[place] for place in job.attested if place in moved))
+        leaders = tuple(sorted(moved[place] for place in job.leaders if place in moved))
+        if (attested, leaders) != (job.attested, job.leaders):
+            run.state.put(JOBS, key, evolve(job, attested=attested, leaders=leaders))
+
+
 def _enough(run: Execution, leaders: tuple[int, ...]) -> bool:
     """Whether nobody can have known all of these leaders' links, and no more of them need ever come."""
     powers = tuple(validator.power for validator in committee(run.state))

@@ -24,7 +24,9 @@ from . import (
     delivery,
     encoders,
     epochs,
+    faults,
     jobs,
+    members,
     penalties,
     pools,
     routing,
@@ -41,7 +43,7 @@ from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_h
 from .state import State, Table, read_record
 from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
-SUBJECTS: Final = (accounts, stakes, encoders, jobs, delivery, audits, canaries, weights)
+SUBJECTS: Final = (accounts, stakes, members, faults, encoders, jobs, delivery, audits, canaries, weights)
 HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard}
 """Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
@@ -64,10 +66,17 @@ class Tip:
 TABLES: Final[Sequence[Table[Any]]] = (
     pools.POOLS,
     accounts.ACCOUNTS,
+    accounts.OPERATORS,
     epochs.EPOCH,
+    validators.FORMER,
     validators.VALIDATORS,
     validators.BEACON,
     validators.TALLIES,
+    members.MEMBERS,
+    members.MEMBER_COUNT,
+    members.KEYS,
+    faults.REPORTS,
+    faults.EQUIVOCATIONS,
     encoders.ENCODERS,
     encoders.REGISTRY,
     encoders.NAMES,
@@ -94,7 +103,8 @@ BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     epochs.on_epoch,  # money is made and shared
     stakes.on_epoch,  # stake that left is released, stake that joins is active
     weights.on_epoch,  # new weights are in force
-    validators.on_epoch,  # the anchors of the epoch that begins
+    members.on_epoch,  # the committee of the epoch that begins, with its anchors
+    faults.on_epoch,  # reports and proofs that nobody needs any more
     epochs.begin_next,
 )
 """The end of an epoch, in order (rule U6). Nothing in it can fail."""
@@ -128,6 +138,7 @@ def found(genesis: Genesis, view: Reader) -> Applied:
     for place, v in enumerate(genesis.validators):
         member = validators.Validator(name=v.name, key=v.key, account=v.account, power=v.power)
         state.put(validators.VALIDATORS, validators.place_key(place), member)
+    members.found(state, genesis.validators)
     for e in genesis.encoders:
         encoder = encoders.Encoder(
             name=e.name,

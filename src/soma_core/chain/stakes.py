@@ -74,7 +74,8 @@ def open_pool(state: State, owner: bytes, amount: int, commission: int) -> None:
     active, tokens = joined(Shares(), amount)
     pool = StakePool(active=active, leaving=Shares(), commission=commission, next_commission=commission)
     state.put(STAKES, owner, pool)
-    state.put(DELEGATIONS, owner + owner, Delegation(tokens=tokens))
+    if tokens:
+        state.put(DELEGATIONS, owner + owner, Delegation(tokens=tokens))
 
 
 def stake_of(state: State, owner: bytes) -> int:
@@ -143,6 +144,20 @@ def on_epoch(run: Execution) -> None:
         run.state.put(ENTRIES, key, evolve(entry, pending=0, rate=pool.active))
 
 
+def put_in(run: Execution, owner: bytes, staker: bytes, amount: int) -> None:
+    """Take `amount` from a balance, to join a pool with the next epoch. Raises `Refusal`."""
+    if amount < run.parameters.stake_least:
+        raise Refusal("stake", f"a stake of {amount} shannons is below the least, {run.parameters.stake_least}")
+    take(run.state, staker, amount, "the stake")
+    mine = _claimed(run, owner, staker)
+    key = _entry_key(run.epoch + 1, owner)
+    entry = run.state.get(ENTRIES, key) or Entry(rate=Shares())
+    entry = evolve(entry, pending=entry.pending + amount, unclaimed=entry.unclaimed + amount)
+    run.state.put(ENTRIES, key, entry)
+    mine = evolve(mine, joining=mine.joining + amount, since=run.epoch + 1)
+    run.state.put(DELEGATIONS, owner + staker, mine)
+
+
 @frozen
 class Stake:
     """Put `amount` shannons of the sender's balance into the pool of `owner`, to join with the next epoch."""
@@ -168,16 +183,7 @@ class SetCommission:
 
 def _stake(run: Execution, sender: bytes, action: Stake) -> None:
     _need_pool(run, action.owner)
-    if action.amount < run.parameters.stake_least:
-        raise Refusal("stake", f"a stake of {action.amount} shannons is below the least, {run.parameters.stake_least}")
-    take(run.state, sender, action.amount, "the stake")
-    mine = _claimed(run, action.owner, sender)
-    key = _entry_key(run.epoch + 1, action.owner)
-    entry = run.state.get(ENTRIES, key) or Entry(rate=Shares())
-    entry = evolve(entry, pending=entry.pending + action.amount, unclaimed=entry.unclaimed + action.amount)
-    run.state.put(ENTRIES, key, entry)
-    mine = evolve(mine, joining=mine.joining + action.amount, since=run.epoch + 1)
-    run.state.put(DELEGATIONS, action.owner + sender, mine)
+    put_in(run, action.owner, sender, action.amount)
 
 
 def _unstake(run: Execution, sender: bytes, action: Unstake) -> None:

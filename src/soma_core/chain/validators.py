@@ -5,6 +5,7 @@ mixed into the beacon. A missing or wrong link mixes nothing and is a miss. Rule
 ``specs/14-validators.md``.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import evolve, frozen
@@ -75,6 +76,15 @@ class System:
     signatures: tuple[RecordSignature, ...]
 
 
+@frozen
+class Former:
+    """The last committee that had other keys, or other places: its last epoch, and its keys by place."""
+
+    epoch: int = uint()
+    keys: tuple[bytes, ...] = ()
+
+
+FORMER: Final = Table("former committee", 0x13, Former)
 VALIDATORS: Final = Table("validator", 0x14, Validator)
 BEACON: Final = Table("beacon", 0x15, Beacon)
 TALLIES: Final = Table("tally", 0x16, Tally)
@@ -131,15 +141,24 @@ def note_anchors(run: Execution, author: int, system: System) -> None:
 def tally(run: Execution, author: int, system: System) -> None:
     """Count the author's valid signatures under recent records."""
     key = run.state.need(VALIDATORS, place_key(author)).key
+    former = run.state.get(FORMER)
     for item in system.signatures[:SYSTEM_SIGNATURES]:
         name = item.index.to_bytes(8, "big")
         known = run.state.get(TALLIES, name)
-        if known is None or any(place == author for place, _ in known.signatures):
+        at = None if known is None else _place_then(known.epoch, author, key, former)
+        if known is None or at is None or any(place == at for place, _ in known.signatures):
             continue
         if verify(key, signing_digest("soma/checkpoint", run.genesis.chain, known.epoch, known.record), item.signature):
-            signatures = tuple(sorted((*known.signatures, (author, item.signature))))
+            signatures = tuple(sorted((*known.signatures, (at, item.signature))))
             run.state.put(TALLIES, name, evolve(known, signatures=signatures))
-            run.events.append(RecordSigned(item.index, author, item.signature))
+            run.events.append(RecordSigned(item.index, at, item.signature))
+
+
+def _place_then(epoch: int, author: int, key: bytes, former: Former | None) -> int | None:
+    """The place in the committee of `epoch` of who has `key` and the place `author` today."""
+    if former is None or epoch > former.epoch:
+        return author
+    return former.keys.index(key) if epoch == former.epoch and key in former.keys else None
 
 
 def open_tally(run: Execution, index: int, epoch: int, record: bytes) -> None:
@@ -155,3 +174,16 @@ def on_epoch(run: Execution) -> None:
         run.state.put(
             VALIDATORS, place_key(place), evolve(validator, link=validator.next_anchor, link_round=0, next_anchor=None)
         )
+
+
+def seat(run: Execution, rows: Sequence[Validator]) -> dict[int, int]:
+    """Make `rows` the committee of the epoch that begins. Returns place before → place now, of those who stay."""
+    before = committee(run.state)
+    for place, row in enumerate(rows):
+        run.state.put(VALIDATORS, place_key(place), row)
+    for place in range(len(rows), len(before)):
+        run.state.delete(VALIDATORS, place_key(place))
+    if [row.key for row in rows] != [row.key for row in before]:
+        run.state.put(FORMER, b"", Former(run.epoch, tuple(row.key for row in before)))
+    places = {row.account: place for place, row in enumerate(rows)}
+    return {place: places[row.account] for place, row in enumerate(before) if row.account in places}

@@ -65,12 +65,7 @@ class WebhookEncoder:
             raise EncoderError(
                 f"{self._place.url}: {error.strerror or error}", "see whether the server runs; `soma doctor` tries it"
             ) from error
-        self._check(reply, request)
-        if reply.status == BAD_ITEM:
-            self._refuse_item(reply.body, len(batch))
-        if len(reply.body) != 4 * len(batch) * self.info.dim:
-            self._fail(f"{len(reply.body)} bytes for {len(batch)} vectors of {self.info.dim} numbers")
-        return np.frombuffer(reply.body, "<f4").reshape(len(batch), self.info.dim).astype(np.float32)
+        return self._read(reply, request, len(batch))
 
     def _ask(self, body: bytes, sizes: tuple[int, ...], most: int) -> tuple[Reply, bytes]:
         """The reply, and the digest of the request. Signed when there is a connection: it is fresh when it is read."""
@@ -117,6 +112,15 @@ class WebhookEncoder:
                     raise
                 time.sleep(pause)
                 pause *= 2
+
+    def _read(self, reply: Reply, request: bytes, count: int) -> NDArray[np.float32]:
+        """The vectors of `count` items in the reply to the request of that digest."""
+        self._check(reply, request)
+        if reply.status == BAD_ITEM:
+            self._refuse_item(reply.body, count)
+        if len(reply.body) != 4 * count * self.info.dim:
+            self._fail(f"{len(reply.body)} bytes for {count} vectors of {self.info.dim} numbers")
+        return np.frombuffer(reply.body, "<f4").reshape(count, self.info.dim).astype(np.float32)
 
     def _check(self, reply: Reply, request: bytes) -> None:
         """Whether the server said this, to this request. Raises `EncoderError`."""

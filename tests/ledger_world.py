@@ -11,7 +11,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from soma_core import chain, fixed
-from soma_core.api import Answer, Candidate, Commit, Payment, Settlement
+from soma_core.api import Answer, Candidate, Commit, Difficulty, Limits, Payment, Settlement
 from soma_core.beacon import Chain, uniform
 from soma_core.chain import lthash
 from soma_core.crypto import SecretKey, address_of, digest, signing_digest
@@ -68,6 +68,29 @@ class PlainRule:
         return Settlement(
             "settled", fixed.quant(joined), weights, winner, None, silent, (), (), gates, won, fines, slashes
         )
+
+
+class PlainTargets(PlainRule):
+    """The plain rule with targets to check by eye: the first encoders, a radius that halves and grows by a half."""
+
+    def point(self, beacon: bytes, observed: Sequence[Any], /) -> Any:
+        return fixed.quant([uniform(beacon, i, 201) - 100 for i in range(len(observed[0]))])
+
+    def assign(self, point: Any, positions: Sequence[Any], stakes: Sequence[int], k: int, /) -> tuple[int, ...]:
+        return tuple(place for place, stake in enumerate(stakes) if stake)[:k]
+
+    def start(self, observed: Sequence[Any], /) -> Difficulty:
+        return Difficulty(1 << 15, 0)
+
+    def radius(self, old: Difficulty, hits: int, goal: int, observed: Sequence[Any], /) -> Difficulty:
+        radius = old.radius // 2 if hits > goal else min(2 << 16, old.radius * 3 // 2) if hits < goal else old.radius
+        return Difficulty(radius, old.memory + hits)
+
+    def limits(self, point: Any, difficulty: Difficulty, observed: Sequence[Any], losses: Sequence[int], /) -> Limits:
+        return Limits(difficulty.radius, max(losses) // 2)
+
+    def bond(self, reward: int, size: int, /) -> int:
+        return reward // 10 + size
 
 
 def make_genesis(**changes: Any) -> Genesis:

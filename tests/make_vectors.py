@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import audit_replays
+import race_replays
 import replays
 from attrs import evolve
 from committee_world import Committee, Signer, committee_genesis
@@ -567,6 +568,28 @@ def epochs() -> Case:
     return {"about": "Rules U, V and I: epochs, emission, the beacon and its misses, stake.", "runs": replays.epochs()}
 
 
+def targets() -> Case:
+    """Chapter 24: the seals of submissions, and races."""
+    submitter, salt, blob, encoder = (crypto.digest("soma/chunk", bytes([n])) for n in range(4))
+    seal = chain.submission_seal(5, submitter, salt, blob, encoder, 98304, b"\x01\0\xff\x7f")
+    return {
+        "about": "Rules Z: seals of submissions, and races under the plain targets of specs/README.md.",
+        "seals": [
+            {
+                "target": 5,
+                "submitter": submitter.hex(),
+                "salt": salt.hex(),
+                "blob": blob.hex(),
+                "encoder": encoder.hex(),
+                "loss": 98304,
+                "vector": "0100ff7f",
+                "commitment": seal.hex(),
+            }
+        ],
+        "runs": race_replays.targets(),
+    }
+
+
 FILES: Final[Mapping[str, Callable[[], Case]]] = {
     "encoding.json": encoding,
     "signatures.json": signatures,
@@ -577,6 +600,7 @@ FILES: Final[Mapping[str, Callable[[], Case]]] = {
     "jobs.json": jobs,
     "audits.json": audits,
     "routing.json": routing,
+    "targets.json": targets,
     "receipts.json": receipts,
     "epochs.json": epochs,
 }

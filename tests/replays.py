@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import evolve
 from committee_world import Committee, Signer, account, address, committee_genesis, spread
-from ledger_world import key
+from ledger_world import PlainRule, key
 
 from soma_core import chain, codec, fixed
 from soma_core.api import Commit
@@ -606,9 +606,9 @@ def honest_file_of(world: Committee, file: ReceiptFile, places: Iterable[int]) -
     return evolve(file, checkpoint=signed_by(world.genesis, file.checkpoint.record, places))
 
 
-def replayed(run: Case) -> Case:
-    """The run that applying `run`'s commits makes: equal to it if the rules are the same."""
-    world = Committee(genesis=unpack(Genesis, bytes.fromhex(run["genesis"])))
+def replayed(run: Case, rule: Any = None) -> Case:
+    """The run that applying `run`'s commits makes, by the plain `rule` or another: equal if the rules are the same."""
+    world = Committee(genesis=unpack(Genesis, bytes.fromhex(run["genesis"])), rule=rule or PlainRule())
     for index, commit in enumerate(run["commits"], 1):
         again = Commit(
             index=index,

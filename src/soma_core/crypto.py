@@ -47,6 +47,7 @@ DOMAINS: Final = {
     "soma/record": "commit record",
     "soma/reply": "an answer of an operator's own server to a node",
     "soma/state": "state digest: the sum's digest",
+    "soma/submission": "the seal of a submission to a target",
     "soma/tx": "transaction: its id and its signature",
     "soma/vector": "a joined vector",
     "soma/verdict": "what an auditor computed, sealed",

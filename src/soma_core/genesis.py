@@ -48,6 +48,7 @@ class Parameters:
     emission_embed: int = uint(default=1_000, most=10_000)
     emission_validators: int = uint(default=2_000, most=10_000)
     emission_treasury: int = uint(default=1_000, most=10_000)
+    emission_targets: int = uint(default=6_000, most=10_000)
 
     fee: int = uint(default=10_000, most=SUPPLY_MOST)
     pot: int = uint(default=10_000_000, most=SUPPLY_MOST)
@@ -80,6 +81,16 @@ class Parameters:
     reward_withheld: int = uint(default=5_000, most=10_000)
     slash_equivocation: int = uint(default=500, most=10_000)
     stake_least: int = uint(default=SHANNONS, least=1, most=SUPPLY_MOST)
+
+    targets: int = uint(default=100, least=1, most=1 << 12)
+    target_goal: int = uint(default=86_400, least=1, most=1 << 32)
+    target_encoders: int = uint(default=3, least=1, most=31)
+    target_bytes: int = uint(default=1 << 20, least=1, most=64 << 20)
+    target_show_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
+    target_late: int = uint(default=1_000, most=10_000)
+    target_submitter: int = uint(default=4_975, most=10_000)
+    target_encoder: int = uint(default=4_975, most=10_000)
+    target_claimer: int = uint(default=50, most=10_000)
 
 
 @frozen(kw_only=True)
@@ -165,7 +176,14 @@ def check(genesis: Genesis) -> Genesis:
         text
         for wrong, text in (
             (not p.unbonding_ms > p.evidence_ms > p.audit_ms, "unbonding_ms > evidence_ms > audit_ms must hold"),
-            (p.emission_embed + p.emission_validators + p.emission_treasury > 10_000, "emission shares exceed 10000"),
+            (
+                p.emission_embed + p.emission_validators + p.emission_treasury + p.emission_targets > 10_000,
+                "emission shares exceed 10000",
+            ),
+            (
+                p.target_submitter + p.target_encoder + p.target_claimer > 10_000,
+                "the shares of a target's reward exceed 10000",
+            ),
             (genesis.supply > p.supply_limit, f"supply {genesis.supply} exceeds supply_limit {p.supply_limit}"),
             (p.beacon_rounds < p.epoch_ms // IDLE_ROUND_MS, "beacon_rounds are fewer than the rounds of an idle epoch"),
             (not p.validator_drop <= p.validator_low <= p.validator_join, "validator_drop, _low, _join do not ascend"),

@@ -6,6 +6,7 @@ import make_vectors
 import pytest
 import replays
 from committee_world import committee_genesis
+from ledger_world import PlainTargets
 from vectors import DIRECTORY, load
 
 from soma_core import chain, codec
@@ -18,6 +19,7 @@ from soma_core.records import to_value
 STATE, TRANSACTIONS = load("state.json"), load("transactions.json")
 JOBS, EPOCHS, AUDITS = load("jobs.json"), load("epochs.json"), load("audits.json")
 ENCODERS, ROUTING = load("encoders.json"), load("routing.json")
+TARGETS = load("targets.json")
 RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS, AUDITS, ENCODERS, ROUTING) for run in file["runs"]]
 
 
@@ -36,6 +38,18 @@ def test_a_run_replayed_gives_the_same_records_receipts_and_outcomes(run: dict[s
     for index, (made, wanted) in enumerate(zip(again["commits"], run["commits"], strict=True), 1):
         assert made == wanted, f"commit {index}"
     assert again == run
+
+
+@pytest.mark.parametrize("run", TARGETS["runs"], ids=lambda run: run["name"])
+def test_a_race_replayed_is_the_same_race(run: dict[str, Any]) -> None:
+    assert replays.replayed(run, PlainTargets()) == run
+
+
+def test_seals_of_submissions() -> None:
+    for case in TARGETS["seals"]:
+        names = [bytes.fromhex(case[name]) for name in ("submitter", "salt", "blob", "encoder")]
+        vector = bytes.fromhex(case["vector"])
+        assert chain.submission_seal(case["target"], *names, case["loss"], vector).hex() == case["commitment"]
 
 
 @pytest.mark.parametrize("case", TRANSACTIONS["valid"], ids=lambda case: case["name"])

@@ -217,7 +217,7 @@ def put_settled(world: Committee, count: int, blob: bytes | None = None) -> list
     """As if `count` jobs had settled; their vectors."""
     vectors = [fixed.vector_bytes(spread(5000 + n)) for n in range(count)]
     for n, vector in enumerate(vectors):
-        record = settlement.SettledVector(blob=blob or other_blob(n), vector=vector)
+        record = settlement.SettledVector(blob=blob or other_blob(n), vector=vector, loss=0)
         world.reader.data[settlement.SETTLED.key(n.to_bytes(8, "big"))] = pack(record)
     world.reader.data[settlement.SETTLED_COUNT.key()] = pack(settlement.SettledCount(count))
     tip = evolve(world.tip, lthash=chain.lthash.total(world.reader.data.items()))

@@ -172,9 +172,8 @@ def test_specialists_are_drawn_more_often_for_their_own_kind_and_lower_the_loss(
         losses.append(best / 16 / fixed.ONE)
         world.step(after=3_000)
         world.announce()
-    assert shares[0] < 0.6
-    assert sum(shares[1:]) / 5 > 0.75
-    assert sum(losses[1:]) / 5 < 0.85 * losses[0]
+    assert sum(shares[1:]) / 5 > 0.7  # by stake alone 1/2
+    assert sum(losses[1:]) / 5 < 2.2  # by stake alone 2 1/3
 
 
 def evolve_world(world: Committee) -> Committee:

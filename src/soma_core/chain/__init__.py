@@ -29,6 +29,9 @@ from .events import (
     RevealsOpen,
     Settled,
     ShardDrawn,
+    TargetEnded,
+    TargetHit,
+    TargetOpened,
     TransactionDone,
 )
 from .execution import Refusal
@@ -48,12 +51,14 @@ from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, UpdateV
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
 from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
+from .race import HITS, RACE, SUBMISSIONS, TARGETS, Hit, Race, Submission, Target
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
 from .sketches import sketch_of
 from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
+from .targets import ClaimTarget, SealSubmission, ShowSubmission, submission_seal
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
 from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeights, weights_seal
@@ -68,6 +73,7 @@ __all__ = [
     "DONE",
     "ENCODERS",
     "EPOCH",
+    "HITS",
     "JOBS",
     "LOCKS",
     "MARKS",
@@ -77,9 +83,12 @@ __all__ = [
     "OFFENCES",
     "OPERATORS",
     "POOLS",
+    "RACE",
     "STAKES",
     "STATE_CEILING",
     "STATE_FLOOR",
+    "SUBMISSIONS",
+    "TARGETS",
     "VALIDATORS",
     "WINDOW",
     "Account",
@@ -89,6 +98,7 @@ __all__ = [
     "Audit",
     "AuditChanged",
     "Checkpoint",
+    "ClaimTarget",
     "CommitEmbedding",
     "CommitRecord",
     "CommitVerdict",
@@ -102,6 +112,7 @@ __all__ = [
     "Encoder",
     "EpochBegan",
     "Event",
+    "Hit",
     "Job",
     "JobChanged",
     "JobReceipt",
@@ -110,6 +121,7 @@ __all__ = [
     "Operator",
     "Paid",
     "PlantCanaries",
+    "Race",
     "ReceiptFile",
     "RecordSignature",
     "RecordSigned",
@@ -124,14 +136,21 @@ __all__ = [
     "RevealVerdict",
     "RevealWeights",
     "RevealsOpen",
+    "SealSubmission",
     "SetCommission",
     "SetOperator",
     "Settled",
     "ShardDrawn",
+    "ShowSubmission",
     "SignedTransaction",
     "Stake",
     "State",
+    "Submission",
     "System",
+    "Target",
+    "TargetEnded",
+    "TargetHit",
+    "TargetOpened",
     "Tip",
     "Transaction",
     "TransactionDone",
@@ -161,6 +180,7 @@ __all__ = [
     "sketch_of",
     "stake_of",
     "subject",
+    "submission_seal",
     "unsigned_bytes",
     "verdict_commitment",
     "verify_receipt",

@@ -21,7 +21,7 @@ from .events import Settled
 from .execution import Execution, Handler, Refusal
 from .penalties import SAMPLE_ODDS
 from .pools import add_to_pools
-from .settlement import conclude, correct, gate_vectors, judge, remember, report, write_down
+from .settlement import LOSS_UNKNOWN, conclude, correct, gate_vectors, judge, remember, report, write_down
 from .shards import DELIVERIES, ENDINGS, Delivery, Dispute, Ending, Job, Opinion
 from .stakes import stake_of
 from .validators import BEACON
@@ -49,7 +49,7 @@ def settle(run: Execution, key: bytes, job: Job) -> None:
         member, encoder = members[place]
         run.state.put(ENCODERS, member.encoder, evolve(encoder, gate=gate))
     if judged.vector is not None:
-        number = remember(run, job.blob, fixed.vector_bytes(judged.vector))
+        number = remember(run, job.blob, fixed.vector_bytes(judged.vector), _least_loss(job, judged))
         delivery = evolve(delivery, number=number, extra=_one_more(delivery, judged))
     if not run.parameters.audit_ms or (judged.vector is None and not _due(delivery, judged)):
         conclude(run, key, delivery, judged)
@@ -58,6 +58,11 @@ def settle(run: Execution, key: bytes, job: Job) -> None:
     run.events.append(Settled(key, judged.outcome, encoded))
     store(run, key, delivery)
     _audit(run, key, delivery, _due(delivery, judged))
+
+
+def _least_loss(job: Job, judged: Settlement) -> int:
+    losses = [job.shard[place].loss for place in judged.weights if not job.shard[place].opaque]
+    return min(losses, default=LOSS_UNKNOWN)
 
 
 def _one_more(delivery: Delivery, judged: Settlement) -> int | None:

@@ -15,6 +15,7 @@ from .pools import POOLS, add_to_pools
 from .powers import parts
 from .stakes import reward
 from .state import Table
+from .targets import fund
 from .validators import committee, quorum
 
 
@@ -49,14 +50,16 @@ def begin_next(run: Execution) -> None:
 def on_epoch(run: Execution) -> None:
     """Make this epoch's money and share it out: first the embed winners, then the validators; the rest is treasury.
 
-    The targets' share is not made while the network has no targets: never is more emitted than somebody gets.
+    The targets' share fills the race's escrow, and is not made as far as that is full: never is more emitted than
+    somebody can get.
     """
     p = run.parameters
     emission = min(p.emission, max(0, p.supply_limit - run.genesis.supply - run.state.need(POOLS).emitted))
     embed = emission * p.emission_embed // BASIS
     validators = emission * p.emission_validators // BASIS
     treasury = emission * p.emission_treasury // BASIS
-    add_to_pools(run.state, validators=validators, emitted=embed + validators + treasury)
+    targets = fund(run, emission * p.emission_targets // BASIS)
+    add_to_pools(run.state, validators=validators, emitted=embed + validators + treasury + targets)
     treasury += _share_with_winners(run, embed)
     add_to_pools(run.state, treasury=treasury)
     _share_with_validators(run)

@@ -94,6 +94,36 @@ class EpochBegan:
     number: int
 
 
+@frozen
+class TargetOpened:
+    """A target is open: who has data that an assigned encoder puts within `radius` of `point` may submit them."""
+
+    target: int
+    point: bytes
+    radius: int
+    loss: int
+    reward: int
+
+
+@frozen
+class TargetHit:
+    """A target was hit; the hit is paid from `claimable` on, ms, to whoever asks that it be."""
+
+    target: int
+    submitter: bytes
+    encoder: bytes
+    blob: bytes
+    claimable: int
+
+
+@frozen
+class TargetEnded:
+    """A target or a hit ended without pay: ``expired``, ``false``, ``missing``; or with it: ``claimed``."""
+
+    target: int
+    how: str
+
+
 Event = (
     TransactionDone
     | JobChanged
@@ -103,6 +133,9 @@ Event = (
     | Settled
     | Paid
     | AuditChanged
+    | TargetOpened
+    | TargetHit
+    | TargetEnded
     | RecordSigned
     | EpochBegan
 )

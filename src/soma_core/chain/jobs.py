@@ -202,7 +202,7 @@ def advance(run: Execution, leader: int, *, mixed: bool, open_before: Mapping[by
         waits = job.stage in ("drawing", "closing")
         if waits and mixed and before is not None and before.stage == job.stage:
             job = evolve(job, leaders=tuple(sorted({*job.leaders, leader})))  # noqa: PLW2901  # the job, one leader on
-            if _enough(run, job.leaders):
+            if enough(run, job.leaders):
                 (_draw if job.stage == "drawing" else settle)(run, key, job)
                 continue
             run.state.put(JOBS, key, job)
@@ -221,10 +221,11 @@ def follow(run: Execution, moved: Mapping[int, int]) -> None:
             run.state.put(JOBS, key, evolve(job, attested=attested, leaders=leaders))
 
 
-def _enough(run: Execution, leaders: tuple[int, ...]) -> bool:
+def enough(run: Execution, leaders: tuple[int, ...]) -> bool:
     """Whether nobody can have known all of these leaders' links, and no more of them need ever come."""
     powers = tuple(validator.power for validator in committee(run.state))
-    return len(leaders) >= LEADERS_WAITED or sum(powers[place] for place in leaders) >= quorum(powers)
+    led = sum(powers[place] for place in leaders if place < len(powers))  # the committee may be a smaller one by now
+    return len(leaders) >= LEADERS_WAITED or led >= quorum(powers)
 
 
 def _expire(run: Execution, key: bytes, job: Job) -> None:

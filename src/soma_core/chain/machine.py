@@ -29,10 +29,12 @@ from . import (
     members,
     penalties,
     pools,
+    race,
     routing,
     settlement,
     shards,
     stakes,
+    targets,
     validators,
     weights,
 )
@@ -43,8 +45,8 @@ from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_h
 from .state import State, Table, read_record
 from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
-SUBJECTS: Final = (accounts, stakes, members, faults, encoders, jobs, delivery, audits, canaries, weights)
-HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard}
+SUBJECTS: Final = (accounts, stakes, members, faults, encoders, jobs, delivery, audits, canaries, weights, targets)
+HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard, "target": targets.heard}
 """Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
 
@@ -98,13 +100,21 @@ TABLES: Final[Sequence[Table[Any]]] = (
     routing.SCORES,
     audits.AUDITS,
     audits.MARKS,
+    race.RACE,
+    race.OPENINGS,
+    race.TARGETS,
+    race.SUBMISSIONS,
+    race.HITS,
+    race.SPENT,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
+    targets.close,  # what nobody hit gives its reward back
     epochs.on_epoch,  # money is made and shared
     stakes.on_epoch,  # stake that left is released, stake that joins is active
     weights.on_epoch,  # new weights are in force
     members.on_epoch,  # the committee of the epoch that begins, with its anchors
     faults.on_epoch,  # reports and proofs that nobody needs any more
+    targets.begin,  # the next epoch's difficulty, reward and openings
     epochs.begin_next,
 )
 """The end of an epoch, in order (rule U6). Nothing in it can fail."""
@@ -172,6 +182,7 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
     for author, payload in ((commit.leader, commit.leader_system), *commit.items):
         _item(run, author, payload)
     jobs.advance(run, commit.leader, mixed=mixed, open_before=open_before)
+    targets.advance(run, commit.leader, mixed=mixed)
     audits.advance(run, HEARD)
     delivery.advance(run)
     if epochs.is_over(run):

@@ -33,6 +33,8 @@ LAST_PLACES_MOST: Final = 8
 """An encoder that is the weakest so often, without winning in between, is ejected."""
 REFERENCES_UNTIL: Final = 40
 """While fewer jobs than this have settled, the gate is measured against the genesis references."""
+LOSS_UNKNOWN: Final = 16 << 16
+"""What counts as the loss of a vector of which none is known: Q16 bits per byte, as much as there can be."""
 
 
 @frozen(kw_only=True)
@@ -46,10 +48,11 @@ class Done:
 
 @frozen(kw_only=True)
 class SettledVector:
-    """A joined vector that later gates are measured against."""
+    """A joined vector that later gates are measured against, and the least loss of those who made it."""
 
     blob: bytes = octets(32)
     vector: bytes = octets(most=1 << 14)
+    loss: int = uint()
 
 
 @frozen
@@ -105,10 +108,10 @@ def gate_vectors(run: Execution, key: bytes, job: Job) -> tuple[bytes, ...]:
     return tuple(pool.pop(beacon.uniform(seed, draw, len(pool))) for draw in range(GATE_VECTORS))
 
 
-def remember(run: Execution, blob: bytes, vector: bytes) -> int:
+def remember(run: Execution, blob: bytes, vector: bytes, loss: int) -> int:
     """Keep a joined vector for later gates; returns its number."""
     count = run.state.need(SETTLED_COUNT).count
-    run.state.put(SETTLED, count.to_bytes(8, "big"), SettledVector(blob=blob, vector=vector))
+    run.state.put(SETTLED, count.to_bytes(8, "big"), SettledVector(blob=blob, vector=vector, loss=loss))
     if count >= run.parameters.settled_window:
         run.state.delete(SETTLED, (count - run.parameters.settled_window).to_bytes(8, "big"))
     run.state.put(SETTLED_COUNT, b"", SettledCount(count + 1))

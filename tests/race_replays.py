@@ -1,0 +1,71 @@
+"""Lives of networks with targets, of which ``specs/vectors/targets.json`` keeps the commits and what they came to."""
+
+from typing import Any
+
+import replays
+from committee_world import Committee
+from race_world import HUNTER, RIVAL, blob, claim, far, hit, hunting, judged, open_targets, parts, seal, show, turn
+
+Case = dict[str, Any]
+
+
+def targets() -> list[Case]:
+    """Rules Z."""
+    return [replays.as_run(*story()) for story in (_claimed, _refused, _first_sealed, _withheld, _not_confirmed)]
+
+
+def _claimed() -> tuple[Committee, str, str]:
+    world = hunting((2, 1))
+    shown = hit(world)
+    judged(world, 0, shown["loss"], shown["vector"])
+    world.step(claim(world, RIVAL, 0))
+    world.step(claim(world, RIVAL, 0), after=5_000)
+    turn(world)
+    return world, "a target is opened, hit, audited and claimed; the next epoch", "Z7 to Z12, Z16, Z19, Z21"
+
+
+def _refused() -> tuple[Committee, str, str]:
+    world = hunting()
+    target = open_targets(world)[0]
+    for number, changes in enumerate(
+        ({"vector": far(target)}, {"loss": target.loss + 1}, {"encoder": bytes(32)}, {"vector": b""}), 4
+    ):
+        shown = parts(world, 0, **changes)
+        world.step(seal(world, number, shown))
+        world.step(show(world, number, shown))
+    shown = parts(world, 1)
+    world.step(show(world, HUNTER, shown))
+    world.step(seal(world, HUNTER, shown), seal(world, HUNTER, shown), seal(world, RIVAL, shown, size=(1 << 20) + 1))
+    world.step(show(world, HUNTER, {**shown, "blob": blob(1)}))
+    world.step(show(world, HUNTER, shown), after=30_001)
+    return world, "submissions that are refused, and one that is late", "Z14 to Z17"
+
+
+def _first_sealed() -> tuple[Committee, str, str]:
+    world = hunting()
+    shown = parts(world, 0)
+    world.step(seal(world, HUNTER, shown), seal(world, RIVAL, shown))
+    world.step(show(world, RIVAL, shown))
+    world.step(show(world, HUNTER, shown))
+    again = parts(world, 1)
+    world.step(seal(world, RIVAL, again))
+    world.step(show(world, RIVAL, again))
+    return world, "who sealed first hits; a blob hits once", "Z6, Z10, Z17, Z18"
+
+
+def _withheld() -> tuple[Committee, str, str]:
+    world = hunting(epoch_ms=10_000)
+    shown = parts(world, 0)
+    world.step(seal(world, RIVAL, parts(world, 0, blob=blob(1))), seal(world, HUNTER, shown))
+    world.step(show(world, HUNTER, shown))
+    turn(world)
+    world.step(after=30_000)
+    return world, "who seals and does not show pays; a target that outlives its epoch", "Z9, Z17"
+
+
+def _not_confirmed() -> tuple[Committee, str, str]:
+    world = hunting()
+    for target, vector in ((0, far(open_targets(world)[0])), (1, b"")):
+        hit(world, target=target, blob=blob(target))
+        judged(world, target, 1 << 16, vector)
+    return world, "hits that audits find false, and whose data are missing", "Z19, Z20"

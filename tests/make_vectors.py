@@ -18,6 +18,7 @@ from vectors import DIRECTORY
 from soma_core import chain, codec, crypto
 from soma_core.chain import lthash
 from soma_core.chain.receipts import committee_digest, leaf_hash, proof, root
+from soma_core.chain.sketches import distance
 from soma_core.genesis import Genesis
 from soma_core.records import pack, to_value
 
@@ -498,6 +499,20 @@ def encoders() -> Case:
     }
 
 
+def routing() -> Case:
+    """Chapter 23: sketches and their distances."""
+    data = (b"a", b"ab" * 20, bytes(range(256)), b"Soma turns data into embeddings. " * 9, bytes(1_000))
+    sketches = [chain.sketch_of(each) for each in data]
+    return {
+        "about": "Rules Y: sketches of bytes, and the distance of each from the first.",
+        "sketches": [
+            {"data": each.hex(), "sketch": sketch.hex(), "distance": distance(sketches[0], sketch)}
+            for each, sketch in zip(data, sketches, strict=True)
+        ],
+        "runs": replays.routing(),
+    }
+
+
 def audits() -> Case:
     """Chapter 25: seals of verdicts and canaries, and jobs that are audited."""
     job, auditor, salt = (crypto.digest("soma/chunk", bytes([n])) for n in (1, 2, 3))
@@ -584,6 +599,7 @@ FILES: Final[Mapping[str, Callable[[], Case]]] = {
     "encoders.json": encoders,
     "jobs.json": jobs,
     "audits.json": audits,
+    "routing.json": routing,
     "targets.json": targets,
     "receipts.json": receipts,
     "epochs.json": epochs,

@@ -332,6 +332,32 @@ def _new_weights() -> tuple[Committee, str, str]:
     return world, "two encoders renew their weights, one forgets to, one ends", "L8 to L12"
 
 
+def routing() -> list[Case]:
+    """Rules Y."""
+    return [as_run(*_routed())]
+
+
+def _routed() -> tuple[Committee, str, str]:
+    world = begun(epoch_ms=1_000)
+    kinds = (b"some words of English, and a few more of them. ", bytes(range(256)))
+    for nonce in range(10):
+        job = chain.job_key(address(USER), BLOB, nonce)
+        world.step(request(world, nonce=nonce))
+        said = chain.AttestData(job, chain.sketch_of(kinds[nonce % 2] * 20))
+        if nonce == 0:
+            world.step(world.transaction(account(0), "attest_data", chain.AttestData(job, b"short")))
+        world.step(world.transaction(account(0), "attest_data", said))
+        mixing(world)
+        shard = drawn(world, job)
+        world.step(*(seal(world, job, n, *answer(n)) for n in shard))
+        world.step(*(show(world, job, n, *answer(n)) for n in shard))
+        mixing(world)
+        if nonce in (6, 8):
+            world.step(after=1_000)
+            world.announce()
+    return world, "two kinds of data, two cells, and scores over three epochs", "Y3 to Y8"
+
+
 def epochs() -> list[Case]:
     """Rules U and V."""
     return [as_run(*story()) for story in (_three_epochs, _long_silence, _limit, _misses, _staking)]

@@ -10,8 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = [path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))]
-PUBLIC = ("soma_core.api", "soma_core.errors", "soma_core.model", "soma_core.testing.cases")
-"""What a plugin may import of the core; its tests may import all of ``soma_core.testing``."""
+CASES = ("soma_core.testing.cases", "soma_core.testing.chain_cases")
+PUBLIC = ("soma_core.api", "soma_core.errors", "soma_core.model", *CASES)
+"""What a plugin may import of the core, vector cases included; its tests may import all of ``soma_core.testing``."""
 
 HOMES = {"libp2p": "soma_libp2p", "multiaddr": "soma_libp2p", "jax": "soma_jax"}
 """Foreign packages that stay in one of ours, so that they can be replaced there."""

@@ -11,14 +11,16 @@ from vectors import DIRECTORY, load
 
 from soma_core import chain, codec
 from soma_core.chain import lthash
+from soma_core.chain.sketches import distance
 from soma_core.crypto import signing_digest
 from soma_core.errors import CorruptionError, DecodeError
 from soma_core.records import to_value
 
 STATE, TRANSACTIONS = load("state.json"), load("transactions.json")
 JOBS, EPOCHS, AUDITS = load("jobs.json"), load("epochs.json"), load("audits.json")
-ENCODERS, TARGETS = load("encoders.json"), load("targets.json")
-RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS, AUDITS, ENCODERS) for run in file["runs"]]
+ENCODERS, ROUTING = load("encoders.json"), load("routing.json")
+TARGETS = load("targets.json")
+RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS, AUDITS, ENCODERS, ROUTING) for run in file["runs"]]
 
 
 def of(text: str) -> bytes:
@@ -89,6 +91,14 @@ def test_seals_of_verdicts_and_canaries() -> None:
         encoder, secret = of(case["encoder"]), of(case["secret"])
         assert chain.canary_seal(encoder, secret).hex() == case["seal"]
         assert chain.may_lie(encoder, secret, of(case["job"])) is case["may_lie"]
+
+
+def test_sketches() -> None:
+    first = of(ROUTING["sketches"][0]["sketch"])
+    for case in ROUTING["sketches"]:
+        sketch = chain.sketch_of(of(case["data"]))
+        assert sketch.hex() == case["sketch"]
+        assert distance(first, sketch) == case["distance"]
 
 
 def test_seals_of_weights() -> None:

@@ -140,8 +140,9 @@ def _receipt() -> chain.JobReceipt:
 def grown() -> World:
     """A chain with an open job, whose next commit is tried with any content."""
     world = World()
-    world.commit(world.transaction(1, "request_embedding", {"blob": bytes(32), "size": 5, "nonce": 1, "certain": False}))
-    world.commit(world.transaction(0, "attest_data", {"job": _job(world)}))
+    request = {"blob": bytes(32), "size": 5, "nonce": 1, "certain": False}
+    world.commit(world.transaction(1, "request_embedding", request))
+    world.commit(world.transaction(0, "attest_data", {"job": _job(world), "sketch": b""}))
     world.commit()
     return world
 

@@ -55,6 +55,7 @@ from .race import HITS, RACE, SUBMISSIONS, TARGETS, Hit, Race, Submission, Targe
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
+from .sketches import sketch_of
 from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .targets import ClaimTarget, SealSubmission, ShowSubmission, submission_seal
@@ -176,6 +177,7 @@ __all__ = [
     "proof",
     "quorum",
     "record_digest",
+    "sketch_of",
     "stake_of",
     "subject",
     "submission_seal",

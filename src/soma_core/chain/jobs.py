@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from soma_core import beacon
+from soma_core import beacon, fixed
 from soma_core.api import Candidate
 from soma_core.crypto import digest
 from soma_core.genesis import OPAQUE, Parameters
@@ -24,8 +24,10 @@ from .encoders import candidates
 from .events import DataWanted, JobChanged, RevealsOpen, ShardDrawn
 from .execution import BASIS, Execution, Handler, Refusal
 from .penalties import can_lock, is_sampled, lock, lock_of
+from .routing import cell_of, factors
 from .settlement import DONE, refund
 from .shards import JOBS, Job, Member
+from .sketches import SKETCH_SIZE
 from .stakes import stake_of
 from .validators import BEACON, committee, quorum
 
@@ -63,9 +65,10 @@ class RequestEmbedding:
 
 @frozen
 class AttestData:
-    """A validator holds the whole blob of `job`, and its size is the one the job names."""
+    """A validator holds the whole blob of `job`, and its size is the one the job names. `sketch`: of it, or empty."""
 
     job: bytes = octets(32)
+    sketch: bytes = octets(most=SKETCH_SIZE, default=b"")
 
 
 @frozen(kw_only=True)
@@ -128,10 +131,15 @@ def _attest(run: Execution, sender: bytes, action: AttestData) -> None:
         raise Refusal("sender", "only a validator's account attests")
     if places <= set(job.attested):
         raise Refusal("exists", "this validator has attested already")
-    attested = tuple(sorted({*job.attested, *places}))
-    job = evolve(job, attested=attested)
-    if sum(validators[place].power for place in attested) >= quorum(tuple(v.power for v in validators)):
-        job = _enter(run, action.job, evolve(job, leaders=()), "drawing", run.parameters.draw_ms)
+    if len(action.sketch) not in (0, SKETCH_SIZE):
+        raise Refusal("sketch", f"a sketch has {SKETCH_SIZE} bytes, or none")
+    before = dict(zip(job.attested, job.sketches, strict=True))
+    said = sorted({**before, **dict.fromkeys(places, action.sketch)}.items())
+    job = evolve(job, attested=tuple(place for place, _ in said), sketches=tuple(sketch for _, sketch in said))
+    agreeing = sum(validators[place].power for place, sketch in said if sketch == action.sketch)
+    if agreeing >= quorum(tuple(v.power for v in validators)):
+        job = evolve(job, leaders=(), cell=cell_of(run, action.sketch))
+        job = _enter(run, action.job, job, "drawing", run.parameters.draw_ms)
     run.state.put(JOBS, action.job, job)
 
 
@@ -232,8 +240,11 @@ def _expire(run: Execution, key: bytes, job: Job) -> None:
 def _draw(run: Execution, key: bytes, job: Job) -> None:
     pool = [(address, encoder) for address, encoder in candidates(run) if can_lock(run, address, job.pot)]
     seed = beacon.draw_seed(run.state.need(BEACON).value, b"shard" + key)
+    routed = factors(run, job.cell, beacon.draw_seed(run.state.need(BEACON).value, b"route" + key))
     drawn = run.rule.draw(
-        run.parameters.shard_size, [Candidate(address, stake_of(run.state, address)) for address, _ in pool], seed
+        run.parameters.shard_size,
+        [Candidate(address, stake_of(run.state, address), routed.get(address, fixed.ONE)) for address, _ in pool],
+        seed,
     )
     if not drawn:
         refund(run, key, job, "no encoder could be drawn")

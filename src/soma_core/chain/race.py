@@ -1,10 +1,11 @@
 """What the state keeps of the race for targets, and the money in it (rules Z1 to Z6, ``specs/24-targets.md``)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from attrs import evolve, frozen
 
+from soma_core.api import HasTargets, ScoringRule
 from soma_core.genesis import SUPPLY_MOST
 from soma_core.records import octets, text, uint
 
@@ -105,6 +106,11 @@ TARGETS: Final = Table("open target", 0x3A, Target, lambda target: target.reward
 SUBMISSIONS: Final = Table("submission", 0x3B, Submission, lambda submission: submission.bond)
 HITS: Final = Table("hit", 0x3C, Hit, lambda hit: hit.reward + hit.bond)
 SPENT: Final = Table("spent blob", 0x3D, Spent)
+
+
+def has_targets(rule: ScoringRule) -> TypeGuard[HasTargets]:
+    """Whether the network's scoring rule has the feature ``targets``."""
+    return hasattr(rule, "point")
 
 
 def target_key(number: int) -> bytes:

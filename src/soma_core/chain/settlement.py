@@ -20,6 +20,7 @@ from .execution import BASIS, Execution
 from .penalties import convict, lock_of, unlock
 from .pools import add_to_pools
 from .receipts import JobReceipt, MemberReceipt, PaymentReceipt
+from .routing import note
 from .shards import DELIVERIES, JOBS, Delivery, Job
 from .stakes import at_risk, cut_stake, reward
 from .state import Table
@@ -159,6 +160,7 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
     else:
         validators = _validators_part(run, job)
         add_to_pools(run.state, validators=validators, treasury=job.commission - validators)
+    note(run, job, judged)
     receipt = _receipt(run, key, delivery, judged, fines, slashes, final=True)
     release(run, job)
     was_open = run.state.get(DELIVERIES, key) is not None

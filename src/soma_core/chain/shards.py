@@ -32,6 +32,7 @@ class Member:
 class Job:
     """`pot` and `commission` are in escrow here. `leaders`: who has led since the job waits for the beacon.
 
+    `sketches`: of the data, by those who `attested`; `cell` is where a quorum's puts it.
     `certain`: its requester wants the audit of the winner. `sampled`: one in ten winners is audited, else each one.
     """
 
@@ -47,6 +48,8 @@ class Job:
     certain: bool = False
     sampled: bool = False
     attested: tuple[int, ...] = ()
+    sketches: tuple[bytes, ...] = ()
+    cell: int | None = None
     leaders: tuple[int, ...] = ()
     shard: tuple[Member, ...] = ()
 

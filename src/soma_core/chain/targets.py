@@ -7,12 +7,12 @@ the chain computes its distance itself. Of the valid ones the one that was seale
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
 from soma_core import beacon, fixed
-from soma_core.api import Difficulty, HasTargets, ScoringRule
+from soma_core.api import Difficulty, HasTargets
 from soma_core.crypto import digest
 from soma_core.genesis import OPAQUE
 from soma_core.records import octets, uint
@@ -41,6 +41,7 @@ from .race import (
     Target,
     change,
     contested,
+    has_targets,
     submissions_of,
     target_key,
 )
@@ -92,11 +93,6 @@ class ClaimTarget:
     """Have a hit paid, whoever asks."""
 
     target: int = uint()
-
-
-def has_targets(rule: ScoringRule) -> TypeGuard[HasTargets]:
-    """Whether the network's scoring rule has the feature ``targets``."""
-    return hasattr(rule, "point")
 
 
 def _seal(run: Execution, sender: bytes, action: SealSubmission) -> None:

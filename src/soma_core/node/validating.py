@@ -109,8 +109,9 @@ class Validating:
         async for wanted in self._wanted.clone():
             try:
                 with trio.move_on_after(self._store.genesis.parameters.attest_ms / 1000):
-                    await self._fetch(wanted.blob, wanted.size)
-                    await insist(self._wallet, "attest_data", chain.AttestData(wanted.job))
+                    data = await self._fetch(wanted.blob, wanted.size)
+                    sketch = await trio.to_thread.run_sync(chain.sketch_of, data)
+                    await insist(self._wallet, "attest_data", chain.AttestData(wanted.job, sketch))
             except SomaError as error:
                 _log.warning("job %s: not attested: %s", wanted.job.hex()[:12], error)
 

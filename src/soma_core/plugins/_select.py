@@ -28,6 +28,7 @@ REFERENCE: Final = {
     "encoder-onnx": "soma-onnx",
     "encoder-webhook": "soma-webhook",
     "scoring-soma": "soma-scoring",
+    "scoring-balanced": "soma-scoring",
 }
 """Reference plugins and the distribution that has each, to answer a name that is not installed."""
 

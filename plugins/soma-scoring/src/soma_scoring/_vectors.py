@@ -13,6 +13,7 @@ from soma_core.api import Answer, Settlement
 from soma_core.api import fixed as f
 from soma_core.errors import DecodeError, SomaError
 from soma_core.testing.cases import Case
+from soma_core.testing.chain_cases import FORMAT, run_chain_cases
 
 from ._judgement import Judgement, judge
 from ._params import Params
@@ -39,6 +40,9 @@ def run_file(file: str | PathLike[str]) -> Iterator[Case]:
         raise _bad(path, f"not JSON: {error}") from error
     if not isinstance(content, dict):
         raise _bad(path, "not an object with `functions` and `cases`")
+    if content.get("format") == FORMAT:
+        yield from run_chain_cases(SomaRule(Params()), content)
+        return
     functions, jobs = content.pop("functions", {}), content.pop("cases", [])
     if not isinstance(functions, dict) or not isinstance(jobs, list) or not (functions or jobs):
         raise _bad(path, "no `functions` (an object) and no `cases` (a list)")

@@ -30,12 +30,14 @@ from race_world import (
     turn,
 )
 
+import soma_scoring
 from soma_core import chain, fixed
 from soma_core.chain import audits, pools, settlement, stakes
 from soma_core.chain import race as race_
 from soma_core.chain import targets as targets_
 from soma_core.crypto import digest
 from soma_core.records import pack, unpack
+from soma_scoring import balanced
 
 REWARD = 60_000_000
 """Of each target in these worlds: 60 % of 10^9, for ten hits."""
@@ -527,3 +529,19 @@ def test_the_auditors_of_a_committee_are_never_the_encoder_they_audit() -> None:
     assert len(audit.panel) == 3
     assert {auditor.account for auditor in audit.panel} <= {address(account(place)) for place in world.places}
     assert (audit.blob, audit.size, audit.items[0].member) == (blob(0), SIZE, 0)
+
+
+@pytest.mark.parametrize("plugin", [soma_scoring, balanced], ids=lambda plugin: plugin.__name__)
+def test_the_races_of_both_scoring_rules_run_from_opening_to_claim(plugin: Any) -> None:
+    genesis = committee_genesis((1,), targets=3, target_goal=10, target_encoders=2, audit_ms=5_000, audit_quorum=1)
+    world = Committee(genesis=genesis, rule=plugin.open_rule(plugin.Params()))
+    world.announce()
+    turn(world)
+    replays.mixing(world)
+    start = race(world)
+    shown = hit(world)
+    judged(world, 0, shown["loss"], shown["vector"])
+    assert world.outcomes(world.step(claim(world, 5, 0), after=6_000)) == [("applied", "")]
+    turn(world)
+    assert race(world).radius > start.radius  # one hit where ten were wanted
+    assert list(open_targets(world)) == [4, 5, 6]

@@ -71,6 +71,15 @@ def test_any_changed_value_is_found(tmp_path: Path) -> None:
         assert found.detail.startswith(f"{key}: found"), found.detail
 
 
+def test_cases_of_the_chain_are_run_by_the_rule(tmp_path: Path) -> None:
+    assert [case for case in conformance_vectors(VECTORS / "chain_cases.json") if not case.ok] == []
+    file = content("chain_cases.json")
+    file["assignment"][0]["out"].reverse()
+    path = tmp_path / "turned.json"
+    path.write_text(json.dumps(file), "utf-8")
+    assert [case.name for case in conformance_vectors(path) if not case.ok] == ["assignment[0]"]
+
+
 def test_the_order_of_sets_and_fines_of_nothing_do_not_matter(tmp_path: Path) -> None:
     file = content("shard_edge.json")
     case = next(case for case in file["cases"] if len(case["result"]["flagged"]) == 2)

@@ -307,8 +307,7 @@ def _await(run: Execution, count: int) -> None:
 def _open(run: Execution, count: int) -> None:
     """Draw `count` targets, as many as the race can still pay for and somebody can embed for."""
     rule, race = run.rule, run.state.need(RACE)
-    if not has_targets(rule):
-        return
+    assert has_targets(rule)  # without them nothing is ever waited for
     pool = [(address, e) for address, e in candidates(run) if e.architecture != OPAQUE]
     stakes = [stake_of(run.state, address) for address, _ in pool]
     positions = [_position(run, encoder) for _, encoder in pool]

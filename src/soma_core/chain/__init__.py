@@ -9,6 +9,7 @@ from .audits import (
     MARKS,
     Audit,
     CommitVerdict,
+    Item,
     Result,
     RevealVerdict,
     subject,
@@ -48,6 +49,7 @@ from .jobs import (
 )
 from .machine import Applied, Tip, apply, examine, found, money_in
 from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, UpdateValidator
+from .offers import OFFERS, Offer, OfferWeights, offer_of
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
 from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
@@ -81,6 +83,7 @@ __all__ = [
     "MEMBERS",
     "NEXT_WEIGHTS",
     "OFFENCES",
+    "OFFERS",
     "OPERATORS",
     "POOLS",
     "RACE",
@@ -113,11 +116,14 @@ __all__ = [
     "EpochBegan",
     "Event",
     "Hit",
+    "Item",
     "Job",
     "JobChanged",
     "JobReceipt",
     "LeaveValidator",
     "Member",
+    "Offer",
+    "OfferWeights",
     "Operator",
     "Paid",
     "PlantCanaries",
@@ -172,6 +178,7 @@ __all__ = [
     "leaf_hash",
     "may_lie",
     "money_in",
+    "offer_of",
     "parse_wire",
     "price",
     "proof",

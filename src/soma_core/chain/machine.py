@@ -27,6 +27,7 @@ from . import (
     faults,
     jobs,
     members,
+    offers,
     penalties,
     pools,
     race,
@@ -45,7 +46,20 @@ from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_h
 from .state import State, Table, read_record
 from .transactions import MAX_TRANSACTION, SignedTransaction, parse
 
-SUBJECTS: Final = (accounts, stakes, members, faults, encoders, jobs, delivery, audits, canaries, weights, targets)
+SUBJECTS: Final = (
+    accounts,
+    stakes,
+    members,
+    faults,
+    encoders,
+    jobs,
+    delivery,
+    audits,
+    canaries,
+    weights,
+    offers,
+    targets,
+)
 HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard, "target": targets.heard}
 """Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
@@ -96,6 +110,7 @@ TABLES: Final[Sequence[Table[Any]]] = (
     penalties.OFFENCES,
     canaries.CANARIES,
     weights.NEXT_WEIGHTS,
+    offers.OFFERS,
     routing.CELLS,
     routing.SCORES,
     audits.AUDITS,

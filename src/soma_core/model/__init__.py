@@ -6,6 +6,7 @@ NumPy is the referee and imports with this package; nothing of the core imports 
 from ._config import ARCHITECTURE, ModelConfig
 from ._contract import BYTES, EOS, FIRST_BYTE_BITS, MAX_CHUNKS, MAX_ITEM, MAX_LOSS, PAD, VOCABULARY, Rows, chunks, rows
 from ._erf import erf
+from ._files import ModelFiles
 from ._frame import Agreement, FrameMap, agreement, fit_frame, read_frame, store, unit, whiten
 from ._items import Item, read_pack, write_pack
 from ._references import network_frame, sample_files
@@ -28,6 +29,7 @@ __all__ = [
     "FrameMap",
     "Item",
     "ModelConfig",
+    "ModelFiles",
     "Reading",
     "ReferenceTransformer",
     "Rows",

@@ -42,6 +42,7 @@ from soma_core.plugins import Plugin
 from . import directory as places
 from .answering import Answering
 from .applying import Applying
+from .auditing import Auditing
 from .checkpoints import Checkpoints
 from .committee import Committee
 from .components import engine_opener, one_of, open_ledger, open_transport, scoring_of
@@ -54,6 +55,8 @@ from .hosting import HostedEncoder, answers_directory, caller_of, check_registra
 from .mempool import Mempool
 from .operations import Facts, Operations
 from .outside import Outside
+from .publishing import Offered, offer, registered_files
+from .refereeing import REFEREE, referee_of
 from .restoring import remember
 from .signing import Signer, open_signer
 from .space import Space
@@ -66,7 +69,16 @@ from .wallet import Wallet
 SUBMIT: Final = "tx.submit"
 SUBMIT_LIMIT: Final = 10.0
 """Seconds for a validator to take a transaction."""
-ENDING: Final = frozenset({"attest_data", "commit_embedding", "reveal_embedding", "report_unavailable"})
+ENDING: Final = frozenset(
+    {
+        "attest_data",
+        "commit_embedding",
+        "reveal_embedding",
+        "report_unavailable",
+        "commit_verdict",
+        "reveal_verdict",
+    }
+)
 """Actions that bring a job which is under way to its end: taken from peers while the disk is nearly full, too."""
 
 _log = logging.getLogger("soma.node")
@@ -286,6 +298,21 @@ class _Node:
             await self._checkpoints.sign(tip, key, me)
         nursery.start_soon(self._drive, driver, records, thread, checks)
         nursery.start_soon(validating.run)
+        self._start_auditing(nursery, wallet)
+
+    def _start_auditing(self, nursery: trio.Nursery, wallet: Wallet) -> None:
+        """The validator's part in audits, if the engine of reference is installed."""
+        try:
+            plugin = self._prepared.plugins.find(REFEREE)
+        except SomaError as error:
+            _log.warning("no audits, and so no reward in an epoch in which this validator should audit: %s", error)
+            return
+        files = Offered(self._store, self._thread, self._data.get).files
+        referee = referee_of(plugin, files, self._data_dir, self._prepared.resolved.node, self._genesis.parameters)
+        verdicts = places.make(self._data_dir, places.VERDICTS)
+        auditing = Auditing(referee, wallet, self._store, self._thread, self._data.get, verdicts)
+        self._hub.listen(auditing.note)
+        nursery.start_soon(auditing.run)
 
     async def _remember(self, applying: Applying) -> None:
         """What a restored validator does first."""
@@ -324,12 +351,16 @@ class _Node:
         async with open_encoder(self._prepared, plugin, self._data_dir, caller, seconds) as worker:
             hosted = HostedEncoder(plugin, spec, worker, self._genesis)
             registered = await check_registration(self._store, self._thread, hosted, wallet.address)
+            config = self._prepared.resolved.of(plugin.name, spec.config)
+            files = await trio.to_thread.run_sync(registered_files, getattr(config, "weights", None), registered)
             answering = Answering(
                 hosted, wallet, self._store, self._thread, self._new_data, answers_directory(self._data_dir, plugin)
             )
             self._hub.listen(answering.note)
             self._encoders.append(hosted.status(registered, wallet.address))
             task_status.started()
+            if registered is not None and files is not None:
+                await offer(files, registered, wallet, self._store, self._thread, self._blobs)
             await answering.run()
 
     async def _new_data(self, digest: bytes, size: int) -> bytes:

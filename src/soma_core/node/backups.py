@@ -38,7 +38,8 @@ BATCH: Final = 1 << 20
 _LENGTH: Final = 4
 _EVERYTHING: Final = b"", b"\xff"
 _PATHS: Final = re.compile(
-    r"genesis\.cbor|blobs/[0-9a-f]{64}(\.manifest)?|answers/[a-z0-9-]+/[0-9a-f]{64}|keys/[a-z0-9_-]+\.key"
+    r"genesis\.cbor|blobs/[0-9a-f]{64}(\.manifest)?|answers/[a-z0-9-]+/[0-9a-f]{64}"
+    r"|verdicts/[a-z]+-[0-9a-f]{64}[a-z0-9-]*|keys/[a-z0-9_-]+\.key"
 )
 _OTHER: Final = "take another backup: nothing was restored"
 
@@ -56,12 +57,12 @@ class About:
 
 
 def sealed_answers(data_dir: Path) -> dict[str, bytes]:
-    """What encoders have sealed and not shown yet: path below `data_dir` → content.
+    """What encoders, and a validator in audits, have sealed and not shown yet: path below `data_dir` → content.
 
     To be read where commits are applied, at the moment that is backed up: an answer goes when its job is over.
     """
     found = {}
-    for path in sorted((data_dir / places.ANSWERS).glob("*/*")):
+    for path in sorted([*(data_dir / places.ANSWERS).glob("*/*"), *(data_dir / places.VERDICTS).glob("*")]):
         name = path.relative_to(data_dir).as_posix()
         if _PATHS.fullmatch(name):
             with suppress(FileNotFoundError):

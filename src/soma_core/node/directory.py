@@ -12,6 +12,7 @@ from soma_core.errors import UsageError
 GENESIS: Final = "genesis.cbor"
 BLOBS: Final = "blobs"
 ANSWERS: Final = "answers"
+VERDICTS: Final = "verdicts"
 COMPONENTS: Final = "components"
 RECEIPTS: Final = "receipts"
 LOG: Final = "node.log"

@@ -12,9 +12,10 @@ from audit_world import audit_of, audited, claims, deliver, dispute, number_of, 
 from committee_world import Committee
 
 from soma_core import chain, fixed
-from soma_core.errors import EncoderError, UnreachableError
+from soma_core.errors import EncoderError, RefusedError, UnreachableError
 from soma_core.node.answering import Judged
 from soma_core.node.auditing import NOTHING, Auditing
+from soma_core.node.encoding import NoWorkerError
 
 
 @define
@@ -183,6 +184,22 @@ async def test_weights_that_give_no_answer_count_as_missing(seat: Seat, caplog: 
     _, reveal = await seat.run(seat.changed("showing"), wanted=2)
     assert reveal[1].results == (NOTHING,) * len(seat.audit.items)
     assert "its weights are offered nowhere; ask its operator" in caplog.text
+
+
+async def test_trouble_of_its_own_makes_an_auditor_silent(seat: Seat, caplog: pytest.LogCaptureFixture) -> None:
+    """That accuses nobody."""
+    seat.referee.fault = NoWorkerError("the worker ran out of its 600 MiB of memory", "give it more")
+    assert await seat.run(seat.changed("showing"), wanted=0) == []
+    assert "no verdict: the worker ran out of its 600 MiB of memory" in caplog.text
+
+    async def no_room(_blob: bytes, _size: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        raise RefusedError("the store of blobs is full", "free space")
+
+    seat.fetch = no_room
+    assert await seat.run(seat.changed("showing"), wanted=0) == []
+    assert "no verdict: the store of blobs is full" in caplog.text
+    assert left(seat.directory) == []
 
 
 async def test_what_concerns_others_is_left_to_them(seat: Seat) -> None:

@@ -84,12 +84,18 @@ async def test_an_answer_sealed_at_that_moment_is_in_it_though_its_job_ends_mean
     sealed.parent.mkdir(parents=True)
     sealed.write_bytes(b"sealed")
     sealed.with_name(".draft").write_bytes(b"half")
+    verdict = tmp_path / "data" / "verdicts" / f"embed-{'ab' * 32}-0-3-appeal"
+    verdict.parent.mkdir()
+    verdict.write_bytes(b"computed")
+    verdict.with_name(f".{verdict.name}.tmp").write_bytes(b"half")
     answers = sealed_answers(tmp_path / "data")
     sealed.unlink()
     write_backup(tmp_path / "b", tmp_path / "data", worked.world.genesis, worked.ledger, answers, keys=False)
     restore_files(tmp_path / "b", tmp_path / "again")
     assert [path.name for path in (tmp_path / "again" / "answers" / "encoder-x").iterdir()] == [sealed.name]
     assert (tmp_path / "again" / sealed.relative_to(tmp_path / "data")).read_bytes() == b"sealed"
+    assert [path.name for path in (tmp_path / "again" / "verdicts").iterdir()] == [verdict.name]
+    assert (tmp_path / "again" / "verdicts" / verdict.name).read_bytes() == b"computed"
 
 
 def spoilt(worked: Setting, changes: Mapping[bytes, bytes | None]) -> DictReader:

@@ -13,13 +13,22 @@ from driver_world import InlineThread
 from soma_core import chain, fixed
 from soma_core.chain.offers import Offers
 from soma_core.config import NodeConfig
-from soma_core.errors import DecodeError, EncoderError, PluginError, SettingsError, SomaError, UsageError
+from soma_core.errors import DecodeError, EncoderError, SettingsError, UsageError
 from soma_core.genesis import Parameters
-from soma_core.model import ModelFiles, ReferenceTransformer, load_weights, read_frame
+from soma_core.model import (
+    ModelConfig,
+    ModelFiles,
+    ReferenceTransformer,
+    load_weights,
+    read_frame,
+    weights_digest,
+    write_tensors,
+)
 from soma_core.net import BlobStore
-from soma_core.node.publishing import Offered, offer, registered_files
+from soma_core.node.encoding import NoWorkerError
+from soma_core.node.publishing import KEEP_EVERY, Offered, keep, offer, registered_files
 from soma_core.node.refereeing import REFEREE, referee_of
-from soma_core.plugins import Plugins
+from soma_core.plugins import Plugin, Plugins
 from soma_core.records import pack
 
 DATA = b"What is computed twice is believed once.\n" * 20
@@ -88,6 +97,25 @@ async def test_an_offer_is_made_once_and_leads_to_the_registered_files(blobs: Bl
     assert files == ModelFiles.read("text")
 
 
+async def test_what_is_offered_stays_though_the_store_wants_room(
+    blobs: BlobStore, autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    del autojump_clock
+    known, encoder = Chain(), registered()
+    files = registered_files("text", encoder)
+    assert files is not None
+    await offer_once(known, blobs, encoder)
+    (blob,) = (each.blob for each in known.offers)
+    for faulty in (False, True):
+        blobs._drop(blob)
+        with pytest.MonkeyPatch.context() as patch, trio.move_on_after(KEEP_EVERY + 1):
+            if faulty:
+                patch.setattr(blobs, "max_blob", 1)
+            await keep(files, blobs)
+        assert blobs.has(blob) is not faulty
+    assert "the weights of this node's encoder cannot be offered: a blob of" in caplog.text
+
+
 async def test_a_refused_offer_is_said(blobs: BlobStore, caplog: pytest.LogCaptureFixture) -> None:
     await offer_once(Chain(code="size"), blobs, registered())
     assert "encoder text: the chain refused its offer of weights: because" in caplog.text
@@ -129,9 +157,15 @@ class Files:
         return self.files
 
 
-async def verdict(files: ModelFiles, data_dir: Path, dimension: int = 128, times: Iterable[int] = (1,)) -> list[Any]:
+async def verdict(
+    files: ModelFiles,
+    data_dir: Path,
+    dimension: int = 128,
+    times: Iterable[int] = (1,),
+    plugin: Plugin | None = None,
+) -> list[Any]:
     parameters = evolve(Parameters(), dimension=dimension)
-    referee = referee_of(Plugins().find(REFEREE), Files(files), data_dir, NodeConfig(), parameters)
+    referee = referee_of(plugin or Plugins().find(REFEREE), Files(files), data_dir, NodeConfig(), parameters)
     item = chain.Item(member=0, encoder=WHO, weights=b"", frame=b"", loss=0, vector=b"")
     return [await referee.answer(item, DATA, bytes(32)) for _ in times]
 
@@ -145,13 +179,26 @@ async def test_the_referee_computes_what_the_weights_give(tmp_path: Path) -> Non
         assert np.array_equal(judged.vector, fixed.quantise(framed))
 
 
-@pytest.mark.parametrize("fault", ["weights that are none", "a frame of another network"])
-async def test_a_model_that_cannot_be_run_gives_no_answer(tmp_path: Path, fault: str) -> None:
-    files = ModelFiles.read("text")
-    kind: type[SomaError]
-    if fault == "weights that are none":
-        kind, files, dimension = PluginError, evolve(files, weights=b"no safetensors"), 128
+@pytest.mark.parametrize("fault", ["no safetensors", "numbers without end", "a frame of another network"])
+async def test_a_model_that_cannot_be_run_gives_no_answer_and_that_is_its_fault(tmp_path: Path, fault: str) -> None:
+    files, dimension = ModelFiles.read("text"), 128
+    if fault == "a frame of another network":
+        dimension = 64
+    elif fault == "no safetensors":
+        files = evolve(files, weights=b"no safetensors")
     else:
-        kind, dimension = EncoderError, 64
-    with pytest.raises(kind):
+        tensors = dict(load_weights("text").tensors)
+        tensors["final_norm.gamma"] = np.full_like(tensors["final_norm.gamma"], 3e38)
+        weights = write_tensors(tensors)
+        bound = weights_digest(ModelConfig.from_json(files.config), weights)
+        frame = evolve(read_frame(files.frame), weights=bound).encoded()
+        files = ModelFiles(config=files.config, weights=weights, frame=frame)
+    with pytest.raises((EncoderError, DecodeError)) as caught:
         await verdict(files, tmp_path, dimension)
+    assert not isinstance(caught.value, NoWorkerError)
+
+
+async def test_a_worker_that_does_not_open_says_nothing_of_the_weights(tmp_path: Path) -> None:
+    plugin = Plugins().find(REFEREE)._replace(module="soma_nowhere")
+    with pytest.raises(NoWorkerError):
+        await verdict(ModelFiles.read("text"), tmp_path, plugin=plugin)

@@ -55,7 +55,7 @@ from .hosting import HostedEncoder, answers_directory, caller_of, check_registra
 from .mempool import Mempool
 from .operations import Facts, Operations
 from .outside import Outside
-from .publishing import Offered, offer, registered_files
+from .publishing import Offered, keep, offer, registered_files
 from .refereeing import REFEREE, referee_of
 from .restoring import remember
 from .signing import Signer, open_signer
@@ -359,9 +359,11 @@ class _Node:
             self._hub.listen(answering.note)
             self._encoders.append(hosted.status(registered, wallet.address))
             task_status.started()
-            if registered is not None and files is not None:
-                await offer(files, registered, wallet, self._store, self._thread, self._blobs)
-            await answering.run()
+            async with trio.open_nursery() as nursery:
+                if registered is not None and files is not None:
+                    await offer(files, registered, wallet, self._store, self._thread, self._blobs)
+                    nursery.start_soon(keep, files, self._blobs)
+                await answering.run()
 
     async def _new_data(self, digest: bytes, size: int) -> bytes:
         """The data of a job that an encoder takes up: none while room is low, so that it says *unavailable*."""

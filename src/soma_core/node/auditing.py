@@ -13,11 +13,12 @@ import trio
 from attrs import define, field, frozen
 
 from soma_core import chain, fixed
-from soma_core.errors import SomaError
+from soma_core.errors import RefusedError, SomaError, StorageError
 from soma_core.records import octets, pack, unpack
 
 from .answering import Judged
 from .durable import read_if_there, write_durably
+from .encoding import NoWorkerError
 from .store import Store
 from .threads import Thread
 from .validating import Fetch
@@ -25,6 +26,8 @@ from .wallet import Wallet, insist
 
 NOTHING: Final = chain.Result(loss=0, vector=b"")
 """Says that weights or data could not be had, or that the weights give no answer."""
+OWN: Final = (NoWorkerError, RefusedError, StorageError)
+"""Troubles of this node. It is silent then: they say nothing of anybody's answer."""
 
 _log = logging.getLogger("soma.auditing")
 
@@ -33,7 +36,10 @@ class Referee(Protocol):
     """The engine of reference."""
 
     async def answer(self, item: chain.Item, data: bytes, seed: bytes, /) -> Judged:
-        """Vector and loss that the item's weights and frame give of `data`. Raises `SomaError` if they give none."""
+        """Vector and loss that the item's weights and frame give of `data`. Raises `SomaError` if they give none.
+
+        It is a `NoWorkerError` if that says nothing of them.
+        """
         ...
 
 
@@ -141,15 +147,19 @@ class Auditing:
         """What the engine of reference says of each answer."""
         try:
             data = await self._fetch(audit.blob, audit.size)
+        except OWN:
+            raise
         except SomaError as error:
             _log.warning("audit %s: %s", audit.key.hex()[:12], error)
             return (NOTHING,) * len(audit.items)
         return tuple([await self._result(audit, item, data) for item in audit.items])
 
     async def _result(self, audit: chain.Audit, item: chain.Item, data: bytes) -> chain.Result:
-        """What it says of one: nothing where weights are not to be had, or give no answer, whoever's fault that is."""
+        """What it says of one: nothing where weights are not to be had, or give no answer."""
         try:
             judged = await self._referee.answer(item, data, audit.key)
+        except OWN:
+            raise
         except SomaError as error:
             _log.warning("audit %s: encoder %s: %s", audit.key.hex()[:12], item.encoder.hex()[:12], error)
             return NOTHING

@@ -46,6 +46,10 @@ _PREFIXES: Final = ("OMP_", "OPENBLAS_", "MKL_", "XLA_", "JAX_", "CUDA_", "NVIDI
 _Answer = Arrays | SomaError | tuple[dict[str, object], tuple[str, ...], bytes] | None
 
 
+class NoWorkerError(EncoderError):
+    """The worker did not open, ended, or took too long: it says nothing of the item, another machine may do better."""
+
+
 @frozen
 class Caller:
     """As whom an encoder that needs an identity calls others.
@@ -134,11 +138,11 @@ class Worker:
                     lambda number: frame([number, "cancel"]),
                 )
             except PluginError as error:
-                raise EncoderError(error.what, error.remedy) from error
+                raise NoWorkerError(error.what, error.remedy) from error
             except ChildEndedError:
                 if last or child.overstayed:
                     fault = self._ending(child)
-                    raise EncoderError(fault.what, fault.remedy) from None
+                    raise NoWorkerError(fault.what, fault.remedy) from None
             else:
                 break
         if isinstance(answer, SomaError):

@@ -9,7 +9,7 @@ from typing import Final, final
 import trio
 
 from soma_core import chain
-from soma_core.errors import EncoderError, UsageError
+from soma_core.errors import EncoderError, SomaError, UsageError
 from soma_core.genesis import OPAQUE
 from soma_core.model import ModelFiles
 from soma_core.net import BlobStore
@@ -22,6 +22,8 @@ from .wallet import Wallet, insist
 
 FILES_MOST: Final = 64 << 20
 """Bytes of a model that is taken: as many as a blob has at most."""
+KEEP_EVERY: Final = 600.0
+"""Seconds, fewer than a store keeps for certain what nobody asks for."""
 
 _log = logging.getLogger("soma.publishing")
 
@@ -58,6 +60,16 @@ async def offer(
         done = await insist(wallet, "offer_weights", chain.OfferWeights(made))
         if done.code:
             _log.warning("encoder %s: the chain refused its offer of weights: %s", encoder.name, done.text)
+
+
+async def keep(files: ModelFiles, blobs: BlobStore) -> None:
+    """See to it, for ever, that the blob is among those that were used of late: no other is safe from being dropped."""
+    while True:
+        await trio.sleep(KEEP_EVERY)
+        try:
+            await trio.to_thread.run_sync(lambda: blobs.put(pack(files)))
+        except SomaError as error:
+            _log.warning("the weights of this node's encoder cannot be offered: %s", error)
 
 
 @final

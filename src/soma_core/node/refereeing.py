@@ -12,15 +12,16 @@ import numpy as np
 import trio
 
 from soma_core import chain
+from soma_core.api import Evaluation
 from soma_core.config import NodeConfig
-from soma_core.errors import EncoderError
+from soma_core.errors import EncoderError, PluginError
 from soma_core.genesis import Parameters
-from soma_core.model import ModelFiles, read_frame
+from soma_core.model import ModelFiles, load_weights, read_frame
 from soma_core.plugins import Plugin
 
 from . import directory as places
 from .answering import Judged, judge
-from .encoding import Limits, open_worker
+from .encoding import Limits, NoWorkerError, open_worker
 
 REFEREE: Final = "encoder-numpy"
 """The plugin that audits are computed with (``specs/20-model.md``)."""
@@ -59,7 +60,10 @@ class Referee:
         self._turn = trio.Lock()
 
     async def answer(self, item: chain.Item, data: bytes, seed: bytes, /) -> Judged:
-        """Vector and loss that the item's weights and frame give of `data`. Raises `SomaError` if they give none."""
+        """Vector and loss that the item's weights and frame give of `data`. Raises `SomaError` if they give none.
+
+        It is a `NoWorkerError` if that says nothing of them.
+        """
         files = await self._files(item.encoder, item.weights, item.frame)
         frame = read_frame(files.frame)
         if frame.dim != self._dimension:
@@ -69,6 +73,11 @@ class Referee:
             )
         async with self._turn:
             path = await trio.to_thread.run_sync(self._write, files)
+            evaluation = await self._evaluate(path, data, seed)
+        return judge(evaluation, np.asarray(frame.apply(evaluation.vectors[0])))
+
+    async def _evaluate(self, path: Path, data: bytes, seed: bytes) -> Evaluation:
+        try:
             async with open_worker(
                 self._plugin,
                 {"weights": str(path)},
@@ -76,13 +85,15 @@ class Referee:
                 limits=self._limits,
                 hidden=(self._hidden,),
             ) as worker:
-                evaluation = await worker.evaluate([data], seed, job=seed)
-        return judge(evaluation, np.asarray(frame.apply(evaluation.vectors[0])))
+                return await worker.evaluate([data], seed, job=seed)
+        except PluginError as error:  # the weights can be read: it is not they that keep the worker from opening
+            raise NoWorkerError(error.what, error.remedy) from error
 
     def _write(self, files: ModelFiles) -> Path:
-        """The files where the worker finds them. They need not outlive it."""
+        """The files where the worker finds them, looked through before. They need not outlive it."""
         path = self._directory.resolve() / WEIGHTS
         path.write_bytes(files.weights)
         path.with_suffix(".json").write_text(files.config, "utf-8")
         path.with_suffix(".frame").write_bytes(files.frame)
+        load_weights(path)
         return path

@@ -14,7 +14,7 @@ from driver_world import InlineThread
 from ledger_world import World, key, make_genesis, unit
 
 from soma_consensus_solo import Config, _record, open_engine
-from soma_core import api, chain, fixed
+from soma_core import chain, fixed
 from soma_core.api import NoParams
 from soma_core.beacon import Chain
 from soma_core.crypto import address_of, digest, signing_digest
@@ -178,7 +178,7 @@ class Life:
         """Raises what ended it; returns when everybody is satisfied."""
         town, thread = self.town, InlineThread()
         store = self.store = Store(GENESIS, town.world.rule, town.machine.open("chain"))
-        self.checkpoints = Checkpoints(GENESIS, store, thread, Hub())  # type: ignore[arg-type]
+        self.checkpoints = Checkpoints(store, thread, Hub(), key(100).public)  # type: ignore[arg-type]
         self.driver = Driver(
             Outside(
                 store=store,
@@ -189,8 +189,7 @@ class Life:
                 mempool=self.mempool,
                 peers=self,
                 signing=town.signer,  # type: ignore[arg-type]
-                me=0,
-                committee=(api.Member(key(100).public, 1),),
+                key=key(100).public,
                 open=lambda setup: open_engine(Config(min_round_ms=20, idle_ms=100), NoParams(), setup),
                 system=self.system,
                 applied=self.applied,
@@ -199,7 +198,7 @@ class Life:
         )
         tip = store.record(store.tip.index)
         if tip is not None and store.proved < tip.index:
-            await self.checkpoints.sign(tip, town.signer, 0)  # type: ignore[arg-type]
+            await self.checkpoints.sign(tip, town.signer)  # type: ignore[arg-type]
         town.look(store)
         for order in town.orders:
             if order.id not in town.found and order.id not in town.done:
@@ -211,7 +210,7 @@ class Life:
                 await self.over.wait()
                 nursery.cancel_scope.cancel()
 
-    def send(self, place: int, message: bytes) -> None:
+    def send(self, node: bytes, message: bytes) -> None:
         raise AssertionError("a committee of one has no peers")
 
     async def system(self, epoch: int, round_: int) -> bytes:
@@ -223,8 +222,8 @@ class Life:
     async def applied(self, what: chain.Applied) -> None:
         """As the assembly does: tell, count signatures, sign."""
         self.town.hear(what)
-        await self.checkpoints.note(what, 0)
-        await self.checkpoints.sign(what.record, self.town.signer, 0)  # type: ignore[arg-type]
+        await self.checkpoints.note(what)
+        await self.checkpoints.sign(what.record, self.town.signer)  # type: ignore[arg-type]
         assert self.store is not None
         self.store.read(self.answer)
         if self.town.satisfied and what.record.epoch > 0:

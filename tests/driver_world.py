@@ -99,7 +99,7 @@ class Setting:
         self.ledger = DictLedger("chain", self.trace)
         self.records = DictLedger("records", self.trace)
 
-    def send(self, place: int, message: bytes) -> None:
+    def send(self, node: bytes, message: bytes) -> None:
         self.trace.append(f"send {message[8:].decode()}")
 
     def store(self) -> Store:
@@ -129,8 +129,7 @@ class Setting:
                 mempool=self.mempool,
                 peers=self,
                 signing=None,  # type: ignore[arg-type]  # this engine signs nothing
-                me=0,
-                committee=(api.Member(key(100).public, 1),),
+                key=key(100).public,
                 open=self.open,
                 system=self.system,
                 applied=note,

@@ -5,6 +5,7 @@ What members say travels 5 ms, or what a test says, and is lost where one of the
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import trio
@@ -17,6 +18,8 @@ from ledger_world import key
 from soma_core import api, chain
 from soma_core.crypto import signing_digest
 from soma_core.errors import KeyStoreError
+from soma_core.genesis import Genesis
+from soma_core.node.accusing import Accusing
 from soma_core.node.applying import Applying
 from soma_core.node.checkpoints import Checkpoints
 from soma_core.node.driver import Driver
@@ -51,8 +54,28 @@ class Pen:
 
 
 @define(eq=False)
+class Purse:
+    """Sends as the account of the validator at `place`, through the leader."""
+
+    town: "Town"
+    place: int
+    sent: list[str] = field(factory=list)
+    mute: bool = False
+
+    async def send(self, kind: str, action: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        wire = self.town.world.transaction(account(self.place), kind, action, sequence=len(self.sent), expiry=1000)
+        self.sent.append(kind)
+        leader = self.town.members[0]
+        if not self.mute:
+            leader.mempool.add(chain.parse_wire(wire))
+        leader.driver.payload_ready()
+        return SimpleNamespace(outcome="handed over")
+
+
+@define(eq=False)
 class Member:
-    """One validator: what it has on disk, and, while it lives, its driver."""
+    """One validator, whose keys are those of `place`: what it has on disk, and, while it lives, its driver."""
 
     town: "Town"
     place: int
@@ -63,6 +86,7 @@ class Member:
     fetched: list[int] = field(factory=list)
     mempool: Mempool = field(factory=Mempool)
     pen: Any = field(init=False)
+    purse: Purse = field(init=False)
     store: Store = field(init=False)
     driver: Driver = field(init=False)
     source: Source = field(init=False)
@@ -71,6 +95,7 @@ class Member:
 
     def __attrs_post_init__(self) -> None:
         self.pen = Pen(self.place, self.town.genesis.chain)
+        self.purse = Purse(self.town, self.place)
 
     async def run(self) -> None:
         """One life, until `crash`."""
@@ -79,17 +104,18 @@ class Member:
         self.store = store = Store(town.genesis, town.world.rule, self.ledger)
         hub = Hub()
         self.source = Source(store, thread, hub)
-        checkpoints = Checkpoints(town.genesis, store, thread, hub)
+        checkpoints = Checkpoints(store, thread, hub, key(100 + place).public)
         pen = self.pen
+        accusing = Accusing(store, thread, self.purse, key(100 + place).public)  # type: ignore[arg-type]  # as a wallet does
 
         async def fetched(what: chain.Applied) -> None:
             self.fetched.append(what.record.index)
-            await checkpoints.note(what, place)
+            await checkpoints.note(what)
 
         async def applied(what: chain.Applied) -> None:
             self.applied.append(what.record.index)
-            await checkpoints.note(what, place)
-            await checkpoints.sign(what.record, pen, place)
+            await checkpoints.note(what)
+            await checkpoints.sign(what.record, pen)
 
         async def system(epoch: int, round_: int) -> bytes:
             anchors = tuple((e, town.world.chain_of(place, e).anchor) for e in (epoch, epoch + 1))
@@ -106,24 +132,26 @@ class Member:
                 mempool=self.mempool,
                 peers=self,
                 signing=pen,
-                me=place,
-                committee=tuple(api.Member(v.key, v.power) for v in town.genesis.validators),
+                key=key(100 + place).public,
                 open=self.open,
                 system=system,
                 applied=applied,
                 fetched=fetched,
                 fetch=self.fetch,
+                accused=accusing.take,
                 now=lambda: 1_000_000 + int(trio.current_time() * 1000),
             )
         )
         tip = store.record(store.tip.index)
         if tip is not None and store.proved < tip.index:
-            await checkpoints.sign(tip, pen, place)
+            await checkpoints.sign(tip, pen)
         with trio.CancelScope() as self.scope:
             self.alive = True
             town.meet(self)
             try:
-                await self.driver.run()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(accusing.run)
+                    await self.driver.run()
             finally:
                 self.alive = False
                 town.part(self)
@@ -137,8 +165,13 @@ class Member:
         self.engines.append(self.town.open(setup))
         return self.engines[-1]
 
-    def send(self, place: int, message: bytes) -> None:
-        self.town.carry(self, place, message)
+    @property
+    def node(self) -> bytes:
+        return key(200 + self.place).public
+
+    def send(self, node: bytes, message: bytes) -> None:
+        (receiver,) = [member for member in self.town.members if member.node == node]
+        self.town.carry(self, receiver.place, message)
 
     async def fetch(self, applying: Applying) -> None:
         """As `net.follow` does: from whoever has the next commit."""
@@ -174,9 +207,16 @@ class Town:
     lost: Callable[[int, int, bytes], bool] = lambda _sender, _receiver, _message: False
 
     @classmethod
-    def of(cls, nursery: trio.Nursery, open_: Callable[[api.Setup], Any] = following, **parameters: int) -> "Town":
-        town = cls(nursery, Committee(genesis=committee_genesis(**{"epoch_ms": 5_000, **parameters})), open_)
-        town.members = [Member(town, place) for place in range(4)]
+    def of(cls, nursery: trio.Nursery, open_: Callable[[api.Setup], Any] = following, /, **parameters: int) -> "Town":
+        return cls.under(nursery, committee_genesis(**{"epoch_ms": 5_000, **parameters}), 4, open_)
+
+    @classmethod
+    def under(
+        cls, nursery: trio.Nursery, genesis: Genesis, members: int, open_: Callable[[api.Setup], Any] = following
+    ) -> "Town":
+        """With `members` nodes, the first of them the validators of `genesis`."""
+        town = cls(nursery, Committee(genesis=genesis), open_)
+        town.members = [Member(town, place) for place in range(members)]
         for member in town.members:
             nursery.start_soon(member.run)
         return town
@@ -200,18 +240,18 @@ class Town:
         await trio.sleep(self.delay())
         receiver = self.members[place]
         if receiver in self.seen_by(sender):
-            await receiver.driver.received(sender.place, message)
+            await receiver.driver.received(sender.node, message)
 
     def meet(self, member: Member) -> None:
         for other in self.seen_by(member):
-            other.driver.connected(member.place)
-            member.driver.connected(other.place)
+            other.driver.connected(member.node)
+            member.driver.connected(other.node)
 
     def part(self, member: Member) -> None:
         for other in self.members:
             if other is not member and other.alive:
-                other.driver.disconnected(member.place)
-                member.driver.disconnected(other.place)
+                other.driver.disconnected(member.node)
+                member.driver.disconnected(other.node)
 
     def cut_off(self, *places: int) -> None:
         for place in places:

@@ -457,6 +457,7 @@ def honest_file(world: Committee, job: bytes, places: Iterable[int] = (0, 1)) ->
     return ReceiptFile(
         format=FORMAT,
         genesis=world.genesis,
+        handovers=(),
         receipt=receipts[done.place],
         path=proof([leaf_hash(receipt) for receipt in receipts], done.place),
         trail=tuple(records[:-1]),

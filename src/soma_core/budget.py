@@ -53,7 +53,6 @@ class Budget:
         self.held = 0
         """Bytes held now; never more than `most` when a call has returned."""
         self._members = members
-        self._part = most // 2 // max(1, len(members))
         self._shares: set[Share] = set()
 
     def open(self, cut: Callable[[], None], owner: bytes | None = None) -> Share:
@@ -64,7 +63,11 @@ class Budget:
 
     def guaranteed(self, owner: object) -> int:
         """Bytes for which `owner` is never cut."""
-        return self._part if owner in self._members else 0
+        return self.most // 2 // len(self._members) if owner in self._members else 0
+
+    def belong(self, members: frozenset[bytes]) -> None:
+        """Half of it belongs to these from now on."""
+        self._members = members
 
     def count(self, size: int) -> None:
         """A share has grown by `size` bytes. For shares."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import replays
 from attrs import evolve
-from committee_world import Committee, committee_genesis
+from committee_world import Committee, Signer, committee_genesis
 from hypothesis import given
 from hypothesis import strategies as st
 from vectors import load
@@ -13,7 +13,7 @@ from vectors import load
 from soma_core import chain, codec
 from soma_core.chain import proofs
 from soma_core.chain.receipts import Step, committee_digest, leaf_hash, proof, root, root_from
-from soma_core.crypto import digest
+from soma_core.crypto import digest, signing_digest
 from soma_core.errors import DecodeError, SomaError, VerificationError
 from soma_core.genesis import Genesis
 from soma_core.records import pack, unpack
@@ -174,7 +174,48 @@ def test_power_is_what_counts_never_the_number_of_signers() -> None:
         places = tuple(place for place in range(4) if n >> place & 1)
         checkpoint = replays.signed_by(world.genesis, record, places)
         if places in enough:
-            assert chain.check_checkpoint(world.genesis, checkpoint) >= 7
+            assert chain.check_checkpoint(world.genesis.chain, chain.founders(world.genesis), checkpoint) >= 7
         else:
             with pytest.raises(VerificationError, match="a quorum of 7 is needed"):
-                chain.check_checkpoint(world.genesis, checkpoint)
+                chain.check_checkpoint(world.genesis.chain, chain.founders(world.genesis), checkpoint)
+
+
+def handed_over(world: Committee, file: proofs.ReceiptFile, *, places: tuple[int, ...] = (0, 1, 2)) -> Any:
+    """The receipt of `file` under a second committee, which the first one named in record 0."""
+    second = tuple((Signer(110 + place).public, 2_500) for place in range(4))
+    named = committee_digest(second)
+    first = replays.signed_by(world.genesis, evolve(world.trace[0].record, committee=named), world.places)
+    record = evolve(file.checkpoint.record, committee=named, receipts=root_from(file.receipt, file.path))
+    signed = signing_digest("soma/checkpoint", world.genesis.chain, record.epoch, chain.record_digest(record))
+    signatures = tuple((place, Signer(110 + place).sign(signed)) for place in places)
+    return evolve(
+        file,
+        handovers=(proofs.Handover(checkpoint=first, committee=second),),
+        trail=(),
+        checkpoint=proofs.Checkpoint(record=record, signatures=signatures),
+    )
+
+
+def test_a_later_committee_is_believed_when_the_one_before_has_named_it() -> None:
+    world = replays.settled_job()
+    honest = replays.honest_file(world, chain.job_key(replays.address(6), replays.BLOB, 0), (0,))
+    file = handed_over(world, honest)
+    assert proofs.verify_receipt(proofs.load(proofs.dump(file)), world.genesis).outcome == "settled"
+    assert [power for _, power in proofs.signing_committee(file)] == [2_500] * 4
+    (handover,) = file.handovers
+    stranger = ((Signer(120).public, 10_000),)
+    for says, altered in {
+        "a quorum of 6667 is needed": handed_over(world, honest, places=(0, 1)),
+        "another committee than the trusted": evolve(file, handovers=()),
+        "names another committee than it is said to": evolve(file, handovers=(evolve(handover, committee=stranger),)),
+        "does not fit": evolve(
+            file, handovers=(evolve(handover, checkpoint=evolve(handover.checkpoint, signatures=((0, bytes(64)),))),)
+        ),
+        "where a quorum of": evolve(
+            file, handovers=(evolve(handover, checkpoint=evolve(handover.checkpoint, signatures=())),)
+        ),
+        "named wrongly": evolve(file, handovers=(handover, handover)),
+        "out of order": evolve(file, checkpoint=evolve(file.checkpoint, record=handover.checkpoint.record)),
+    }.items():
+        with pytest.raises(VerificationError, match=says):
+            proofs.verify_receipt(altered, world.genesis)

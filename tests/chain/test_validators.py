@@ -130,7 +130,7 @@ def test_signatures_under_records_are_gathered_to_a_checkpoint() -> None:
     assert (gathered.epoch, gathered.record) == (0, chain.record_digest(record))
     assert [place for place, _ in gathered.signatures] == [0, 1, 3]
     checkpoint = chain.Checkpoint(record=record, signatures=gathered.signatures)
-    assert proofs.check_checkpoint(world.genesis, checkpoint) == 8
+    assert proofs.check_checkpoint(world.genesis.chain, chain.founders(world.genesis), checkpoint) == 8
 
 
 def test_a_signature_counts_for_its_author_its_record_and_its_epoch_alone() -> None:

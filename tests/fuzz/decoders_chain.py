@@ -261,6 +261,7 @@ def _receipt_files() -> list[bytes]:
     file = chain.ReceiptFile(
         format=proofs.FORMAT,
         genesis=world.genesis,
+        handovers=(),
         receipt=leaf,
         path=chain.proof(leaves, 0),
         trail=(),

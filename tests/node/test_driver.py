@@ -158,7 +158,7 @@ async def test_bytes_without_an_epoch_and_of_no_known_epoch_go_nowhere(autojump_
         nursery.start_soon(driver.run)
         await trio.sleep(0.1)
         for message in (b"", bytes(7), (1 << 60).to_bytes(8, "big") + b"x", bytes(8) + b"heard"):
-            await driver.received(0, message)
+            await driver.received(key(101).public, message)
         await trio.sleep(0.1)
         assert [e for e in setting.seen if isinstance(e, api.Received)] == [api.Received(0, b"heard")]
         nursery.cancel_scope.cancel()

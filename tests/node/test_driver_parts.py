@@ -513,6 +513,12 @@ async def test_payload_is_announced_once_until_it_was_pulled(autojump_clock: Any
 # Lag. -----------------------------------------------------------------------------------------------------------------
 
 
+def lag_of(members: int, *, seated: bool = True) -> Lag:
+    lag = Lag()
+    lag.sits({b"%d" % place: 1 for place in range(members)}, seated=seated)
+    return lag
+
+
 async def seconds_until(left: Any) -> float:
     begun = trio.current_time()
     with trio.move_on_after(1000):
@@ -521,7 +527,7 @@ async def seconds_until(left: Any) -> float:
 
 
 async def test_a_chain_that_moves_is_not_left_behind(autojump_clock: Any) -> None:
-    lag = Lag([1, 1, 1, 1])
+    lag = lag_of(4)
     async with trio.open_nursery() as nursery:
 
         async def move() -> None:
@@ -534,12 +540,12 @@ async def test_a_chain_that_moves_is_not_left_behind(autojump_clock: Any) -> Non
 
 
 async def test_members_that_may_all_lie_are_not_believed_about_epochs(autojump_clock: Any) -> None:
-    lag = Lag([1, 1, 1, 1])
+    lag = lag_of(4)
     lag.begins(4)
-    lag.heard(1, 9)
-    lag.heard(1, 8)
+    lag.heard(b"1", 9)
+    lag.heard(b"1", 8)
     assert not lag.behind
-    lag.heard(2, 5)
+    lag.heard(b"2", 5)
     assert lag.behind
     assert await seconds_until(lag.until_left_behind) == LATE
     lag.begins(5)
@@ -547,13 +553,13 @@ async def test_members_that_may_all_lie_are_not_believed_about_epochs(autojump_c
 
 
 async def test_who_names_ever_later_epochs_keeps_nobody_waiting(autojump_clock: Any) -> None:
-    lag = Lag([1, 1, 1, 1])
-    lag.heard(1, 1)
+    lag = lag_of(4)
+    lag.heard(b"1", 1)
     async with trio.open_nursery() as nursery:
 
         async def lie() -> None:
             for epoch in range(100):
-                lag.heard(2, epoch)
+                lag.heard(b"2", epoch)
                 await trio.sleep(0.1)
 
         nursery.start_soon(lie)
@@ -561,9 +567,9 @@ async def test_who_names_ever_later_epochs_keeps_nobody_waiting(autojump_clock: 
 
 
 async def test_it_is_going_when_the_own_engine_orders_in_the_newest_epoch(autojump_clock: Any) -> None:
-    lag = Lag([1, 1, 1, 1])
-    for place in (1, 2):
-        lag.heard(place, 1)
+    lag = lag_of(4)
+    for node in (b"1", b"2"):
+        lag.heard(node, 1)
     async with trio.open_nursery() as nursery:
 
         async def move() -> None:
@@ -576,8 +582,26 @@ async def test_it_is_going_when_the_own_engine_orders_in_the_newest_epoch(autoju
         assert await seconds_until(lag.until_going) == 2
 
 
+async def test_who_has_no_seat_follows_at_once_and_who_is_alone_never(autojump_clock: Any) -> None:
+    assert await seconds_until(lag_of(4, seated=False).until_left_behind) == 0
+    assert await seconds_until(lag_of(1).until_left_behind) == 1000
+    lag = lag_of(1, seated=False)
+    lag.sits({b"0": 1, b"1": 1}, seated=True)
+    assert await seconds_until(lag.until_left_behind) == STILL
+
+
+async def test_only_the_present_committee_is_believed_about_epochs(autojump_clock: Any) -> None:
+    lag = lag_of(4)
+    lag.heard(b"1", 1)
+    lag.heard(b"2", 1)
+    lag.sits({b"0": 1, b"1": 1, b"3": 1, b"4": 1}, seated=True)
+    assert not lag.behind
+    lag.heard(b"4", 1)
+    assert lag.behind
+
+
 async def test_it_is_quiet_a_while_after_commits_of_peers_ended_an_epoch(autojump_clock: Any) -> None:
-    lag = Lag([1])
+    lag = lag_of(1)
     assert await seconds_until(lag.until_quiet) == 0
     lag.passed()
     async with trio.open_nursery() as nursery:
@@ -596,16 +620,16 @@ async def test_it_is_quiet_a_while_after_commits_of_peers_ended_an_epoch(autojum
 def test_early_messages_are_kept_in_order_and_bounded_for_each_member() -> None:
     early = Early(4)
     for number in range(EARLY + 1):
-        early.keep(1, b"%d" % number)
-    early.keep(2, bytes(EARLY_SIZE - 1))
-    early.keep(2, b"no")
-    early.keep(2, b"y")
+        early.keep(b"1", b"%d" % number)
+    early.keep(b"2", bytes(EARLY_SIZE - 1))
+    early.keep(b"2", b"no")
+    early.keep(b"2", b"y")
     kept = early.take()
-    assert [message for place, message in kept if place == 1] == [b"%d" % number for number in range(EARLY)]
-    assert [len(message) for place, message in kept if place == 2] == [EARLY_SIZE - 1, 1]
+    assert [message for node, message in kept if node == b"1"] == [b"%d" % number for number in range(EARLY)]
+    assert [len(message) for node, message in kept if node == b"2"] == [EARLY_SIZE - 1, 1]
     assert early.take() == []
-    early.keep(1, b"again")
-    assert early.take() == [(1, b"again")]
+    early.keep(b"1", b"again")
+    assert early.take() == [(b"1", b"again")]
 
 
 # Accusations. ---------------------------------------------------------------------------------------------------------
@@ -615,12 +639,12 @@ def test_accusations_are_kept_and_told_once_and_bounded(caplog: pytest.LogCaptur
     evidence = Evidence()
     with caplog.at_level(logging.WARNING):
         for second in (b"b", b"c"):
-            evidence.take(1, api.Accuse(2, b"a", second))
-        evidence.take(1, api.Accuse(0, bytes(EVIDENCE_MOST), b"x"))
+            evidence.take(1, b"k2", api.Accuse(2, b"a", second))
+        assert not evidence.take(1, b"k0", api.Accuse(0, bytes(EVIDENCE_MOST), b"x"))
     assert len(caplog.records) == 1
-    (kept,) = evidence.accusations[2]
+    (kept,) = evidence.accusations[b"k2"]
     assert (kept.epoch, kept.first, kept.second) == (1, b"a", b"b")
-    assert 0 not in evidence.accusations
+    assert b"k0" not in evidence.accusations
     for number in range(3 * ACCUSATIONS):
-        evidence.take(2, api.Accuse(2, b"%d" % number, b""))
-    assert len(evidence.accusations[2]) == ACCUSATIONS
+        evidence.take(2, b"k2", api.Accuse(2, b"%d" % number, b""))
+    assert len(evidence.accusations[b"k2"]) == ACCUSATIONS

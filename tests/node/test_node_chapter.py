@@ -2,11 +2,24 @@
 
 from constants import SPECS, constants
 
-from soma_core.node import _checker, _early, _evidence, _inbox, _lag, _shell, control, driver, mempool, space, store
+from soma_core.node import (
+    _checker,
+    _early,
+    _evidence,
+    _inbox,
+    _lag,
+    _shell,
+    accusing,
+    control,
+    driver,
+    mempool,
+    space,
+    store,
+)
 
 
 def test_constants_are_those_of_the_code() -> None:
-    modules = (mempool, driver, store, control, space, _checker, _early, _evidence, _inbox, _lag, _shell)
+    modules = (accusing, mempool, driver, store, control, space, _checker, _early, _evidence, _inbox, _lag, _shell)
     for name, value in constants("40-node.md").items():
         assert [getattr(module, name) for module in modules if hasattr(module, name)] == [value], name
 

@@ -243,7 +243,10 @@ class Deliver:
 
 @frozen
 class Accuse:
-    """Two signed bodies of one slot."""
+    """Two signed bodies of one slot, each the length of its header (4 bytes, big endian), that, and its signature.
+
+    A header is what was signed. The chain can be shown those whose first four items say the slot (`accuse_validator`).
+    """
 
     member: int
     first: bytes

@@ -36,7 +36,7 @@ from .events import (
     TransactionDone,
 )
 from .execution import Refusal
-from .faults import AccuseValidator, ReportValidator, UndoReport
+from .faults import AccuseValidator, ReportValidator, UndoReport, can_accuse
 from .jobs import (
     AttestData,
     CommitEmbedding,
@@ -48,13 +48,13 @@ from .jobs import (
     price,
 )
 from .machine import Applied, Tip, apply, examine, found, money_in
-from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, UpdateValidator
+from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, Seat, UpdateValidator
 from .offers import OFFERS, Offer, OfferWeights, offer_of
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
-from .proofs import Checkpoint, ReceiptFile, check_checkpoint, verify_receipt
+from .proofs import Checkpoint, Handover, ReceiptFile, check_checkpoint, founders, verify_receipt
 from .race import HITS, RACE, SUBMISSIONS, TARGETS, Hit, Race, Submission, Target
-from .receipts import CommitRecord, JobReceipt, TransactionReceipt, leaf_hash, proof, record_digest
+from .receipts import CommitRecord, JobReceipt, TransactionReceipt, committee_digest, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
 from .sketches import sketch_of
@@ -117,6 +117,7 @@ __all__ = [
     "Event",
     "Hit",
     "Item",
+    "Handover",
     "Job",
     "JobChanged",
     "JobReceipt",
@@ -145,6 +146,7 @@ __all__ = [
     "SealSubmission",
     "SetCommission",
     "SetOperator",
+    "Seat",
     "Settled",
     "ShardDrawn",
     "ShowSubmission",
@@ -170,14 +172,17 @@ __all__ = [
     "canary_seal",
     "check_checkpoint",
     "commitment",
+    "can_accuse",
     "committee",
     "delegation",
     "examine",
     "found",
     "job_key",
+    "committee_digest",
     "leaf_hash",
     "may_lie",
     "money_in",
+    "founders",
     "offer_of",
     "parse_wire",
     "price",

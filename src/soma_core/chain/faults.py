@@ -17,7 +17,7 @@ from .execution import BASIS, Execution, Handler, Refusal
 from .members import KEYS, MEMBERS
 from .powers import POWER
 from .stakes import at_risk, cut_stake
-from .state import Table
+from .state import State, Table
 from .transactions import MAX_TRANSACTION
 from .validators import committee
 
@@ -122,6 +122,11 @@ ACTIONS: Final[Mapping[str, Handler]] = {
     "undo_report": Handler(UndoReport, _undo),
     "accuse_validator": Handler(AccuseValidator, _accuse),
 }
+
+
+def can_accuse(state: State, epoch: int, key: bytes) -> bool:
+    """Whether a key has an owner, and is not proven yet to have signed two headers of one slot in an epoch."""
+    return state.get(KEYS, key) is not None and state.get(EQUIVOCATIONS, epoch.to_bytes(8, "big") + key) is None
 
 
 def slot_of(header: bytes) -> tuple[int, ...] | None:

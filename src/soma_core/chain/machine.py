@@ -39,7 +39,7 @@ from . import (
     validators,
     weights,
 )
-from .events import Event, TransactionDone
+from .events import EpochBegan, Event, TransactionDone
 from .execution import Execution, Handler, Refusal
 from .lthash import EMPTY, SIZE, state_digest, updated
 from .receipts import CommitRecord, TransactionReceipt, committee_digest, leaf_hash, record_digest, root
@@ -141,7 +141,10 @@ Changes = Mapping[bytes, tuple[bytes | None, bytes | None]]
 
 @frozen(kw_only=True)
 class Applied:
-    """What applying a commit came to. `changes`: ledger key → (value before, now)."""
+    """What applying a commit came to. `changes`: ledger key → (value before, now).
+
+    `seats`: the committee of the epoch that begins with the next commit, by place; empty if none begins.
+    """
 
     record: CommitRecord
     tip: Tip
@@ -151,6 +154,7 @@ class Applied:
 
 
 def found(genesis: Genesis, view: Reader) -> Applied:
+    seats: tuple[members.Seat, ...] = ()
     """The state of a network that has applied nothing: record 0, on an empty `view`."""
     state = State(view)
     state.put(pools.POOLS, b"", pools.Pools())
@@ -232,6 +236,7 @@ def _conclude(
     lthash = updated(tip.lthash, changes)
     record = CommitRecord(
         index=index,
+    begins = index == 0 or any(isinstance(event, EpochBegan) for event in events)
         previous=tip.record,
         commit=commit,
         time=time,
@@ -250,6 +255,7 @@ def _conclude(
 
 
 def _check_supply(genesis: Genesis, changes: Changes, index: int) -> None:
+        seats=members.seats(genesis, state) if begins else (),
     """What the changed records hold may differ from what they held only by what was emitted (rule C6)."""
     before = money_in([(key, old) for key, (old, _) in changes.items()])
     now = money_in([(key, new) for key, (_, new) in changes.items()])

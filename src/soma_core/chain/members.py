@@ -10,7 +10,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from soma_core.crypto import KEY_SIZE, SIGNATURE_SIZE, signing_digest, verify
-from soma_core.genesis import NAME_MOST, SUPPLY_MOST, is_name
+from soma_core.genesis import NAME_MOST, SUPPLY_MOST, Genesis, is_name
 from soma_core.genesis import Validator as Founder
 from soma_core.records import octets, text, uint
 
@@ -65,6 +65,26 @@ class KeyOwner:
 MEMBERS: Final = Table("member", 0x17, Member)
 MEMBER_COUNT: Final = Table("member count", 0x1B, MemberCount)
 KEYS: Final = Table("consensus key", 0x1C, KeyOwner)
+
+
+@frozen(kw_only=True)
+class Seat:
+    """A place in the committee of an epoch. `node`: of its validator, 32 zero bytes if nobody knows it any more."""
+
+    name: str = text()
+    key: bytes = octets(KEY_SIZE)
+    node: bytes = octets(KEY_SIZE)
+    power: int = uint()
+
+
+def seats(genesis: Genesis, state: State) -> tuple[Seat, ...]:
+    """The committee by place, with the nodes its members have named."""
+    founders = {founder.key: founder.node for founder in genesis.validators}
+    nodes = {account: member.node for account, member in state.scan(MEMBERS)}
+    return tuple(
+        Seat(name=v.name, key=v.key, node=nodes.get(v.account, founders.get(v.key, bytes(KEY_SIZE))), power=v.power)
+        for v in committee(state)
+    )
 
 
 def found(state: State, founders: tuple[Founder, ...]) -> None:

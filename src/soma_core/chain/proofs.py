@@ -1,9 +1,11 @@
-"""A receipt that proves itself offline: what a submitter keeps (rules H8 to H15, ``specs/17-receipts.md``).
+"""A receipt that proves itself offline: what a submitter keeps (rules H8 to H16, ``specs/17-receipts.md``).
 
-The file holds the receipt, its way to a commit record, the records from there to one that a quorum signed, and the
-genesis that names the committee. `verify` recomputes all of it, the joined vector included.
+The file holds the receipt, its way to a commit record, the records from there to one that a quorum signed, the genesis
+that names the first committee, and for every later one the record in which the committee before it names it.
+`verify_receipt` recomputes all of it, the joined vector included.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -31,11 +33,23 @@ class Checkpoint:
 
 
 @frozen(kw_only=True)
+class Handover:
+    """The last record a committee signed, and the `committee` it names: (key, power) by place."""
+
+    checkpoint: Checkpoint
+    committee: tuple[tuple[bytes, int], ...]
+
+
+@frozen(kw_only=True)
 class ReceiptFile:
-    """`trail`: records from the receipt's commit up to, without, the checkpoint's."""
+    """`trail`: records from the receipt's commit up to, without, the checkpoint's.
+
+    `handovers`: from the committee of genesis to the one that signed the checkpoint.
+    """
 
     format: str
     genesis: Genesis
+    handovers: tuple[Handover, ...]
     receipt: bytes = octets()
     path: tuple[Step, ...]
     trail: tuple[CommitRecord, ...]
@@ -61,25 +75,46 @@ def dump(file: ReceiptFile) -> bytes:
     return pack(file)
 
 
-def check_checkpoint(genesis: Genesis, checkpoint: Checkpoint) -> int:
-    """The voting power that signed the checkpoint. Raises `VerificationError` below a quorum of the committee."""
+def founders(genesis: Genesis) -> tuple[tuple[bytes, int], ...]:
+    """The first committee: (key, power) by place."""
+    return tuple((v.key, v.power) for v in genesis.validators)
+
+
+def signing_committee(file: ReceiptFile) -> tuple[tuple[bytes, int], ...]:
+    """The committee that signed the file's checkpoint, as the file says."""
+    return file.handovers[-1].committee if file.handovers else founders(file.genesis)
+
+
+def check_checkpoint(chain: bytes, committee: Sequence[tuple[bytes, int]], checkpoint: Checkpoint) -> int:
+    """The power of `committee` that signed the checkpoint. Raises `VerificationError` below a quorum of it."""
     record = checkpoint.record
-    members = genesis.validators
-    _hold(
-        record.committee == committee_digest([(v.key, v.power) for v in members]),
-        "the record names another committee than the trusted one",
-    )
-    signed = signing_digest("soma/checkpoint", genesis.chain, record.epoch, record_digest(record))
+    signed = signing_digest("soma/checkpoint", chain, record.epoch, record_digest(record))
     places = [place for place, _ in checkpoint.signatures]
     # No more than there are members before they are put into a set: integers could be chosen to collide there.
-    few = len(places) <= len(members) and all(0 <= p < len(members) for p in places)
+    few = len(places) <= len(committee) and all(0 <= p < len(committee) for p in places)
     _hold(few and len(set(places)) == len(places), "a signer is named wrongly")
     for place, signature in checkpoint.signatures:
-        _hold(verify(members[place].key, signed, signature), f"the signature of {members[place].name} does not fit")
-    power = sum(members[place].power for place in places)
-    needed = quorum(tuple(v.power for v in members))
+        key = committee[place][0]
+        _hold(verify(key, signed, signature), f"the signature of the key {key.hex()[:12]} does not fit")
+    power = sum(committee[place][1] for place in places)
+    needed = quorum(tuple(power for _, power in committee))
     _hold(power >= needed, f"power {power} signed where a quorum of {needed} is needed")
     return power
+
+
+def _handed_over(chain: bytes, first: Sequence[tuple[bytes, int]], file: ReceiptFile) -> Sequence[tuple[bytes, int]]:
+    """The committee that all handovers lead to from the `first`, each signed by a quorum of the one before."""
+    committee, last = first, -1
+    for handover in file.handovers:
+        record = handover.checkpoint.record
+        check_checkpoint(chain, committee, handover.checkpoint)
+        _hold(last < record.index < file.checkpoint.record.index, f"record {record.index} is handed over out of order")
+        _hold(
+            record.committee == committee_digest(handover.committee),
+            f"record {record.index} names another committee than it is said to",
+        )
+        committee, last = handover.committee, record.index
+    return committee
 
 
 def verify_receipt(file: ReceiptFile, trusted: Genesis) -> JobReceipt:
@@ -90,7 +125,12 @@ def verify_receipt(file: ReceiptFile, trusted: Genesis) -> JobReceipt:
         file.genesis.chain == genesis.chain,
         f"the receipt is of chain {file.genesis.chain.hex()[:12]}, the trusted one is {genesis.chain.hex()[:12]}",
     )
-    check_checkpoint(genesis, file.checkpoint)
+    committee = _handed_over(genesis.chain, founders(genesis), file)
+    _hold(
+        file.checkpoint.record.committee == committee_digest(committee),
+        "the record names another committee than the trusted one",
+    )
+    check_checkpoint(genesis.chain, committee, file.checkpoint)
     records = (*file.trail, file.checkpoint.record)
     for earlier, later in pairwise(records):
         _hold(

@@ -22,7 +22,7 @@ def verify(receipt: Path, genesis: Path | None, chain: str | None, as_json: bool
     """Check RECEIPT offline: who signed it, what it proves, and that its numbers add up."""
     import time
 
-    from soma_core.chain.proofs import load, vector_digest, verify_receipt
+    from soma_core.chain.proofs import load, signing_committee, vector_digest, verify_receipt
     from soma_core.errors import VerificationError
 
     file = load(_read(receipt))
@@ -35,7 +35,9 @@ def verify(receipt: Path, genesis: Path | None, chain: str | None, as_json: bool
             f" {trusted.parameters.unbonding_ms // 1000} s: its keys prove nothing any more",
             "verify receipts while they are young, or against a newer trusted basis",
         )
-    signers = [trusted.validators[place].name for place, _ in file.checkpoint.signatures]
+    names = {validator.key: validator.name for validator in trusted.validators}
+    keys = [signing_committee(file)[place][0] for place, _ in file.checkpoint.signatures]
+    signers = [names.get(key, key.hex()[:12]) for key in keys]
     if as_json:
         data_json(
             {

@@ -15,17 +15,17 @@ class Early:
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
-        self._kept: deque[tuple[int, bytes]] = deque()
-        self._counts: dict[int, tuple[int, int]] = {}
+        self._kept: deque[tuple[bytes, bytes]] = deque()
+        self._counts: dict[bytes, tuple[int, int]] = {}
 
-    def keep(self, place: int, message: bytes) -> None:
-        """Keep a message of the member at `place`, if there is room for it."""
-        count, size = self._counts.get(place, (0, 0))
+    def keep(self, node: bytes, message: bytes) -> None:
+        """Keep a message of a member, if there is room for it."""
+        count, size = self._counts.get(node, (0, 0))
         if count < EARLY and size + len(message) <= EARLY_SIZE:
-            self._counts[place] = count + 1, size + len(message)
-            self._kept.append((place, message))
+            self._counts[node] = count + 1, size + len(message)
+            self._kept.append((node, message))
 
-    def take(self) -> list[tuple[int, bytes]]:
+    def take(self) -> list[tuple[bytes, bytes]]:
         """All of them, in order."""
         kept = list(self._kept)
         self._kept.clear()

@@ -26,16 +26,17 @@ class Accusation:
 
 @final
 class Evidence:
-    """By place in the committee."""
+    """By consensus key."""
 
     def __init__(self) -> None:
-        self.accusations: dict[int, tuple[Accusation, ...]] = {}
+        self.accusations: dict[bytes, tuple[Accusation, ...]] = {}
 
-    def take(self, epoch: int, accusation: Accuse) -> None:
-        """Keep an accusation; a slot is known by the first of its bodies."""
-        kept = self.accusations.get(accusation.member, ())
+    def take(self, epoch: int, key: bytes, accusation: Accuse) -> bool:
+        """Keep an accusation of who has `key`, if it is a new one; a slot is known by the first of its bodies."""
+        kept = self.accusations.get(key, ())
         known = any((one.epoch, one.first) == (epoch, accusation.first) for one in kept)
         if known or len(kept) >= ACCUSATIONS or len(accusation.first) + len(accusation.second) > EVIDENCE_MOST:
-            return
-        _log.warning("validator %d signed two bodies of one slot, in epoch %d", accusation.member, epoch)
-        self.accusations[accusation.member] = (*kept, Accusation(epoch, accusation.first, accusation.second))
+            return False
+        _log.warning("the key %s signed two bodies of one slot, in epoch %d", key.hex()[:12], epoch)
+        self.accusations[key] = (*kept, Accusation(epoch, accusation.first, accusation.second))
+        return True

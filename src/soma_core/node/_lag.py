@@ -1,7 +1,7 @@
 """Whether this node is left behind: its chain stands still, or others, not all of them liars, are in a later epoch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final, final
 
 import trio
@@ -16,20 +16,27 @@ QUIET: Final = 1.0
 
 @final
 class Lag:
-    """`powers`: of the committee's members, by place."""
+    """Until `sits` says who the committee is, nobody is behind, and nothing is waited for."""
 
-    def __init__(self, powers: Sequence[int]) -> None:
-        self._powers = powers
+    def __init__(self) -> None:
+        self._powers: Mapping[bytes, int] = {}
+        self._seated = True
         self._epoch = 0
-        self._heard: dict[int, int] = {}
+        self._heard: dict[bytes, int] = {}
         self._ordered = 0
         self._passed_at = -math.inf
         self._moved = trio.Event()
 
-    def heard(self, place: int, epoch: int) -> None:
+    def sits(self, powers: Mapping[bytes, int], *, seated: bool) -> None:
+        """The present committee: node → power. `seated`: this node is one of it; else it follows its peers."""
+        self._powers, self._seated = powers, seated
+        self._heard = {node: epoch for node, epoch in self._heard.items() if node in powers}
+        self._move()
+
+    def heard(self, node: bytes, epoch: int) -> None:
         """A member speaks in `epoch`."""
         before = self.behind
-        self._heard[place] = max(epoch, self._heard.get(place, 0))
+        self._heard[node] = max(epoch, self._heard.get(node, 0))
         if self.behind and not before:  # not for every word: who names ever later epochs would keep all waiting
             self._move()
 
@@ -51,17 +58,23 @@ class Lag:
     @property
     def behind(self) -> bool:
         """Whether a later epoch is there: members of more than a third of the power say so."""
-        later = sum(self._powers[place] for place, epoch in self._heard.items() if epoch > self._epoch)
-        return later > (sum(self._powers) - 1) // 3
+        later = sum(self._powers[node] for node, epoch in self._heard.items() if epoch > self._epoch)
+        return later > max(0, sum(self._powers.values()) - 1) // 3
 
     async def until_left_behind(self) -> None:
         """Return when it is time to ask peers for commits."""
         while True:
-            moved, behind = self._moved, self.behind
-            with trio.move_on_after(LATE if behind else STILL):
+            moved = self._moved
+            alone = self._seated and len(self._powers) < 2
+            with trio.move_on_after(math.inf if alone else self._patience()):
                 await moved.wait()
                 continue
             return
+
+    def _patience(self) -> float:
+        if not self._seated:
+            return 0
+        return LATE if self.behind else STILL
 
     async def until_going(self) -> None:
         """Return when the own engine orders, and no later epoch is there."""

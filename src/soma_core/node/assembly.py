@@ -20,7 +20,7 @@ import trio
 from attrs import frozen
 
 from soma_core import __version__, chain
-from soma_core.api import Budget, EncoderSpec, Ledger, Member, PeerId, Transport
+from soma_core.api import Budget, EncoderSpec, Ledger, PeerId, Transport
 from soma_core.api.control import EncoderStatus
 from soma_core.config import Options, Prepared, gather, prepare
 from soma_core.errors import DecodeError, RefusedError, SomaError, UnreachableError
@@ -40,6 +40,7 @@ from soma_core.net import (
 from soma_core.plugins import Plugin
 
 from . import directory as places
+from .accusing import Accusing
 from .answering import Answering
 from .applying import Applying
 from .auditing import Auditing
@@ -129,9 +130,10 @@ async def _open(prepared: Prepared, data_dir: Path, genesis: Genesis, signer: Si
         ledger = await open_ledger(prepared, data_dir, "chain", thread)
         stack.push_async_callback(thread.run, ledger.close)
         store = await thread.run(Store, genesis, rule, ledger)
-        budget = Budget(members=frozenset(v.node for v in genesis.validators))
+        seats = await thread.run(_seats, store)
+        budget = Budget()
         transport = await stack.enter_async_context(open_transport(prepared, data_dir, signer.identity(), budget))
-        yield _Node(prepared, data_dir, genesis, signer, store, thread, transport, budget, space)
+        yield _Node(prepared, data_dir, genesis, signer, store, thread, seats, transport, budget, space)
 
 
 @final
@@ -146,6 +148,7 @@ class _Node:
         signer: Signer,
         store: Store,
         thread: Thread,
+        seats: tuple[chain.Seat, ...],
         transport: Transport,
         budget: Budget,
         space: Space,
@@ -160,14 +163,16 @@ class _Node:
         self._transport = transport
         self._hub = Hub()
         self._mempool = Mempool()
-        self._checkpoints = Checkpoints(genesis, store, thread, self._hub)
+        self._key = self._consensus_key()
+        self._budget = budget
+        self._sit(seats)
+        self._checkpoints = Checkpoints(store, thread, self._hub, self._key)
         p = genesis.parameters
         self._blobs = BlobStore(
             places.make(data_dir, places.BLOBS),
             max_blob=p.max_blob,
             keep_for=max(KEEP_FOR, (p.attest_ms + p.draw_ms + p.commit_ms + p.reveal_ms) / 1000),
         )
-        self._me = self._place()
         self._driver: Driver | None = None
         self._network = Network(
             transport,
@@ -181,7 +186,7 @@ class _Node:
             ),
             tuple(Address.parse(text) for text in prepared.resolved.node.peers),
             random=random.Random(),  # noqa: S311  # jitter of reconnecting, nothing secret
-            hears_consensus=self._me is not None,
+            hears_consensus=self._may_validate,
             budget=budget,
         )
         self._data = Data(self._blobs, self._network)
@@ -196,10 +201,10 @@ class _Node:
             serve_entries(self._network, Source(self._store, self._thread, self._hub))
             self._network.serve(SUBMIT, self._take, channel="sync", max_payload=chain.MAX_TRANSACTION)
             await nursery.start(self._network.run)
-            if self._me is None:
-                nursery.start_soon(self._follow)
-            else:
+            if self._may_validate:
                 await self._start_validating(nursery, wallet)
+            else:
+                nursery.start_soon(self._follow)
             for plugin in self._prepared.selection.of("encoder"):
                 await nursery.start(self._encode, plugin)
             operations = Operations(
@@ -236,16 +241,25 @@ class _Node:
                 gc.freeze()
                 await trio.sleep_forever()
 
-    def _place(self) -> int | None:
-        """The own place in the committee, if there is a consensus plugin and the key."""
+    def _consensus_key(self) -> bytes | None:
+        """The own consensus key, if there is a consensus plugin for it."""
         if not self._prepared.selection.of("consensus") or "validator" not in self._signer.roles:
             return None
-        key = self._signer.role("validator").key
-        places_ = [place for place, v in enumerate(self._genesis.validators) if v.key == key]
-        return places_[0] if places_ else None
+        return self._signer.role("validator").key
+
+    def _sit(self, seats: tuple[chain.Seat, ...]) -> None:
+        """Know the committee that begins."""
+        self._seated = any(seat.key == self._key for seat in seats)
+        self._budget.belong(frozenset(seat.node for seat in seats))
+
+    @property
+    def _may_validate(self) -> bool:
+        """Whether this node has a seat, or may get one: where validators have stake, committees change."""
+        changes = any(founder.stake for founder in self._genesis.validators)
+        return self._key is not None and (self._seated or changes)
 
     def _roles(self) -> tuple[str, ...]:
-        validates = ("validator",) if self._me is not None else ()
+        validates = ("validator",) if self._seated else ()
         return (*validates, *(("encoder",) if self._prepared.selection.of("encoder") else ()))
 
     def _wallet(self, role: str) -> Wallet:
@@ -253,24 +267,26 @@ class _Node:
 
     async def _start_validating(self, nursery: trio.Nursery, wallet: Wallet) -> None:
         """The validator's tasks. The signature a crash may have left out is made up for first."""
-        assert self._me is not None
-        me, key = self._me, self._signer.role("validator")
+        key = self._signer.role("validator")
         thread, checks = Thread("consensus"), Thread("signatures")
         records = await open_ledger(self._prepared, self._data_dir, "consensus", thread)
         validating = Validating(self._store, self._thread, key, wallet, self._checkpoints, self._data.get)
         self._hub.listen(validating.note)
 
         async def fetched(what: chain.Applied) -> None:
+            if what.seats:
+                self._sit(what.seats)
             self._hub.publish(what)
-            await self._checkpoints.note(what, me)
+            await self._checkpoints.note(what)
 
         async def applied(what: chain.Applied) -> None:
             await fetched(what)
-            await self._checkpoints.sign(what.record, key, me)
+            await self._checkpoints.sign(what.record, key)
             if validating.hurries:
                 driver.payload_ready()
 
-        committee = Committee(self._genesis, self._network)
+        accusing = Accusing(self._store, self._thread, wallet, key.key)
+        committee = Committee(self._network)
         self._driver = driver = Driver(
             Outside(
                 store=self._store,
@@ -281,13 +297,13 @@ class _Node:
                 mempool=self._mempool,
                 peers=committee,
                 signing=key,
-                me=me,
-                committee=tuple(Member(v.key, v.power) for v in self._genesis.validators),
+                key=key.key,
                 open=engine_opener(self._prepared, self._genesis.consensus),
                 system=validating.system,
                 applied=applied,
                 fetched=fetched,
                 fetch=self._fetch,
+                accused=accusing.take,
             )
         )
         nursery.start_soon(committee.hear, driver)  # at once: what nobody reads would look like a flood of the peer's
@@ -295,9 +311,10 @@ class _Node:
         await self._remember(driver.applying)
         tip = await self._thread.run(self._store.record, self._store.tip.index)
         if tip is not None and self._store.proved < tip.index:
-            await self._checkpoints.sign(tip, key, me)
+            await self._checkpoints.sign(tip, key)
         nursery.start_soon(self._drive, driver, records, thread, checks)
         nursery.start_soon(validating.run)
+        nursery.start_soon(accusing.run)
         self._start_auditing(nursery, wallet)
 
     def _start_auditing(self, nursery: trio.Nursery, wallet: Wallet) -> None:
@@ -318,9 +335,8 @@ class _Node:
         """What a restored validator does first."""
         spec = self._prepared.specs[one_of(self._prepared, "consensus").name]
         asks = "byzantine" in spec.features
-        await remember(
-            self._data_dir, applying, self._fetch, members=len(self._genesis.validators), engine_remembers=asks
-        )
+        members = len(await self._thread.run(_seats, self._store))
+        await remember(self._data_dir, applying, self._fetch, members=members, engine_remembers=asks)
 
     async def _drive(self, driver: Driver, records: Ledger, *threads: Thread) -> None:
         try:
@@ -338,6 +354,8 @@ class _Node:
 
     async def _follow(self) -> None:
         async def told(applied: chain.Applied, _fetched: bool) -> None:  # noqa: FBT001  # as `Applying` says it
+            if applied.seats:
+                self._sit(applied.seats)
             self._hub.publish(applied)
 
         await self._fetch(Applying(self._store, self._thread, told))
@@ -372,10 +390,10 @@ class _Node:
 
     async def _submit(self, signed: chain.SignedTransaction) -> None:
         """Into the own pool if this node orders, else to the validators, until one takes it."""
-        if self._driver is not None:
+        if self._orders:
             await self._pool(signed)
             return
-        committee = {v.node for v in self._genesis.validators}
+        committee = {seat.node for seat in await self._thread.run(_seats, self._store)}
         peers = [peer for peer in self._network.peers if peer in committee]
         refused: SomaError = UnreachableError("no validator is connected", "see `soma status`: are there peers?")
         for peer in peers:
@@ -388,9 +406,13 @@ class _Node:
                     return
         raise refused
 
+    @property
+    def _orders(self) -> bool:
+        return self._driver is not None and self._seated
+
     async def _take(self, _peer: PeerId, _body: object, payload: bytes) -> Reply:
         """A peer's transaction."""
-        if self._driver is None:
+        if not self._orders:
             raise Refusal("refused", "this node does not order transactions", "send it to a validator")
         signed = chain.parse_wire(payload)
         if signed.transaction.kind not in ENDING:
@@ -410,3 +432,8 @@ class _Node:
         if self._mempool.add(signed):
             assert self._driver is not None
             self._driver.payload_ready()
+
+
+def _seats(store: Store) -> tuple[chain.Seat, ...]:
+    """The present committee."""
+    return store.seats(store.epoch()[0])

@@ -1,14 +1,17 @@
 """Signatures under commit records: a validator's own, and those the chain has counted, until a quorum stands."""
 
-from typing import Final, final
+from typing import Final, TypeVar, final
+
+from attrs import field, frozen
 
 from soma_core import chain
-from soma_core.genesis import Genesis
 
 from .events import Hub
 from .signing import Signing
 from .store import Store
 from .threads import Thread
+
+T = TypeVar("T")
 
 KEPT: Final = 64
 """Records whose signatures are still gathered; older ones are final through a newer checkpoint."""
@@ -16,51 +19,75 @@ UNSENT: Final = 32
 """Own signatures that wait to ride along in a block."""
 
 
+@frozen
+class _Gathered:
+    """Under one record, by place in the committee of its epoch. `mine`: the own place there, or None."""
+
+    powers: tuple[int, ...]
+    mine: int | None
+    signatures: dict[int, bytes] = field(factory=dict)
+
+    def power(self) -> int:
+        return sum(self.powers[place] for place in self.signatures)
+
+
 @final
 class Checkpoints:
-    """Gathers signatures that were checked by who hands them over, and stores every quorum."""
+    """Gathers signatures that were checked by who hands them over, and stores every quorum.
 
-    def __init__(self, genesis: Genesis, store: Store, thread: Thread, hub: Hub) -> None:
+    `key`: the own consensus key, or None.
+    """
+
+    def __init__(self, store: Store, thread: Thread, hub: Hub, key: bytes | None) -> None:
         self._store = store
         self._thread = thread
         self._hub = hub
-        self._powers = tuple(v.power for v in genesis.validators)
-        self._gathered: dict[int, dict[int, bytes]] = {}
+        self._key = key
+        self._gathered: dict[int, _Gathered] = {}
         self._unsent: dict[int, bytes] = {}
 
-    async def sign(self, record: chain.CommitRecord, key: Signing, me: int) -> None:
-        """Sign the record of a commit that is on disk. `me`: the own place in the committee."""
-        signature = await key.sign("soma/checkpoint", record.epoch, chain.record_digest(record), slot=record.index)
+    async def sign(self, record: chain.CommitRecord, signing: Signing) -> None:
+        """Sign the record of a commit that is on disk, if the own key is in the committee of its epoch."""
+        mine = (await self._of(record.index)).mine
+        if mine is None:
+            return
+        signature = await signing.sign("soma/checkpoint", record.epoch, chain.record_digest(record), slot=record.index)
         self._unsent[record.index] = signature
         _trim(self._unsent, UNSENT)
-        await self.gather(record.index, me, signature)
+        await self.gather(record.index, mine, signature)
 
     def unsent(self) -> tuple[chain.RecordSignature, ...]:
         """Own signatures that the chain has not counted yet."""
         return tuple(chain.RecordSignature(index, signature) for index, signature in sorted(self._unsent.items()))
 
-    async def note(self, applied: chain.Applied, me: int | None) -> None:
+    async def note(self, applied: chain.Applied) -> None:
         """Take up what the chain has counted."""
         for event in applied.events:
             if isinstance(event, chain.RecordSigned):
-                if event.place == me:
+                if event.place == (await self._of(event.index)).mine:
                     self._unsent.pop(event.index, None)
                 await self.gather(event.index, event.place, event.signature)
 
     async def gather(self, index: int, place: int, signature: bytes) -> None:
         """Take one signature; store the quorum it completes."""
-        gathered = self._gathered.setdefault(index, {})
-        before = self._power(gathered)
-        gathered[place] = signature
-        if before < chain.quorum(self._powers) <= self._power(gathered):
-            await self._thread.run(self._store.keep_signatures, index, tuple(sorted(gathered.items())))
+        gathered = await self._of(index)
+        before = gathered.power()
+        gathered.signatures[place] = signature
+        if before < chain.quorum(gathered.powers) <= gathered.power():
+            await self._thread.run(self._store.keep_signatures, index, tuple(sorted(gathered.signatures.items())))
             self._hub.wake()
-        _trim(self._gathered, KEPT)
 
-    def _power(self, gathered: dict[int, bytes]) -> int:
-        return sum(self._powers[place] for place in gathered)
+    async def _of(self, index: int) -> _Gathered:
+        known = self._gathered.get(index)
+        if known is None:
+            seats = await self._thread.run(self._store.seats_under, index)
+            mine = [place for place, seat in enumerate(seats) if seat.key == self._key]
+            fresh = _Gathered(tuple(seat.power for seat in seats), mine[0] if mine else None)
+            known = self._gathered.setdefault(index, fresh)
+            _trim(self._gathered, KEPT)
+        return known
 
 
-def _trim(kept: dict[int, object] | dict[int, bytes] | dict[int, dict[int, bytes]], most: int) -> None:
+def _trim(kept: dict[int, T], most: int) -> None:
     while len(kept) > most:
         del kept[min(kept)]

@@ -3,9 +3,11 @@
 Outside stand disks, clocks, keys and peers; inside stands a pure `step`. What an engine persists is on disk before
 anything that depends on it leaves (`_shell`). Commits are applied by one task, in order.
 
-One engine serves one epoch. When the chain ends an epoch, the next engine begins after that commit, whatever the last
-one had in flight; the last one serves its peers until a quorum has signed what it came to, after a restart as well.
-Who was away longer takes commits from peers as a follower does. Rules O21 to O29 of ``specs/40-node.md``.
+One engine serves one epoch, and its committee: places are those of the epoch, and peers are known by their nodes. Where
+this node has no seat, it follows, until an epoch begins in which it has one. When the chain ends an epoch, the next
+engine begins after that commit, whatever the last one had in flight; the last one serves its peers until a quorum has
+signed what it came to, after a restart as well. Who was away longer takes commits from peers as a follower does. Rules
+O21 to O29 of ``specs/40-node.md``.
 """
 
 import logging
@@ -20,6 +22,7 @@ from soma_core.api import (
     Accuse,
     Applied,
     Commit,
+    Member,
     Note,
     Payload,
     Pull,
@@ -50,10 +53,17 @@ _log = logging.getLogger("soma.driver")
 
 @define(eq=False)
 class _Seat:
-    """A shell at work, and what ends it."""
+    """A shell at work, and what ends it. `nodes`, `keys`: of its committee, by place."""
 
     shell: Shell
+    nodes: tuple[bytes, ...]
+    keys: tuple[bytes, ...]
     scope: trio.CancelScope = field(factory=trio.CancelScope)
+
+    def tell_peer(self, node: bytes, *, up: bool) -> None:
+        """A node came or went: the engine hears of it if it is a member's."""
+        if node in self.nodes:
+            self.shell.inbox.peer(self.nodes.index(node), up=up)
 
 
 @final
@@ -71,9 +81,11 @@ class Driver:
         self._present: _Seat | None = None
         self._past: _Seat | None = None
         self._epoch = 0
-        self._connected: set[int] = set()
+        self._seats: tuple[chain.Seat, ...] = ()
+        self._connected: set[bytes] = set()
         self._early = Early(0)
-        self._lag = Lag([member.power for member in outside.committee])
+        self._lag = Lag()
+        self._turned = trio.Event()
         self._sweeping = trio.Event()
         self._commits_in, self._commits = trio.open_memory_channel[tuple[Shell, Commit]](math.inf)  # bounded by shells
 
@@ -84,31 +96,40 @@ class Driver:
         if self._present is not None:
             self._present.shell.payload_ready()
 
-    def connected(self, place: int) -> None:
-        """The committee member at `place` is connected; if it was before, it is so anew."""
-        if place in self._connected:
-            self.disconnected(place)
-        self._connected.add(place)
-        self._tell_peer(place, up=True)
+    @property
+    def seated(self) -> bool:
+        """Whether this node is one of the present committee."""
+        return any(seat.key == self._o.key for seat in self._seats)
 
-    def disconnected(self, place: int) -> None:
-        """The committee member at `place` is not connected any more."""
-        self._connected.discard(place)
-        self._tell_peer(place, up=False)
+    def connected(self, node: bytes) -> None:
+        """A peer is connected; if it was before, it is so anew."""
+        if node in self._connected:
+            self.disconnected(node)
+        self._connected.add(node)
+        self._tell_peer(node, up=True)
 
-    async def received(self, place: int, message: bytes) -> None:
-        """A message of the committee member at `place`. Waits while too many wait for the engine."""
+    def disconnected(self, node: bytes) -> None:
+        """A peer is not connected any more."""
+        self._connected.discard(node)
+        self._tell_peer(node, up=False)
+
+    async def received(self, node: bytes, message: bytes) -> None:
+        """A message of a peer, which is nothing if it is no member's. Waits while too many wait for the engine."""
         if len(message) < EPOCH_SIZE:
             return
-        epoch = int.from_bytes(message[:EPOCH_SIZE], "big")
-        self._lag.heard(place, epoch)
-        heard = Received(place, message[EPOCH_SIZE:])
-        if epoch == self._early.epoch:
-            self._early.keep(place, heard.message)
-        elif self._present is not None and self._present.shell.epoch == epoch:
-            await self._present.shell.inbox.put(heard)
-        elif self._past is not None and self._past.shell.epoch == epoch:
-            self._past.shell.inbox.offer(heard)
+        epoch, body = int.from_bytes(message[:EPOCH_SIZE], "big"), message[EPOCH_SIZE:]
+        sits = any(seat.node == node for seat in self._seats)
+        if sits:
+            self._lag.heard(node, epoch)
+        seat = self._at(epoch)
+        if sits and epoch == self._early.epoch:
+            self._early.keep(node, body)
+        elif seat is None or node not in seat.nodes:
+            return
+        elif seat is self._present:
+            await seat.shell.inbox.put(Received(seat.nodes.index(node), body))
+        else:
+            seat.shell.inbox.offer(Received(seat.nodes.index(node), body))
 
     # Epochs. ----------------------------------------------------------------------------------------------------------
 
@@ -120,28 +141,41 @@ class Driver:
             nursery.start_soon(self._apply)
             nursery.start_soon(self._remind)
             nursery.start_soon(self._sweep)
-            if len(self._o.committee) > 1:
-                nursery.start_soon(self._catch_up)
-                await self._revive(nursery)
+            await self._take_seats()
+            nursery.start_soon(self._catch_up)
+            await self._revive(nursery)
             while True:
                 seat = await self._begin(nursery)
-                await seat.shell.ended.wait()
+                await (self._turned if seat is None else seat.shell.ended).wait()
                 self._retire()
                 self._past, self._present = seat, None
                 self._retire_proved()
 
-    async def _begin(self, nursery: trio.Nursery) -> _Seat:
-        """The engine of the epoch that the chain is in."""
+    async def _take_seats(self) -> None:
+        """Learn who sits in the epoch that the chain is in."""
+        self._epoch, _ = await self._o.store_thread.run(self._o.store.epoch)
+        self._sit(await self._o.store_thread.run(self._o.store.seats, self._epoch))
+
+    def _sit(self, seats: tuple[chain.Seat, ...]) -> None:
+        self._seats = seats
+        self._lag.sits({seat.node: seat.power for seat in seats}, seated=self.seated)
+
+    async def _begin(self, nursery: trio.Nursery) -> _Seat | None:
+        """The engine of the epoch that the chain is in; None if this node has no seat."""
         await self._lag.until_quiet()
         async with self.applying.lock:
             self._epoch, first = await self._o.store_thread.run(self._o.store.epoch)
+            self._turned = trio.Event()
             self._o.mempool.give_back()
             self._present = seat = await self._start(nursery, self._epoch, first)
             early, self._early = self._early, Early(self._epoch + 1)
         self._lag.begins(self._epoch)
         self._sweeping.set()
-        for place, message in early.take() if early.epoch == self._epoch else ():
-            seat.shell.inbox.offer(Received(place, message))
+        if seat is None:
+            return None
+        for node, message in early.take() if early.epoch == self._epoch else ():
+            if node in seat.nodes:
+                seat.shell.inbox.offer(Received(seat.nodes.index(node), message))
         if self._o.mempool.has_ready(self.now()):
             self.payload_ready()
         return seat
@@ -151,18 +185,29 @@ class Driver:
         store = self._o.store
         present, following = await self._o.store_thread.run(store.epoch)
         if present > 0 and store.proved < following - 1:
+            if len(await self._o.store_thread.run(store.seats, present - 1)) < 2:
+                return
             first = await self._o.store_thread.run(store.first_of, present - 1)
             self._past = await self._start(nursery, present - 1, first)
-            self._past.shell.close(following - 1)
+            if self._past is not None:
+                self._past.shell.close(following - 1)
 
-    async def _start(self, nursery: trio.Nursery, number: int, first: int) -> _Seat:
-        setup = Setup(self._o.store.genesis.chain, number, self._o.committee, self._o.me, first)
+    async def _start(self, nursery: trio.Nursery, number: int, first: int) -> _Seat | None:
+        """The engine of an epoch; None if this node had no seat in it."""
+        seats = await self._o.store_thread.run(self._o.store.seats, number)
+        mine = [place for place, one in enumerate(seats) if one.key == self._o.key]
+        if not mine:
+            return None
+        committee = tuple(Member(one.key, one.power) for one in seats)
+        setup = Setup(self._o.store.genesis.chain, number, committee, mine[0], first)
         prefix = prefix_of(number)
         found = await self._recorder.load(prefix, prefix + LOADED_KEYS, math.inf)
         records = {key[len(prefix) :]: value for key, value in found}
-        seat = _Seat(Shell(self._o.open(setup), setup, self, self._checker, self._recorder))
-        for place in sorted(self._connected):
-            seat.shell.inbox.peer(place, up=True)
+        shell = Shell(self._o.open(setup), setup, self, self._checker, self._recorder)
+        seat = _Seat(shell, tuple(one.node for one in seats), tuple(one.key for one in seats))
+        for node in seat.nodes:
+            if node in self._connected:
+                seat.tell_peer(node, up=True)
         nursery.start_soon(_work, seat, records, self._o.store.tip.index)
         return seat
 
@@ -177,8 +222,7 @@ class Driver:
 
     def _retire_proved(self) -> None:
         """End it once a quorum has signed what it came to: laggards then get that as followers do."""
-        alone = len(self._o.committee) == 1
-        if self._past is not None and (alone or self._o.store.proved >= self._past.shell.last):
+        if self._past is not None and (len(self._past.nodes) == 1 or self._o.store.proved >= self._past.shell.last):
             self._retire()
 
     async def _sweep(self) -> None:
@@ -212,6 +256,7 @@ class Driver:
             elif isinstance(event, chain.EpochBegan):
                 self._o.mempool.expire(event.number)
                 self._epoch = event.number
+                self._sit(applied.seats)
         if fetched:
             await self._o.fetched(applied)
         else:
@@ -224,6 +269,8 @@ class Driver:
         elif self._present is not None:
             self._present.shell.inbox.progress(Applied(applied.record.index))
         self._lag.begins(self._epoch)
+        if self._epoch > before:
+            self._turned.set()
         self._retire_proved()
 
     async def _catch_up(self) -> None:
@@ -252,15 +299,20 @@ class Driver:
 
     def send(self, epoch: int, place: int, message: bytes) -> None:
         """To a member, behind the epoch."""
-        self._o.peers.send(place, prefix_of(epoch) + message)
+        if (seat := self._at(epoch)) is not None:
+            self._o.peers.send(seat.nodes[place], prefix_of(epoch) + message)
 
     def deliver(self, shell: Shell, commit: Commit) -> None:
         """Queue a commit for the chain."""
         self._commits_in.send_nowait((shell, commit))
 
     def accuse(self, epoch: int, accusation: Accuse) -> None:
-        """Keep the accusation."""
-        self.evidence.take(epoch, accusation)
+        """Keep the accusation, and hand on a new one."""
+        seat = self._at(epoch)
+        if seat is not None:
+            key = seat.keys[accusation.member]
+            if self.evidence.take(epoch, key, accusation):
+                self._o.accused(epoch, key, accusation)
 
     def note(self, note: Note) -> None:
         """Keep the value."""
@@ -278,10 +330,17 @@ class Driver:
         """By the signer, which waits for its disk."""
         return await self._o.signing.sign("soma/block", epoch, body, slot=slot)
 
-    def _tell_peer(self, place: int, *, up: bool) -> None:
+    def _at(self, epoch: int) -> _Seat | None:
+        """The seat whose engine serves an epoch."""
+        for seat in (self._present, self._past):
+            if seat is not None and seat.shell.epoch == epoch:
+                return seat
+        return None
+
+    def _tell_peer(self, node: bytes, *, up: bool) -> None:
         for seat in (self._past, self._present):
             if seat is not None:
-                seat.shell.inbox.peer(place, up=up)
+                seat.tell_peer(node, up=up)
 
 
 async def _work(seat: _Seat, records: dict[bytes, bytes], applied: int) -> None:

@@ -1,7 +1,7 @@
 """Commits between nodes: what a node serves to followers, and how a follower checks what it is served.
 
-Only records that a quorum signed are served and taken. A follower applies every commit itself and compares: it believes
-the signers about order, never about what the order comes to.
+Only records that a quorum signed are served and taken: each committee's up to the one in which it names the next. A
+follower applies every commit itself and compares: it believes the signers about order, never about what it comes to.
 """
 
 from collections.abc import Sequence
@@ -82,15 +82,19 @@ class Following:
         for entries that prove nothing: nothing of them was applied.
         """
         async with self._applying.lock:
-            proved = self._proved([entry for entry in entries if entry.index >= self.next()])
+            committee = await self._applying.thread.run(self._store.committee)
+            proved = self._proved([entry for entry in entries if entry.index >= self.next()], committee)
         for entry, record in proved:
             async with self._applying.lock:
                 if entry.index >= self.next():
                     proof = Proof(record, _signatures(entry))
-                    await self._applying.apply(self._commit(entry, record), proof)
+                    await self._applying.apply(_commit(entry, record, len(committee)), proof)
 
-    def _proved(self, entries: Sequence[Entry]) -> list[tuple[Entry, chain.CommitRecord]]:
-        """Entries with their records, each of which a quorum signed itself or through a later one."""
+    def _proved(
+        self, entries: Sequence[Entry], committee: Sequence[tuple[bytes, int]]
+    ) -> list[tuple[Entry, chain.CommitRecord]]:
+        """Entries with their records, each of which a quorum of `committee` signed itself or through a later one."""
+        named = chain.committee_digest(committee)
         records = [unpack(chain.CommitRecord, entry.record) for entry in entries]
         previous = self._store.tip.record
         last = -1
@@ -100,23 +104,25 @@ class Following:
             previous = chain.record_digest(record)
             if entry.signatures:
                 checkpoint = chain.Checkpoint(record=record, signatures=_signatures(entry))
-                chain.check_checkpoint(self._store.genesis, checkpoint)
+                chain.check_checkpoint(self._store.genesis.chain, committee, checkpoint)
                 last = place
+            if record.committee != named:
+                break  # the next committee signs what follows
         if last < 0 and entries:
             raise VerificationError(
                 f"no quorum signed any of records {entries[0].index} to {entries[-1].index}", ELSEWHERE
             )
         return list(zip(entries[: last + 1], records[: last + 1], strict=True))
 
-    def _commit(self, entry: Entry, record: chain.CommitRecord) -> Commit:
-        """The commit of an entry with a proved record. What an engine promises the chain, a peer has not promised."""
-        commit = unpack_commit(entry.commit)
-        places = range(len(self._store.genesis.validators))
-        named = (commit.leader, *(author for author, _ in commit.items))
-        same = commit.index == record.index and commit.digest == record.commit and commit.time <= record.time
-        if not same or not all(place in places for place in named):
-            raise VerificationError(f"commit {entry.index} does not come to the record a quorum signed", ELSEWHERE)
-        return commit
+
+def _commit(entry: Entry, record: chain.CommitRecord, members: int) -> Commit:
+    """The commit of an entry with a proved record. What an engine promises the chain, a peer has not promised."""
+    commit = unpack_commit(entry.commit)
+    named = (commit.leader, *(author for author, _ in commit.items))
+    same = commit.index == record.index and commit.digest == record.commit and commit.time <= record.time
+    if not same or not all(0 <= place < members for place in named):
+        raise VerificationError(f"commit {entry.index} does not come to the record a quorum signed", ELSEWHERE)
+    return commit
 
 
 def _signatures(entry: Entry) -> tuple[tuple[int, bytes], ...]:

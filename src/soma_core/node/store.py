@@ -26,7 +26,8 @@ RECORDS: Final = b"\x83"
 RECEIPTS: Final = b"\x84"
 SIGNATURES: Final = b"\x85"
 PROVED: Final = b"\x86"
-"""Prefixes of what a node keeps beside the state, each followed by the commit's index, 8 bytes."""
+SEATS: Final = b"\x87"
+"""Prefixes of what a node keeps beside the state, each followed by the commit's index, 8 bytes; seats: by the epoch."""
 
 Compute = Callable[[Genesis, ScoringRule, Reader, Tip, Commit], chain.Applied]
 
@@ -62,8 +63,16 @@ class Signatures:
 
 
 @frozen
+class Seats:
+    """The committee of an epoch, whose first commit is `first`."""
+
+    first: int = uint()
+    seats: tuple[chain.Seat, ...] = ()
+
+
+@frozen
 class Proved:
-    """The last commit whose record a quorum signed."""
+    """The last commit that can be proved to be the network's."""
 
     index: int = uint()
 
@@ -102,8 +111,9 @@ def key_of(prefix: bytes, index: int) -> bytes:
 class Store:
     """The chain on a ledger. Methods are called in the ledger's thread; `tip` and `proved` may be read anywhere.
 
-    `tip`: where the chain stands. `proved`: the last commit whose record a quorum signed; 0 if none. `compute`: what a
-    commit comes to; where many nodes live in one process, they need not all compute it.
+    `tip`: where the chain stands. `proved`: the last commit whose record a quorum signed, as were the last records of
+    all committees before; 0 if none. `compute`: what a commit comes to; where many nodes live in one process, they need
+    not all compute it.
     """
 
     def __init__(self, genesis: Genesis, rule: ScoringRule, ledger: Ledger, compute: Compute = chain.apply) -> None:
@@ -111,6 +121,7 @@ class Store:
         self._rule = rule
         self._compute = compute
         self._ledger = ledger
+        self._changes = any(founder.stake for founder in genesis.validators)
         self.tip = self._open()
         known = ledger.get(PROVED)
         self.proved = 0 if known is None else unpack(Proved, known).index
@@ -198,6 +209,23 @@ class Store:
             low, high = (low, middle) if record is not None and record.epoch >= epoch else (middle + 1, high)
         return low
 
+    def committee(self) -> tuple[tuple[bytes, int], ...]:
+        """Who signs the next record: (key, power) by place."""
+        return _keys(self.seats(self.epoch()[0]))
+
+    def seats(self, epoch: int) -> tuple[chain.Seat, ...]:
+        """The committee of an epoch that has begun, by place."""
+        return self._seats(epoch).seats
+
+    def seats_under(self, index: int) -> tuple[chain.Seat, ...]:
+        """The committee that signs the record of a commit, by place; empty if it is not applied."""
+        record = self.record(index)
+        return () if record is None else self.seats(record.epoch)
+
+    def _seats(self, epoch: int) -> Seats:
+        data = self._ledger.get(key_of(SEATS, epoch))
+        return Seats(0) if data is None else unpack(Seats, data, max_size=MAX_COMMIT)
+
     def leaves(self, index: int) -> tuple[bytes, ...]:
         """The receipts of a commit."""
         data = self._ledger.get(key_of(RECEIPTS, index))
@@ -210,9 +238,24 @@ class Store:
 
     def keep_signatures(self, index: int, signatures: tuple[tuple[int, bytes], ...]) -> None:
         """Store a quorum's signatures: the record is a checkpoint from now on."""
-        proved = max(self.proved, index)
-        self._ledger.write({key_of(SIGNATURES, index): pack(Signatures(signatures)), PROVED: pack(Proved(proved))})
-        self.proved = proved
+        self._ledger.write({key_of(SIGNATURES, index): pack(Signatures(signatures))})
+        proved = self._provable() if self._changes else max(self.proved, index)
+        if proved > self.proved:
+            self._ledger.write({PROVED: pack(Proved(proved))})
+            self.proved = proved
+
+    def _provable(self) -> int:
+        """The last commit that can be proved: no further than to the first committee whose last record is unsigned."""
+        proved = self.proved
+        while (following := self.record(proved + 1)) is not None:
+            end = self._seats(following.epoch + 1).first or self.tip.index + 1
+            signed = [key for key, _ in self._ledger.scan(key_of(SIGNATURES, proved + 1), key_of(SIGNATURES, end))]
+            if not signed:
+                break
+            proved = int.from_bytes(signed[-1][1:], "big")
+            if proved < end - 1:
+                break
+        return proved
 
     def first_checkpoint(self, index: int) -> int | None:
         """The first commit from `index` on whose record has a quorum's signatures."""
@@ -227,18 +270,39 @@ class Store:
         if done is None:
             return None
         signed = self.first_checkpoint(done.index)
-        if signed is None:
+        if signed is not None and signed <= self.proved and self._hands_over(signed):
+            signed = self.first_checkpoint(signed + 1)
+        if signed is None or signed > self.proved:
             return None
         leaves = self.leaves(done.index)
         records = [record for i in range(done.index, signed + 1) if (record := self.record(i)) is not None]
         return chain.ReceiptFile(
             format="soma-receipt/1",
             genesis=self.genesis,
+            handovers=self._handovers(records[-1].epoch),
             receipt=leaves[done.place],
             path=chain.proof([chain.leaf_hash(leaf) for leaf in leaves], done.place),
             trail=tuple(records[:-1]),
             checkpoint=chain.Checkpoint(record=records[-1], signatures=self.signatures(signed) or ()),
         )
+
+    def _hands_over(self, index: int) -> bool:
+        """Whether a record names another committee than the one that signed it."""
+        record = self.record(index)
+        return record is not None and record.committee != chain.committee_digest(_keys(self.seats(record.epoch)))
+
+    def _handovers(self, epoch: int) -> tuple[chain.Handover, ...]:
+        """What leads from the committee of genesis to that of `epoch`."""
+        found = []
+        committee = chain.founders(self.genesis)
+        for number in range(1, epoch + 1) if self._changes else ():
+            begun = self._seats(number)
+            record = self.record(begun.first - 1)
+            if record is not None and _keys(begun.seats) != committee:
+                committee = _keys(begun.seats)
+                signed = chain.Checkpoint(record=record, signatures=self.signatures(record.index) or ())
+                found.append(chain.Handover(checkpoint=signed, committee=committee))
+        return tuple(found)
 
     def entries(self) -> Sequence[tuple[bytes, bytes]]:
         """The whole state."""
@@ -291,6 +355,13 @@ class Store:
         batch.update(beside)
         batch[key_of(RECORDS, index)] = pack(applied.record)
         batch[TIP] = pack(applied.tip)
+        if applied.seats:
+            epoch = max((event.number for event in applied.events if isinstance(event, chain.EpochBegan)), default=0)
+            batch[key_of(SEATS, epoch)] = pack(Seats(index + 1, applied.seats))
         if applied.receipts:
             batch[key_of(RECEIPTS, index)] = pack(Receipts(applied.receipts))
         self._ledger.write(batch)
+
+
+def _keys(seats: Sequence[chain.Seat]) -> tuple[tuple[bytes, int], ...]:
+    return tuple((seat.key, seat.power) for seat in seats)

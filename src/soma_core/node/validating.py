@@ -105,8 +105,13 @@ class Validating:
             if job.stage == "attesting"
         ]
 
+    def _has_seat(self) -> bool:
+        return any(seat.key == self._signing.key for seat in self._store.seats(self._store.epoch()[0]))
+
     async def _attest_each(self) -> None:
         async for wanted in self._wanted.clone():
+            if not await self._thread.run(self._has_seat):
+                continue
             try:
                 with trio.move_on_after(self._store.genesis.parameters.attest_ms / 1000):
                     data = await self._fetch(wanted.blob, wanted.size)

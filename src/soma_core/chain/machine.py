@@ -151,10 +151,10 @@ class Applied:
     receipts: tuple[bytes, ...]
     events: tuple[Event, ...]
     changes: Changes
+    seats: tuple[members.Seat, ...] = ()
 
 
 def found(genesis: Genesis, view: Reader) -> Applied:
-    seats: tuple[members.Seat, ...] = ()
     """The state of a network that has applied nothing: record 0, on an empty `view`."""
     state = State(view)
     state.put(pools.POOLS, b"", pools.Pools())
@@ -232,11 +232,11 @@ def _conclude(
     epoch: int = 0,
 ) -> Applied:
     changes = state.changes()
+    begins = index == 0 or any(isinstance(event, EpochBegan) for event in events)
     _check_supply(genesis, changes, index)
     lthash = updated(tip.lthash, changes)
     record = CommitRecord(
         index=index,
-    begins = index == 0 or any(isinstance(event, EpochBegan) for event in events)
         previous=tip.record,
         commit=commit,
         time=time,
@@ -251,11 +251,11 @@ def _conclude(
         receipts=tuple(receipts),
         events=tuple(events),
         changes=changes,
+        seats=members.seats(genesis, state) if begins else (),
     )
 
 
 def _check_supply(genesis: Genesis, changes: Changes, index: int) -> None:
-        seats=members.seats(genesis, state) if begins else (),
     """What the changed records hold may differ from what they held only by what was emitted (rule C6)."""
     before = money_in([(key, old) for key, (old, _) in changes.items()])
     now = money_in([(key, new) for key, (_, new) in changes.items()])

@@ -214,7 +214,7 @@ def test_a_later_committee_is_believed_when_the_one_before_has_named_it() -> Non
         "where a quorum of": evolve(
             file, handovers=(evolve(handover, checkpoint=evolve(handover.checkpoint, signatures=())),)
         ),
-        "named wrongly": evolve(file, handovers=(handover, handover)),
+        "the key .* does not fit": evolve(file, handovers=(handover, handover)),
         "out of order": evolve(file, checkpoint=evolve(file.checkpoint, record=handover.checkpoint.record)),
     }.items():
         with pytest.raises(VerificationError, match=says):

@@ -29,9 +29,10 @@ DEVELOPMENT: Final = Parameters(
     draw_ms=20_000,
     commit_ms=60_000,
     reveal_ms=20_000,
-    audit_ms=0,
+    audit_ms=5_000,
+    dispute_ms=5_000,
 )
-"""Short epochs, so that a person sees them pass; and no audits, which no node computes yet: jobs are paid at once."""
+"""Short epochs and windows, so that a person sees them pass: who wins a job is paid some seconds after it."""
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,125 @@
+"""A real node whose second encoder says that it predicts better than it does: its validator computes that again.
+
+The liar runs the weights it has registered, gives their vector, and half of the loss: nobody but an auditor can tell.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from attrs import evolve, frozen
+from fake_distributions import install
+from running_node import RunningNode
+
+from soma_core.api import control
+from soma_core.cli._client import Node
+from soma_core.genesis import SHANNONS, read, write
+
+LIAR: Final = '''
+    """An encoder that halves its losses."""
+
+    from attrs import evolve, frozen
+    from soma_core.api import EncoderInfo, EncoderSpec, Evaluation, hookimpl, option
+
+    @frozen
+    class Config:
+        weights: str = option("text", "a bundled name or the path of a .safetensors file")
+
+    @hookimpl
+    def soma_encoder():
+        return EncoderSpec(api=1, config=Config, open=Liar, features=frozenset({"loss"}))
+
+    class Liar:
+        def __init__(self, config, context):
+            from soma_core.model import ARCHITECTURE, ReferenceTransformer, load_weights
+            weights = load_weights(config.weights)
+            self.model = ReferenceTransformer(weights.config, weights.tensors)
+            self.info = EncoderInfo(
+                dim=weights.config.dim, weights=weights.digest, frame=weights.frame, architecture=ARCHITECTURE
+            )
+
+        def encode(self, batch):
+            return self.evaluate(batch, b"").vectors
+
+        def evaluate(self, batch, seed):
+            import numpy
+            readings = [self.model.read(item) for item in batch]
+            vectors = numpy.array([reading.vector for reading in readings], numpy.float32)
+            return Evaluation(vectors, numpy.array([reading.bits_per_byte / 2 for reading in readings]))
+'''
+
+POT: Final = 20 * SHANNONS
+"""More than a hundredth of each stake: no answer that wins it goes unaudited."""
+WINDOW: Final = 60.0
+"""Seconds until a job has been audited and paid, on a busy machine."""
+
+
+@frozen
+class Standing:
+    """What an encoder has."""
+
+    stake: int
+    balance: int
+
+
+def standings(node: RunningNode) -> dict[str, Standing]:
+    """By the encoder's name."""
+    with Node(node.directory) as client:
+        return {
+            each.name: Standing(each.stake, client.ask(control.BALANCE, control.AskBalance(each.address)).balance)
+            for each in client.ask(control.ENCODERS, control.Empty()).encoders
+        }
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    root = tmp_path_factory.mktemp("audited")
+    site = root / "site"
+    site.mkdir()
+    install(site, "soma-encoder-liar", {"encoder-liar": "soma_liar"}, {"soma_liar": LIAR})
+    running = RunningNode(root / "data", ("consensus-solo", "encoder-numpy", "encoder-liar", "transport-memory"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH")))))
+        running.soma("genesis", "new", *(word for name in running.plugins for word in ("--plugin", name)))
+        path = running.directory / "genesis.cbor"
+        genesis = read(path)
+        path.unlink()
+        write(evolve(genesis, parameters=evolve(genesis.parameters, pot=POT)), path)
+        running.start()
+        yield running
+        assert running.stop() == 0, running.log.read_text()
+
+
+def embed(node: RunningNode, file: Path) -> dict[str, Any]:
+    (entry,) = json.loads(node.soma("embed", file, "--json"))["inputs"]
+    return entry  # type: ignore[no-any-return]
+
+
+def until(node: RunningNode, holds: Callable[[dict[str, Standing]], bool]) -> dict[str, Standing]:
+    """What the encoders have as soon as it `holds`."""
+    deadline = time.monotonic() + WINDOW
+    while not holds(now := standings(node)):
+        assert time.monotonic() < deadline, (now, node.log.read_text())
+        time.sleep(0.1)
+    return now
+
+
+def test_a_false_loss_wins_nothing_and_costs_stake_and_the_honest_encoder_is_paid(
+    node: RunningNode, tmp_path: Path
+) -> None:
+    before = standings(node)
+    source = tmp_path / "a.txt"
+    source.write_text("Whoever predicts best is paid, if it is true.\n" * 20)
+    assert embed(node, source)["winner"] == "liar", "until somebody looks"
+    after = until(node, lambda now: now["numpy"].balance > before["numpy"].balance)
+    assert after["liar"].stake < before["liar"].stake
+    assert after["liar"].balance < before["liar"].balance, "it paid fees"
+    assert after["numpy"].stake >= before["numpy"].stake
+    assert after["numpy"].balance >= before["numpy"].balance + POT // 2
+    with Node(node.directory) as client:
+        assert client.ask(control.SUPPLY, control.Empty()).drift == 0
+    assert not any((node.directory / "verdicts").iterdir()), "a concluded audit leaves nothing behind"

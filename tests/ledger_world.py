@@ -76,8 +76,10 @@ class PlainTargets(PlainRule):
     def point(self, beacon: bytes, observed: Sequence[Any], /) -> Any:
         return fixed.quant([uniform(beacon, i, 201) - 100 for i in range(len(observed[0]))])
 
-    def assign(self, point: Any, positions: Sequence[Any], stakes: Sequence[int], k: int, /) -> tuple[int, ...]:
-        return tuple(place for place, stake in enumerate(stakes) if stake)[:k]
+    def assign(
+        self, points: Sequence[Any], positions: Sequence[Any], stakes: Sequence[int], k: int, /
+    ) -> list[tuple[int, ...]]:
+        return [tuple(place for place, stake in enumerate(stakes) if stake)[:k]] * len(points)
 
     def start(self, observed: Sequence[Any], /) -> Difficulty:
         return Difficulty(1 << 15, 0)

@@ -491,9 +491,10 @@ def encoders() -> Case:
             {
                 **dict(zip(("encoder", "salt", "weights", "frame"), (part.hex() for part in parts), strict=True)),
                 "position": position.hex(),
-                "seal": chain.weights_seal(*parts, position).hex(),
+                "best": best.hex(),
+                "seal": chain.weights_seal(*parts, position, best).hex(),
             }
-            for position in (b"", bytes(range(16)))
+            for position, best in ((b"", b""), (bytes(range(16)), b""), (b"", bytes(range(16))))
         ],
         "runs": replays.encoders(),
     }
@@ -503,12 +504,14 @@ def routing() -> Case:
     """Chapter 23: sketches and their distances."""
     data = (b"a", b"ab" * 20, bytes(range(256)), b"Soma turns data into embeddings. " * 9, bytes(1_000))
     sketches = [chain.sketch_of(each) for each in data]
+    losses = ([*range(16)], [0] * 16, [9, 1, 8, 2, 7, 3, 6, 4, 5] * 2, [*range(33, 0, -1)])
     return {
-        "about": "Rules Y: sketches of bytes, and the distance of each from the first.",
+        "about": "Rules Y: sketches of bytes, the distance of each from the first; the best anchors by their losses.",
         "sketches": [
             {"data": each.hex(), "sketch": sketch.hex(), "distance": distance(sketches[0], sketch)}
             for each, sketch in zip(data, sketches, strict=True)
         ],
+        "best": [{"losses": each, "best": chain.best_anchors(each).hex()} for each in losses],
         "runs": replays.routing(),
     }
 

@@ -33,8 +33,10 @@ from soma_core.chain import (
     settlement,
     shards,
     sketches,
+    specialities,
     targets,
     transactions,
+    weakness,
     weights,
 )
 from soma_core.chain import pools as pools_
@@ -87,8 +89,8 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("16-jobs.md", (jobs, settlement)),
         ("17-receipts.md", (proofs,)),
         ("22-staking.md", (shares_, stakes_)),
-        ("23-routing.md", (routing, sketches)),
-        ("24-targets.md", (race, targets)),
+        ("23-routing.md", (routing, sketches, specialities)),
+        ("24-targets.md", (race, targets, weakness)),
         ("25-audits.md", (audits, delivery, penalties, canaries)),
     ],
 )
@@ -221,6 +223,7 @@ def test_kinds_of_transactions() -> None:
         (race.Submission, "24-targets.md"),
         (race.Hit, "24-targets.md"),
         (race.Spent, "24-targets.md"),
+        (weakness.Outcomes, "24-targets.md"),
         (audits.Item, "25-audits.md"),
         (audits.Auditor, "25-audits.md"),
         (audits.Audit, "25-audits.md"),

@@ -25,6 +25,11 @@ NAME_MOST: Final = 32
 """Characters of an encoder's name."""
 OPAQUE: Final = "opaque"
 """The architecture of encoders without a byte likelihood, or that nobody can run again."""
+SKETCH_SIZE: Final = 64
+"""Numbers in a sketch of data, a byte each."""
+ANCHORS_LEAST: Final = 16
+ANCHORS_MOST: Final = 4_096
+"""Anchors whose sketches a genesis can hold, if it holds any."""
 RESERVED_NAMES: Final = frozenset({"submitter", "treasury", "validators"})
 """Names that receipts give to who is no encoder."""
 MAX_FILE: Final = 1 << 20
@@ -134,11 +139,15 @@ class Encoder:
     weights: bytes = octets(most=32)
     frame: bytes = octets(most=32)
     architecture: str = text()
+    best: bytes = octets(most=ANCHORS_MOST // 8, default=b"")
 
 
 @frozen(kw_only=True)
 class Genesis:
-    """`references`: int16 little-endian vectors of the network's dimension, for the gate until jobs have settled."""
+    """`references`: int16 little-endian vectors of the network's dimension, for the gate until jobs have settled.
+
+    `sketches`: of the anchor items, in their order, or none: then no encoder has cells of its own.
+    """
 
     name: str = text()
     time: int = uint(most=TIME_MOST)
@@ -151,6 +160,7 @@ class Genesis:
     validators: tuple[Validator, ...]
     encoders: tuple[Encoder, ...]
     references: tuple[bytes, ...]
+    sketches: tuple[bytes, ...] = ()
 
     @cached_property
     def chain(self) -> bytes:
@@ -215,6 +225,15 @@ def check(genesis: Genesis) -> Genesis:
                 ),
                 "an encoder that can be audited has no digest of its weights or frame map",
             ),
+            (
+                len(genesis.sketches) not in (0, *range(ANCHORS_LEAST, ANCHORS_MOST + 1))
+                or any(len(sketch) != SKETCH_SIZE for sketch in genesis.sketches),
+                f"sketches are none or of {ANCHORS_LEAST} to {ANCHORS_MOST} anchors, {SKETCH_SIZE} bytes each",
+            ),
+            (
+                any(e.best and not is_best(genesis, e.best) for e in genesis.encoders),
+                "an encoder's best anchors are not a quarter of the anchors",
+            ),
             (len(genesis.references) < 7, "fewer than 7 reference vectors"),
             (
                 not all(_is_reference(r, p.dimension) for r in genesis.references),
@@ -229,6 +248,14 @@ def check(genesis: Genesis) -> Genesis:
             "found the network again with what is wrong corrected",
         )
     return genesis
+
+
+def is_best(genesis: Genesis, best: bytes) -> bool:
+    """Whether `best` has a bit for each anchor, and a quarter of them set."""
+    count = len(genesis.sketches)
+    bits = int.from_bytes(best, "big")
+    unused = -count % 8
+    return len(best) == -(-count // 8) and bits.bit_count() == count // 4 and not bits & ((1 << unused) - 1)
 
 
 def is_name(name: str) -> bool:

@@ -15,7 +15,7 @@ import results
 from attrs import asdict
 from benchmarks.harness import Row
 
-NAMES: Final = ("jobs", "transport", "ledger", "encoder", "startup", "idle", "engine", "consensus")
+NAMES: Final = ("jobs", "transport", "ledger", "encoder", "startup", "idle", "engine", "consensus", "targets")
 SEED: Final = 2026
 
 

@@ -101,9 +101,14 @@ def test_sketches() -> None:
         assert distance(first, sketch) == case["distance"]
 
 
+def test_the_best_of_anchors() -> None:
+    for case in ROUTING["best"]:
+        assert chain.best_anchors(case["losses"]).hex() == case["best"]
+
+
 def test_seals_of_weights() -> None:
     for case in ENCODERS["seals"]:
-        parts = (of(case[name]) for name in ("encoder", "salt", "weights", "frame", "position"))
+        parts = (of(case[name]) for name in ("encoder", "salt", "weights", "frame", "position", "best"))
         assert chain.weights_seal(*parts).hex() == case["seal"]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import replays
 from attrs import evolve, field, frozen
-from committee_world import Committee, address, committee_genesis, spread
+from committee_world import Committee, account, address, committee_genesis, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_world import PlainRule
@@ -15,6 +15,7 @@ from ledger_world import PlainRule
 from soma_core import chain, fixed
 from soma_core.api import Answer, Candidate, Payment, Settlement
 from soma_core.chain import settlement, stakes
+from soma_core.chain.execution import Execution
 from soma_core.crypto import digest
 from soma_core.records import pack, unpack
 
@@ -26,6 +27,7 @@ GOOD: dict[str, Any] = {
     "frame": b"\x06" * 32,
     "architecture": "byte-transformer-1",
     "position": b"",
+    "best": b"",
 }
 
 
@@ -201,6 +203,34 @@ def test_slashes_and_gates_are_what_the_rule_says_as_far_as_there_is_stake() -> 
     assert world.state.need(chain.POOLS).treasury == treasury + 10**11 + commission
 
 
+class Fining(PlainRule):
+    """Fines the first place for being out, beside another fine, and the second for being out."""
+
+    def settle(self, pot: int, answers: Sequence[Answer], settled: Sequence[Any], /) -> Settlement:
+        judged = super().settle(pot, answers, settled)
+        return evolve(judged, fines={0: 10}, outlier_fines={0: 1_000, 1: 10**12}, out=(0, 1))
+
+
+@pytest.mark.parametrize("audit_ms", [0, 50_000])
+def test_who_is_out_is_fined_at_once_beside_all_other_fines(audit_ms: int) -> None:
+    world = Committee(genesis=committee_genesis((1,), audit_ms=audit_ms, epoch_ms=10**9), rule=Fining())
+    world.announce()
+    treasury = world.state.need(chain.POOLS).treasury
+    job = replays.whole_job(world)
+    (first,) = (e.receipt for a in world.trace for e in a.events if isinstance(e, chain.Settled))
+    if audit_ms:
+        world.step(after=10**6)
+        world.step(after=10**6)
+    done = world.state.need(chain.DONE, job)
+    last = unpack(chain.JobReceipt, world.trace[done.index].receipts[done.place])
+    assert last.final
+    for receipt in (unpack(chain.JobReceipt, first), last):
+        assert [(m.fine, m.slash, m.out) for m in receipt.shard] == [(1_010, 0, True), (10**11, 0, True), (0, 0, False)]
+    assert [chain.stake_of(world.state, m.encoder) for m in last.shard] == [10**11 - 1_010, 0, 10**11]
+    commission = sum(p.amount for p in last.payments if p.to == "treasury")
+    assert world.state.need(chain.POOLS).treasury == treasury + 10**11 + 1_010 + commission
+
+
 def _receipt(applied: chain.Applied) -> chain.JobReceipt:
     (event,) = (e for e in applied.events if isinstance(e, chain.Settled))
     return unpack(chain.JobReceipt, event.receipt)
@@ -247,6 +277,43 @@ def test_then_against_settled_vectors_of_other_data() -> None:
     put_settled(again[0], 40)
     replays.whole_job(again[0], nonce=1)
     assert again[1].gates[0] != gate  # another job, another draw
+
+
+@pytest.mark.parametrize("alike", [0, 1, 2, 3, 5, 36])
+def test_three_of_a_gates_vectors_are_of_the_datums_own_cell_if_there_are_so_many(alike: int) -> None:
+    world, _ = watched()
+    vectors = put_settled(world, 40)
+    run = Execution(world.genesis, world.rule, world.state, 9, 9, 0)
+    own = set(vectors[4 : 4 + alike])
+    for number, (name, record) in enumerate(list(run.state.scan(settlement.SETTLED))):
+        run.state.put(settlement.SETTLED, name, evolve(record, cell=5 if vectors[number] in own else number % 4))
+    job, _ = replays.ask_and_draw(world)
+    drawn = [
+        settlement.gate_vectors(run, bytes([n]) * 32, evolve(world.state.need(chain.JOBS, job), cell=5))
+        for n in range(30)
+    ]
+    assert all(len(set(gate)) == settlement.GATE_VECTORS for gate in drawn)
+    assert all(set(gate[: min(alike, 3)]) <= own for gate in drawn)
+    anyway = sum(vector in own for gate in drawn for vector in gate[3:])
+    assert (anyway > 0) == (alike > 3)
+    assert len({frozenset(gate) for gate in drawn}) > 20
+    elsewhere = evolve(world.state.need(chain.JOBS, job), cell=None)
+    assert len(set(settlement.gate_vectors(run, bytes(32), elsewhere))) == settlement.GATE_VECTORS
+
+
+def test_a_settled_vector_keeps_the_cell_of_its_datum() -> None:
+    world = replays.begun()
+    key = chain.job_key(address(replays.USER), replays.BLOB, 0)
+    world.step(replays.request(world))
+    sketch = chain.sketch_of(b"text")
+    world.step(world.transaction(account(0), "attest_data", chain.AttestData(key, sketch)))
+    replays.mixing(world)
+    shard = replays.drawn(world, key)
+    world.step(*(replays.seal(world, key, n, *replays.answer(n)) for n in shard))
+    world.step(*(replays.show(world, key, n, *replays.answer(n)) for n in shard))
+    replays.mixing(world)
+    replays.whole_job(world, nonce=1)
+    assert [record.cell for _, record in world.state.scan(settlement.SETTLED)] == [0, None]
 
 
 def test_the_window_keeps_the_last_settled_vectors() -> None:

@@ -14,8 +14,9 @@ from soma_core import chain, fixed
 from soma_core.api import Candidate
 from soma_core.chain import routing
 from soma_core.chain.execution import Execution
-from soma_core.chain.sketches import SKETCH_SIZE, distance
+from soma_core.chain.sketches import distance
 from soma_core.crypto import digest
+from soma_core.genesis import SKETCH_SIZE
 
 TEXT = b"Many hands make light work of what one hand would leave undone. " * 20
 CODE = b"for i in range(10):\n    if (x[i] != y[i]): z += {'a': 1}[k]\n" * 20

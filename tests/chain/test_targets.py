@@ -1,5 +1,6 @@
 """Rules Z: the race for targets (``specs/24-targets.md``)."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ from race_world import (
 
 import soma_scoring
 from soma_core import chain, fixed
-from soma_core.chain import audits, pools, settlement, stakes
+from soma_core.chain import audits, pools, routing, settlement, stakes
 from soma_core.chain import race as race_
 from soma_core.chain import targets as targets_
 from soma_core.crypto import digest
@@ -545,3 +546,53 @@ def test_the_races_of_both_scoring_rules_run_from_opening_to_claim(plugin: Any) 
     turn(world)
     assert race(world).radius > start.radius  # one hit where ten were wanted
     assert list(open_targets(world)) == [4, 5, 6]
+
+
+# Where the network is weak. -------------------------------------------------------------------------------------------
+
+
+def known_data(world: Committee) -> None:
+    """As if forty jobs had settled, in cells 0, 1 and none in turn, and cells 0 to 2 were known."""
+    for number in range(40):
+        vector = fixed.vector_bytes(replays.spread(number))
+        cell = (0, 1, None)[number % 3]
+        record = settlement.SettledVector(blob=blob(number), vector=vector, loss=(number % 3) << 16, cell=cell)
+        world.reader.data[settlement.SETTLED.key(number.to_bytes(8, "big"))] = pack(record)
+    for number in range(3):
+        cell = routing.Cell(middle=bytes(128), jobs=10 + number)
+        world.reader.data[routing.CELLS.key(bytes([number]))] = pack(cell)
+    tip = evolve(world.tip, lthash=chain.lthash.total(world.reader.data.items()))
+    world.trace.append(evolve(world.trace[-1], tip=tip))
+
+
+def test_a_target_lies_in_the_cell_of_the_settled_datum_nearest_to_it() -> None:
+    world = hunting(targets=12, target_goal=20)
+    assert {target.cell for target in open_targets(world).values()} == {None}
+    known_data(world)
+    turn(world)
+    replays.mixing(world)
+    points = {n: fixed.vector_from_bytes(target.point, 8).astype(int) for n, target in open_targets(world).items()}
+    assert len(points) == 12
+    for number, point in points.items():
+        near = max(range(40), key=lambda n, point=point: (int(replays.spread(n).astype(int) @ point), -n))  # type: ignore[misc]
+        assert open_targets(world)[number].cell == (0, 1, None)[near % 3]
+
+
+def test_the_weakest_cell_is_the_one_whose_targets_are_seldom_hit() -> None:
+    world = hunting(targets=12, target_goal=20)
+    assert chain.weak_spots(world.state) == []
+    known_data(world)
+    turn(world)
+    assert chain.weak_spots(world.state) == []  # those of no cell are not counted
+    replays.mixing(world)
+    cells = {number: target.cell for number, target in open_targets(world).items()}
+    for number in [n for n, cell in cells.items() if cell == 1][:2]:
+        hit(world, target=number, blob=blob(100 + number))
+    (strong,) = chain.weak_spots(world.state)
+    assert strong == chain.WeakSpot(cell=1, jobs=11, hits=512, expired=0, data=13, loss=1 << 16)
+    replays.mixing(world)
+    count = Counter(target.cell for target in open_targets(world).values())
+    turn(world)
+    weak, strong = chain.weak_spots(world.state)
+    assert weak == chain.WeakSpot(cell=0, jobs=10, hits=0, expired=192 * count[0], data=14, loss=0)
+    assert (strong.cell, strong.hits, strong.expired) == (1, 384, 192 * count[1])

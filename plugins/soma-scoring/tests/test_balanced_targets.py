@@ -98,7 +98,7 @@ def assigned(rule: Any, count: int, dim: int, turns: int) -> Counter[int]:
     positions = [quantise(row) for row in rng.normal(size=(count, dim))]
     stakes = [int(x) for x in 10**12 * np.exp(0.5 * rng.normal(size=count))]
     points = [direction(seed(turn), dim) for turn in range(turns)]
-    return Counter(place for point in points for place in rule.assign(point, positions, stakes, 3))
+    return Counter(place for places in rule.assign(points, positions, stakes, 3) for place in places)
 
 
 def effective(slots: Counter[int]) -> float:
@@ -117,7 +117,8 @@ def test_most_of_a_hundred_encoders_are_assigned_where_the_published_rule_knows_
 def test_near_encoders_are_assigned_more_often() -> None:
     positions = [quantise(row) for row in np.random.default_rng(4).normal(size=(50, DIM))]
     points = [direction(seed(turn), DIM) for turn in range(600)]
-    near = [cosine(p, positions[x]) for p in points for x in RULE.assign(p, positions, [10**9] * 50, 3)]
+    places = RULE.assign(points, positions, [10**9] * 50, 3)
+    near = [cosine(point, positions[x]) for point, found in zip(points, places, strict=True) for x in found]
     assert np.mean(near) * sqrt(DIM) > 1
 
 
@@ -135,22 +136,22 @@ def test_a_divided_encoder_is_no_more_often_among_the_assigned() -> None:
     positions = [quantise(row) for row in np.random.default_rng(5).normal(size=(20, 16))]
     stakes = [10**12] * 16 + [4 * 10**12] + [0] * 3  # place 16 has a fifth of all
     parts = [positions[16]] * 9
-    whole = split = 0
-    for turn in range(6000):
-        point = direction(seed(turn), 16)
-        whole += 16 in RULE.assign(point, positions, stakes, 3)
-        found = RULE.assign(point, [*positions, *parts], [*stakes[:16], 4 * 10**11, *[0] * 3, *[4 * 10**11] * 9], 3)
-        split += any(place == 16 or place >= 20 for place in found)
+    points = [direction(seed(turn), 16) for turn in range(6000)]
+    whole = sum(16 in found for found in RULE.assign(points, positions, stakes, 3))
+    divided = [*stakes[:16], 4 * 10**11, *[0] * 3, *[4 * 10**11] * 9]
+    found = RULE.assign(points, [*positions, *parts], divided, 3)
+    split = sum(any(place == 16 or place >= 20 for place in places) for places in found)
     assert abs(split - whole) < 4 * sqrt(2 * 6000 * 0.25)
     assert split < whole * 1.05
 
 
 def test_who_has_no_stake_is_not_assigned_and_equal_ones_have_equal_chances() -> None:
     same = [OBSERVED[0]] * 4
-    slots = Counter(p for turn in range(400) for p in RULE.assign(direction(seed(turn), DIM), same, [5, 5, 0, -1], 1))
+    points = [direction(seed(turn), DIM) for turn in range(400)]
+    slots = Counter(place for (place,) in RULE.assign(points, same, [5, 5, 0, -1], 1))
     assert set(slots) == {0, 1}
     assert abs(slots[0] - 200) < 5 * 10
-    assert RULE.assign(OBSERVED[1], same, [0] * 4, 3) == ()
+    assert RULE.assign(points[:2], same, [0] * 4, 3) == [(), ()]
 
 
 # Difficulty. ----------------------------------------------------------------------------------------------------------

@@ -94,7 +94,8 @@ def test_the_fast_assignment_is_the_plain_one(draw: int, dim: int, stakes: list[
     wanted = [plainly(point, positions, stakes, k) for point in points]
     assert Positions(positions, stakes).nearest(points, k) == wanted
     assert Positions(np.stack(positions), stakes).nearest(points, k) == wanted
-    assert RULE.assign(points[0], positions, stakes, k) == wanted[0]
+    assert list(RULE.assign(list(points), positions, stakes, k)) == wanted
+    assert list(RULE.assign([], positions, stakes, k)) == []
 
 
 @pytest.mark.parametrize("stakes", ["alike", "spread"])
@@ -132,8 +133,7 @@ def two(*rows: tuple[float, float]) -> list[Any]:
     ],
 )
 def test_published_cases_of_assignment(point: Any, rows: Any, stakes: Any, order: Any) -> None:
-    (target,) = two(point)
-    assert RULE.assign(target, two(*rows), stakes, 3) == order
+    assert list(RULE.assign(two(point), two(*rows), stakes, 3)) == [order]
 
 
 # Difficulty, ceiling, bond. -------------------------------------------------------------------------------------------

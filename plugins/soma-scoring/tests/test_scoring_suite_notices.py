@@ -87,9 +87,11 @@ class Targets:
     def point(self, beacon: bytes, observed: Sequence[Any]) -> Any:
         return quantise(np.random.default_rng(list(beacon)).normal(size=len(observed[0])))
 
-    def assign(self, point: Any, positions: Sequence[Any], stakes: Sequence[int], k: int) -> tuple[int, ...]:
-        near = [-int(point.astype(np.int64) @ position.astype(np.int64)) for position in positions]
-        return tuple(sorted(range(len(positions)), key=lambda place: (near[place], place))[:k])
+    def assign(
+        self, points: Sequence[Any], positions: Sequence[Any], stakes: Sequence[int], k: int
+    ) -> list[tuple[int, ...]]:
+        near = [[-int(point.astype(np.int64) @ place.astype(np.int64)) for place in positions] for point in points]
+        return [tuple(sorted(range(len(away)), key=lambda place: (away[place], place))[:k]) for away in near]
 
     def start(self, observed: Sequence[Any]) -> Difficulty:
         return Difficulty(1 << 15)
@@ -115,10 +117,11 @@ def test_targets_that_are_some_pass() -> None:
         ("point", lambda beacon, observed: Targets().point(beacon, observed).astype(np.float32)),
         ("point", lambda beacon, observed: np.ones(len(observed[0]), np.int16)),
         ("point", lambda beacon, observed: Targets().point(secrets.token_bytes(32), observed)),
-        ("assign", lambda point, positions, stakes, k: (0,) * min(k, len(positions))),
-        ("assign", lambda point, positions, stakes, k: tuple(range(k))),
-        ("assign", lambda point, positions, stakes, k: tuple(random.sample(range(len(positions)), min(k, 7)))),
-        ("assign", lambda point, positions, stakes, k: tuple(range(min(k, 7)))),
+        ("assign", lambda points, positions, stakes, k: [(0,) * min(k, len(positions)) for _ in points]),
+        ("assign", lambda points, positions, stakes, k: [tuple(range(k)) for _ in points]),
+        ("assign", lambda points, positions, stakes, k: [tuple(random.sample(range(7), min(k, 7))) for _ in points]),
+        ("assign", lambda points, positions, stakes, k: [tuple(range(min(k, 7))) for _ in points]),
+        ("assign", lambda points, *given: Targets().assign(points, *given)[::-1]),
         ("start", lambda observed: Difficulty(secrets.randbelow(1 << 16))),
         ("start", lambda observed: Difficulty(1 << 18)),
         ("radius", lambda old, hits, goal, observed: Difficulty(old.radius * goal / max(hits, 1))),

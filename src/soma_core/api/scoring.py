@@ -117,9 +117,17 @@ class HasTargets(ScoringRule, Protocol):
         ...
 
     def assign(
-        self, point: "NDArray[np.int16]", positions: "Sequence[NDArray[np.int16]]", stakes: Sequence[int], k: int, /
-    ) -> tuple[int, ...]:
-        """Places of the `k` encoders assigned to a target, best first; of fewer, where fewer can be."""
+        self,
+        points: "Sequence[NDArray[np.int16]]",
+        positions: "Sequence[NDArray[np.int16]]",
+        stakes: Sequence[int],
+        k: int,
+        /,
+    ) -> Sequence[tuple[int, ...]]:
+        """For each target the places of its `k` encoders, best first; of fewer, where fewer can be.
+
+        What is assigned to one point does not depend on the others: many at a time are only faster.
+        """
         ...
 
     def start(self, observed: "Sequence[NDArray[np.int16]]", /) -> Difficulty:

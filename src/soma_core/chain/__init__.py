@@ -58,11 +58,13 @@ from .receipts import CommitRecord, JobReceipt, TransactionReceipt, committee_di
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
 from .sketches import sketch_of
+from .specialities import best_anchors
 from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .targets import ClaimTarget, SealSubmission, ShowSubmission, submission_seal
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
+from .weakness import WeakSpot, weak_spots
 from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeights, weights_seal
 
 __all__ = [
@@ -167,8 +169,10 @@ __all__ = [
     "UndoReport",
     "Unstake",
     "UpdateValidator",
+    "WeakSpot",
     "account_of",
     "apply",
+    "best_anchors",
     "can_accuse",
     "canary_seal",
     "check_checkpoint",
@@ -196,5 +200,6 @@ __all__ = [
     "unsigned_bytes",
     "verdict_commitment",
     "verify_receipt",
+    "weak_spots",
     "weights_seal",
 ]

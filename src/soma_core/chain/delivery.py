@@ -23,6 +23,7 @@ from .penalties import SAMPLE_ODDS
 from .pools import add_to_pools
 from .settlement import LOSS_UNKNOWN, conclude, correct, gate_vectors, judge, remember, report, write_down
 from .shards import DELIVERIES, ENDINGS, Delivery, Dispute, Ending, Job, Opinion
+from .specialities import are_own
 from .stakes import stake_of
 from .validators import BEACON
 
@@ -37,6 +38,7 @@ def settle(run: Execution, key: bytes, job: Job) -> None:
         job=job,
         stakes=tuple(stake_of(run.state, member.encoder) for member, _ in members),
         gates=tuple(encoder.gate for _, encoder in members),
+        own=are_own(run, job.cell, [encoder.best for _, encoder in members]),
         verdicts=("none",) * len(members),
         against=gate_vectors(run, key, job),
         seed=beacon.draw_seed(run.state.need(BEACON).value, b"audit" + key),
@@ -49,7 +51,7 @@ def settle(run: Execution, key: bytes, job: Job) -> None:
         member, encoder = members[place]
         run.state.put(ENCODERS, member.encoder, evolve(encoder, gate=gate))
     if judged.vector is not None:
-        number = remember(run, job.blob, fixed.vector_bytes(judged.vector), _least_loss(job, judged))
+        number = remember(run, job, fixed.vector_bytes(judged.vector), _least_loss(job, judged))
         delivery = evolve(delivery, number=number, extra=_one_more(delivery, judged))
     if not run.parameters.audit_ms or (judged.vector is None and not _due(delivery, judged)):
         conclude(run, key, delivery, judged)

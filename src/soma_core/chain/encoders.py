@@ -6,7 +6,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from soma_core import fixed
-from soma_core.genesis import NAME_MOST, OPAQUE, SUPPLY_MOST, is_name
+from soma_core.genesis import ANCHORS_MOST, NAME_MOST, OPAQUE, SUPPLY_MOST, is_best, is_name
 from soma_core.records import octets, text, uint
 
 from .accounts import take
@@ -24,6 +24,7 @@ class Encoder:
     """`registered`: order of these weights' registration. `gate`: running mean, Q16. `since`: first epoch of draws.
 
     `until`: the first epoch without draws again, if there is one. `position`: where its best data lie, int16, or empty.
+    `best`: a bit for each of the network's anchors, set for the quarter it embeds best; or empty.
     `last_places`: how often it was the weakest, since it last won or has these weights.
     """
 
@@ -36,6 +37,7 @@ class Encoder:
     since: int = uint()
     until: int | None = None
     position: bytes = octets(most=1 << 14, default=b"")
+    best: bytes = octets(most=ANCHORS_MOST // 8, default=b"")
     won: int = uint(default=0)
     last_places: int = uint(default=0)
 
@@ -92,10 +94,13 @@ class RegisterEncoder:
     frame: bytes = octets(most=32)
     architecture: str = text(most=32)
     position: bytes = octets(most=1 << 14, default=b"")
+    best: bytes = octets(most=ANCHORS_MOST // 8, default=b"")
 
 
-def check_weights(run: Execution, architecture: str, weights: bytes, frame: bytes, position: bytes) -> None:
-    """Raises `Refusal` unless an encoder of this architecture may have these digests and this position."""
+def check_weights(
+    run: Execution, architecture: str, weights: bytes, frame: bytes, position: bytes, best: bytes
+) -> None:
+    """Raises `Refusal` unless an encoder of this architecture may have these digests, this position, these best."""
     if architecture != OPAQUE and (len(weights) != 32 or len(frame) != 32):
         raise Refusal("weights", "an encoder that can be audited names its weights and its frame map by digest")
     dimension = run.parameters.dimension
@@ -103,6 +108,12 @@ def check_weights(run: Execution, architecture: str, weights: bytes, frame: byte
         len(position) == 2 * dimension and fixed.is_vector(fixed.vector_from_bytes(position, dimension), dimension)
     ):
         raise Refusal("position", f"a position is a vector of {dimension} coordinates, or empty")
+    anchors = len(run.genesis.sketches)
+    if architecture == OPAQUE or not anchors:
+        if best:
+            raise Refusal("best", "without a loss, or in a network without anchors, no anchors are the best")
+    elif not is_best(run.genesis, best):
+        raise Refusal("best", f"of {anchors} anchors {anchors // 4} are the best, a bit each")
 
 
 def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
@@ -115,7 +126,7 @@ def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
         raise Refusal("name", f"the name {action.name} is taken")
     if action.architecture not in (*run.genesis.architectures, OPAQUE):
         raise Refusal("architecture", f"{action.architecture!r} is not one of {', '.join(run.genesis.architectures)}")
-    check_weights(run, action.architecture, action.weights, action.frame, action.position)
+    check_weights(run, action.architecture, action.weights, action.frame, action.position, action.best)
     if action.stake < least:
         raise Refusal("stake", f"a stake of {action.stake} shannons is below the least, {least}")
     take(run.state, sender, action.stake, "the stake")
@@ -130,6 +141,7 @@ def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
             registered=0,
             since=run.epoch + 1,
             position=action.position,
+            best=action.best,
         ),
         action.stake,
     )

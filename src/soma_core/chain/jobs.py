@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from soma_core import beacon, fixed
 from soma_core.api import Candidate
 from soma_core.crypto import digest
-from soma_core.genesis import OPAQUE, Parameters
+from soma_core.genesis import OPAQUE, SKETCH_SIZE, Parameters
 from soma_core.records import octets, uint
 
 from .accounts import take
@@ -27,7 +27,6 @@ from .penalties import can_lock, is_sampled, lock, lock_of
 from .routing import cell_of, factors
 from .settlement import DONE, refund
 from .shards import JOBS, Job, Member
-from .sketches import SKETCH_SIZE
 from .stakes import stake_of
 from .validators import BEACON, committee, quorum
 

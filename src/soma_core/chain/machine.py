@@ -37,6 +37,7 @@ from . import (
     stakes,
     targets,
     validators,
+    weakness,
     weights,
 )
 from .events import EpochBegan, Event, TransactionDone
@@ -121,6 +122,7 @@ TABLES: Final[Sequence[Table[Any]]] = (
     race.SUBMISSIONS,
     race.HITS,
     race.SPENT,
+    weakness.OUTCOMES,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     targets.close,  # what nobody hit gives its reward back
@@ -129,6 +131,7 @@ BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     weights.on_epoch,  # new weights are in force
     members.on_epoch,  # the committee of the epoch that begins, with its anchors
     faults.on_epoch,  # reports and proofs that nobody needs any more
+    weakness.on_epoch,  # what became of targets counts less
     targets.begin,  # the next epoch's difficulty, reward and openings
     epochs.begin_next,
 )
@@ -174,6 +177,7 @@ def found(genesis: Genesis, view: Reader) -> Applied:
             weights=e.weights,
             frame=e.frame,
             architecture=e.architecture,
+            best=e.best,
             registered=0,
             gate=encoders.GATE_GENESIS,
             since=0,

@@ -50,13 +50,17 @@ class Assigned:
 
 @frozen(kw_only=True)
 class Target:
-    """An open target. `reward` is in escrow here. `radius`, `loss`: a hit's are at most these, Q16."""
+    """An open target. `reward` is in escrow here. `radius`, `loss`: a hit's are at most these, Q16.
+
+    `cell`: of the settled datum nearest to it.
+    """
 
     epoch: int = uint()
     point: bytes = octets(most=VECTOR_MOST)
     radius: int = uint()
     loss: int = uint()
     reward: int = uint(most=SUPPLY_MOST)
+    cell: int | None = None
     encoders: tuple[Assigned, ...]
 
 

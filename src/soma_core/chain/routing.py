@@ -12,11 +12,12 @@ from attrs import evolve, frozen
 
 from soma_core import beacon, fixed
 from soma_core.api import Settlement
+from soma_core.genesis import SKETCH_SIZE
 from soma_core.records import octets, uint
 
 from .execution import Execution
 from .shards import Job
-from .sketches import SKETCH_SIZE, distance
+from .sketches import distance
 from .state import Table
 
 CELLS_MOST: Final = 32

@@ -29,6 +29,8 @@ from .weights import retire
 
 GATE_VECTORS: Final = 7
 """Settled vectors a gate is measured against (K of the shard rule)."""
+GATE_NEAR: Final = 3
+"""So many of them are of the datum's own cell, where there are: a member must tell data apart that are alike."""
 LAST_PLACES_MOST: Final = 8
 """An encoder that is the weakest so often, without winning in between, is ejected."""
 REFERENCES_UNTIL: Final = 40
@@ -48,11 +50,12 @@ class Done:
 
 @frozen(kw_only=True)
 class SettledVector:
-    """A joined vector that later gates are measured against, and the least loss of those who made it."""
+    """A joined vector that later gates are measured against, the least loss of those who made it, its datum's cell."""
 
     blob: bytes = octets(32)
     vector: bytes = octets(most=1 << 14)
     loss: int = uint()
+    cell: int | None = None
 
 
 @frozen
@@ -92,7 +95,7 @@ def _answer(run: Execution, delivery: Delivery, place: int) -> Answer:
         stake=delivery.stakes[place],
         registered=member.registered,
         opaque=member.opaque,
-        own=False,
+        own=delivery.own[place],
         gate=delivery.gates[place],
         loss=member.loss,
         vector=fixed.vector_from_bytes(member.vector, run.parameters.dimension) if shown else None,
@@ -102,16 +105,27 @@ def _answer(run: Execution, delivery: Delivery, place: int) -> Answer:
 
 def gate_vectors(run: Execution, key: bytes, job: Job) -> tuple[bytes, ...]:
     """The K vectors this job's gate is measured against, drawn by the beacon after its reveals closed."""
-    settled = [record.vector for _, record in run.state.scan(SETTLED) if record.blob != job.blob]
-    pool = settled if len(settled) >= REFERENCES_UNTIL else list(run.genesis.references)
+    settled = [record for _, record in run.state.scan(SETTLED) if record.blob != job.blob]
     seed = beacon.draw_seed(run.state.need(BEACON).value, b"gate" + key)
-    return tuple(pool.pop(beacon.uniform(seed, draw, len(pool))) for draw in range(GATE_VECTORS))
+    if len(settled) < REFERENCES_UNTIL:
+        pool, near = list(run.genesis.references), 0
+    else:
+        settled.sort(key=lambda record: job.cell is None or record.cell != job.cell)  # those of its cell first
+        pool = [record.vector for record in settled]
+        near = sum(job.cell is not None and record.cell == job.cell for record in settled)
+    drawn: list[bytes] = []
+    while len(drawn) < GATE_VECTORS:
+        alike = len(drawn) < GATE_NEAR and near > 0
+        drawn.append(pool.pop(beacon.uniform(seed, len(drawn), near if alike else len(pool))))
+        near -= alike
+    return tuple(drawn)
 
 
-def remember(run: Execution, blob: bytes, vector: bytes, loss: int) -> int:
+def remember(run: Execution, job: Job, vector: bytes, loss: int) -> int:
     """Keep a joined vector for later gates; returns its number."""
     count = run.state.need(SETTLED_COUNT).count
-    run.state.put(SETTLED, count.to_bytes(8, "big"), SettledVector(blob=blob, vector=vector, loss=loss))
+    record = SettledVector(blob=job.blob, vector=vector, loss=loss, cell=job.cell)
+    run.state.put(SETTLED, count.to_bytes(8, "big"), record)
     if count >= run.parameters.settled_window:
         run.state.delete(SETTLED, (count - run.parameters.settled_window).to_bytes(8, "big"))
     run.state.put(SETTLED_COUNT, b"", SettledCount(count + 1))
@@ -130,7 +144,7 @@ def correct(run: Execution, number: int, vector: bytes) -> None:
 
 def report(run: Execution, key: bytes, delivery: Delivery, judged: Settlement) -> JobReceipt:
     """What a delivered job will come to if no verdict changes it. No money moves."""
-    fines = {place: min(amount, _at_risk(run, delivery, place)) for place, amount in judged.fines.items()}
+    fines = {place: min(amount, _at_risk(run, delivery, place)) for place, amount in _fines(judged).items()}
     slashes = {place: min(amount, _at_risk(run, delivery, place)) for place, amount in judged.slashes.items()}
     return _receipt(run, key, delivery, judged, fines, slashes, final=False)
 
@@ -145,7 +159,7 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
             reward(run, job.shard[payment.to].encoder, payment.amount)
     fines = {
         place: cut_stake(run, job.shard[place].encoder, amount)
-        for place, amount in judged.fines.items()
+        for place, amount in _fines(judged).items()
         if delivery.verdicts[place] != "canary"
     }
     slashes = {place: convict(run, job.shard[place].encoder, amount) for place, amount in judged.slashes.items()}
@@ -200,6 +214,12 @@ def _note_last_place(run: Execution, address: bytes) -> None:
     run.state.put(ENCODERS, address, evolve(weakest, last_places=weakest.last_places + 1))
     if weakest.last_places + 1 >= LAST_PLACES_MOST:
         retire(run, address)
+
+
+def _fines(judged: Settlement) -> dict[int, int]:
+    """What each member is fined, those included that are fined for being out."""
+    both = (judged.fines, judged.outlier_fines)
+    return {place: sum(fines.get(place, 0) for fines in both) for place in sorted({*both[0], *both[1]})}
 
 
 def _at_risk(run: Execution, delivery: Delivery, place: int) -> int:

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SKETCH_SIZE: Final = 64
-"""Numbers in a sketch, a byte each."""
 BUCKET: Final = 8
 """Byte values, and differences of neighbours, that one number counts."""
 

@@ -48,6 +48,7 @@ from .race import (
 from .settlement import LOSS_UNKNOWN, REFERENCES_UNTIL, SETTLED
 from .stakes import reward, stake_of
 from .validators import BEACON
+from .weakness import cells_of, note_outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -267,6 +268,7 @@ def _hit(run: Execution, number: int, target: Target, submitter: bytes, submissi
     run.state.delete(TARGETS, target_key(number))
     run.state.put(HITS, target_key(number), hit)
     run.state.put(SPENT, hit.blob, Spent(number))
+    note_outcome(run, target.cell, hit=True)
     run.events.append(TargetHit(number, hit.submitter, hit.encoder, hit.blob, hit.claimable))
     if run.parameters.audit_ms:
         (assigned,) = (each for each in target.encoders if each.encoder == hit.encoder)
@@ -294,6 +296,7 @@ def _give_back(run: Execution, number: int, submitter: bytes, submission: Submis
 def _expire(run: Execution, number: int, target: Target) -> None:
     change(run.state, pool=run.state.need(RACE).pool + target.reward)
     run.state.delete(TARGETS, target_key(number))
+    note_outcome(run, target.cell, hit=False)
     run.events.append(TargetEnded(number, "expired"))
 
 
@@ -311,14 +314,17 @@ def _open(run: Execution, count: int) -> None:
     pool = [(address, e) for address, e in candidates(run) if e.architecture != OPAQUE]
     stakes = [stake_of(run.state, address) for address, _ in pool]
     positions = [_position(run, encoder) for _, encoder in pool]
-    observed, losses = _observed(run)
+    observed, losses, cells = _observed(run)
     difficulty = Difficulty(race.radius, race.memory)
-    for _ in range(count):
-        race = run.state.need(RACE)
-        seed = beacon.draw_seed(run.state.need(BEACON).value, b"target" + target_key(race.opened))
-        point = rule.point(seed, observed)
-        assigned = rule.assign(point, positions, stakes, run.parameters.target_encoders)
-        if not 0 < race.reward <= race.pool or not assigned:
+    numbers = range(race.opened, race.opened + min(count, race.pool // race.reward if race.reward else 0))
+    value = run.state.need(BEACON).value
+    points = [rule.point(beacon.draw_seed(value, b"target" + target_key(number)), observed) for number in numbers]
+    if not points:
+        return
+    chosen = rule.assign(points, positions, stakes, run.parameters.target_encoders)
+    where = cells_of(points, observed, cells)
+    for number, point, assigned, cell in zip(numbers, points, chosen, where, strict=True):
+        if not assigned:
             return
         limits = rule.limits(point, difficulty, observed, losses)
         target = Target(
@@ -327,24 +333,25 @@ def _open(run: Execution, count: int) -> None:
             radius=limits.radius,
             loss=limits.loss,
             reward=race.reward,
+            cell=cell,
             encoders=tuple(
                 Assigned(pool[place][0], pool[place][1].weights, pool[place][1].frame) for place in assigned
             ),
         )
-        run.state.put(TARGETS, target_key(race.opened), target)
-        run.events.append(TargetOpened(race.opened, target.point, target.radius, target.loss, target.reward))
-        change(run.state, pool=race.pool - race.reward, opened=race.opened + 1)
+        run.state.put(TARGETS, target_key(number), target)
+        run.events.append(TargetOpened(number, target.point, target.radius, target.loss, target.reward))
+        change(run.state, pool=run.state.need(RACE).pool - race.reward, opened=number + 1)
 
 
-def _observed(run: Execution) -> "tuple[list[NDArray[np.int16]], list[int]]":
-    """Vectors of settled data with their losses; while few jobs have settled, the references of genesis."""
+def _observed(run: Execution) -> "tuple[list[NDArray[np.int16]], list[int], list[int | None]]":
+    """Vectors of settled data, their losses and cells; while few jobs have settled, the references of genesis."""
     settled = [record for _, record in run.state.scan(SETTLED)]
     if len(settled) < REFERENCES_UNTIL:
-        pairs = [(vector, LOSS_UNKNOWN) for vector in run.genesis.references]
+        rows: list[tuple[bytes, int, int | None]] = [(vector, LOSS_UNKNOWN, None) for vector in run.genesis.references]
     else:
-        pairs = [(record.vector, record.loss) for record in settled]
-    vectors = [fixed.vector_from_bytes(vector, run.parameters.dimension) for vector, _ in pairs]
-    return vectors, [loss for _, loss in pairs]
+        rows = [(record.vector, record.loss, record.cell) for record in settled]
+    vectors = [fixed.vector_from_bytes(vector, run.parameters.dimension) for vector, _, _ in rows]
+    return vectors, [loss for _, loss, _ in rows], [cell for _, _, cell in rows]
 
 
 def _position(run: Execution, encoder: Encoder) -> "NDArray[np.int16]":
@@ -383,7 +390,7 @@ def begin(run: Execution) -> None:
     if race is None or not has_targets(run.rule):
         return
     p = run.parameters
-    observed, _ = _observed(run)
+    observed, _, _ = _observed(run)
     following = Difficulty(race.radius, race.memory)
     if race.opened:
         following = run.rule.radius(following, race.hits, p.target_goal, observed)

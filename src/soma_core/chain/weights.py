@@ -10,6 +10,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from soma_core.crypto import digest
+from soma_core.genesis import ANCHORS_MOST
 from soma_core.records import octets, uint
 
 from .encoders import ENCODERS, REGISTRY, Encoder, Registry, check_weights
@@ -24,6 +25,7 @@ class Shown:
     weights: bytes = octets(most=32)
     frame: bytes = octets(most=32)
     position: bytes = octets(most=1 << 14)
+    best: bytes = octets(most=ANCHORS_MOST // 8, default=b"")
 
 
 @frozen(kw_only=True)
@@ -39,9 +41,12 @@ class NextWeights:
 NEXT_WEIGHTS: Final = Table("next weights", 0x33, NextWeights)
 
 
-def weights_seal(encoder: bytes, salt: bytes, weights: bytes, frame: bytes, position: bytes) -> bytes:
+def weights_seal(
+    encoder: bytes, salt: bytes, weights: bytes, frame: bytes, position: bytes, best: bytes = b""
+) -> bytes:
     """What an encoder publishes before its weights."""
-    return digest("soma/weightseal", encoder, salt, digest("soma/weightseal", weights, frame), position)
+    inner = digest("soma/weightseal", weights, frame), digest("soma/weightseal", best)
+    return digest("soma/weightseal", encoder, salt, *inner, position)
 
 
 @frozen
@@ -53,12 +58,13 @@ class CommitWeights:
 
 @frozen(kw_only=True)
 class RevealWeights:
-    """Show what was sealed in the epoch before: digests of weights and frame map, and the position (int16)."""
+    """Show what was sealed in the epoch before: digests of weights and frame map, position (int16), best anchors."""
 
     salt: bytes = octets(32)
     weights: bytes = octets(most=32)
     frame: bytes = octets(most=32)
     position: bytes = octets(most=1 << 14)
+    best: bytes = octets(most=ANCHORS_MOST // 8, default=b"")
 
 
 @frozen
@@ -83,10 +89,10 @@ def _reveal(run: Execution, sender: bytes, action: RevealWeights) -> None:
         raise Refusal("weights", "no weights are sealed that could be shown")
     if run.epoch != known.epoch + 1:
         raise Refusal("epoch", f"weights that were sealed in epoch {known.epoch} are shown in epoch {known.epoch + 1}")
-    if known.seal != weights_seal(sender, action.salt, action.weights, action.frame, action.position):
+    if known.seal != weights_seal(sender, action.salt, action.weights, action.frame, action.position, action.best):
         raise Refusal("seal", "these are not the weights that were sealed")
-    check_weights(run, encoder.architecture, action.weights, action.frame, action.position)
-    shown = Shown(weights=action.weights, frame=action.frame, position=action.position)
+    check_weights(run, encoder.architecture, action.weights, action.frame, action.position, action.best)
+    shown = Shown(weights=action.weights, frame=action.frame, position=action.position, best=action.best)
     run.state.put(NEXT_WEIGHTS, sender, evolve(known, shown=shown))
 
 
@@ -127,6 +133,7 @@ def _renewed(run: Execution, encoder: Encoder, registered: int, shown: Shown) ->
         weights=shown.weights,
         frame=shown.frame,
         position=shown.position,
+        best=shown.best,
         registered=registered,
         gate=0,
         since=encoder.since if encoder.until is None else run.epoch + 1,

@@ -48,7 +48,8 @@ def _rows(rows: Any) -> Any:
 
 def _assignment(rule: HasTargets, given: Any) -> Any:
     (point,) = _rows([given["point"]])
-    return list(rule.assign(point, _rows(given["positions"]), given["stakes"], given["k"]))
+    (places,) = rule.assign([point], _rows(given["positions"]), given["stakes"], given["k"])
+    return list(places)
 
 
 def _points(rule: HasTargets, given: Any) -> Any:

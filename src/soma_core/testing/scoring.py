@@ -251,6 +251,7 @@ def check_targets(rule: Any) -> None:
 def _check_points(rule: Any, observed: "list[NDArray[np.int16]]") -> None:
     positions, stakes = _settled(), [1, 5, 5, 10**12, 10**17, 3, 7]
     start, points = rule.start(observed), []
+    single: dict[int, list[tuple[int, ...]]] = {}
     for turn in range(100):
         beacon = draw_seed(bytes(32), b"%d" % turn)
         point = rule.point(beacon, observed)
@@ -259,16 +260,20 @@ def _check_points(rule: Any, observed: "list[NDArray[np.int16]]") -> None:
         assert _plain(rule.point(beacon, observed)) == _plain(point), "the same beacon gives the same point"
         points.append(point)
         for count in (0, 1, 3, 7, 20):
-            places = rule.assign(point, positions, stakes, count)
+            (places,) = rule.assign([point], positions, stakes, count)
             assert len(places) == len(set(places)) == min(count, 7)
             assert all(type(place) is int and 0 <= place < 7 for place in places)
-            assert tuple(places) == tuple(rule.assign(point, positions, stakes, count))
+            single.setdefault(count, []).append(tuple(places))
         limits = rule.limits(point, start, observed, [turn * 1000 + place for place in range(len(observed))])
         assert type(limits.radius) is type(limits.loss) is int
         assert 0 <= limits.radius <= 2 * ONE
         assert limits.loss >= 0
     assert len({point.tobytes() for point in points}) == len(points), "different beacons give the same point"
-    assert rule.assign(points[0], [], [], 3) == ()
+    for count, wanted in single.items():
+        found = [tuple(places) for places in rule.assign(points, positions, stakes, count)]
+        assert found == wanted, "many points at a time are assigned as each by itself is"
+    assert [tuple(places) for places in rule.assign(points[:2], [], [], 3)] == [(), ()]
+    assert not len(rule.assign([], positions, stakes, 3))
 
 
 def _check_difficulty(rule: Any, observed: "list[NDArray[np.int16]]") -> None:

@@ -29,10 +29,10 @@ class BalancedRule(ShardRule):
         return _points.balanced(self.params, beacon, observed)
 
     def assign(
-        self, point: "NDArray[np.int16]", positions: "Vectors", stakes: Sequence[int], k: int, /
-    ) -> tuple[int, ...]:
+        self, points: "Vectors", positions: "Vectors", stakes: Sequence[int], k: int, /
+    ) -> Sequence[tuple[int, ...]]:
         """By stake, tilted by closeness."""
-        return _tilt.assign(self.params, point, positions, stakes, k)
+        return _tilt.assign(self.params, points, positions, stakes, k)
 
     def start(self, observed: "Vectors", /) -> Difficulty:
         """Ten bits of work."""

@@ -37,10 +37,10 @@ class SomaRule(ShardRule):
         return direction(beacon, len(observed[0]))
 
     def assign(
-        self, point: "NDArray[np.int16]", positions: "Vectors", stakes: Sequence[int], k: int, /
-    ) -> tuple[int, ...]:
+        self, points: "Vectors", positions: "Vectors", stakes: Sequence[int], k: int, /
+    ) -> Sequence[tuple[int, ...]]:
         """The `k` of the least distance² / stake."""
-        return Positions(positions, stakes).nearest(point[None], k)[0]
+        return Positions(positions, stakes).nearest(points, k)
 
     def start(self, observed: "Vectors", /) -> Difficulty:
         """One pair of a thousand hits."""

@@ -22,27 +22,28 @@ if TYPE_CHECKING:
 
 def assign(
     params: BalancedParams,
-    point: "NDArray[np.int16]",
+    points: "Sequence[NDArray[np.int16]]",
     positions: "Sequence[NDArray[np.int16]]",
     stakes: Sequence[int],
     k: int,
-) -> tuple[int, ...]:
-    """Places of at most `k` encoders, drawn one after another by the point itself; without stake nobody is."""
-    if not len(positions):
-        return ()
-    cosines = _cosines(point, np.stack(positions))
-    weights = [
-        max(0, stake) * exp2neg(params.tilt * (params.tilt_most - closeness) >> 16)
-        for stake, closeness in zip(stakes, _closeness(params, cosines, stakes), strict=True)
-    ]
-    candidates = [Candidate(place.to_bytes(8, "big"), weight, 1) for place, weight in enumerate(weights)]
-    return draw(max(0, k), candidates, vector_bytes(point))
-
-
-def _cosines(point: "NDArray[np.int16]", rows: "NDArray[np.int16]") -> list[int]:
-    square = squared_norm(point)
-    products = dots(rows, point[None])[:, 0].tolist()
-    return [cosq(dot, square, squared_norm(row)) for dot, row in zip(products, rows, strict=True)]
+) -> list[tuple[int, ...]]:
+    """For each point at most `k` encoders, drawn one after another by the point itself; without stake nobody is."""
+    if not len(positions) or not len(points):
+        return [()] * len(points)
+    rows = np.stack(positions)
+    squares = [squared_norm(row) for row in rows]
+    places = [place.to_bytes(8, "big") for place in range(len(rows))]
+    found = []
+    for point, products in zip(points, dots(np.stack(points), rows).tolist(), strict=True):
+        square = squared_norm(point)
+        cosines = [cosq(dot, square, other) for dot, other in zip(products, squares, strict=True)]
+        weights = [
+            max(0, stake) * exp2neg(params.tilt * (params.tilt_most - closeness) >> 16)
+            for stake, closeness in zip(stakes, _closeness(params, cosines, stakes), strict=True)
+        ]
+        candidates = [Candidate(place, weight, 1) for place, weight in zip(places, weights, strict=True)]
+        found.append(draw(max(0, k), candidates, vector_bytes(point)))
+    return found
 
 
 def _closeness(params: BalancedParams, cosines: Sequence[int], stakes: Sequence[int]) -> list[int]:

@@ -197,6 +197,7 @@ def test_kinds_of_transactions() -> None:
         (weights.Shown, "15-encoders.md"),
         (weights.CommitWeights, "15-encoders.md"),
         (offers.Offer, "15-encoders.md"),
+        (offers.Offers, "15-encoders.md"),
         (offers.OfferWeights, "15-encoders.md"),
         (weights.RevealWeights, "15-encoders.md"),
         (shards.Job, "16-jobs.md"),

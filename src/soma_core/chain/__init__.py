@@ -53,7 +53,7 @@ from .offers import OFFERS, Offer, OfferWeights, offer_of
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
 from .proofs import Checkpoint, Handover, ReceiptFile, check_checkpoint, founders, verify_receipt
-from .race import HITS, RACE, SUBMISSIONS, TARGETS, Hit, Race, Submission, Target
+from .race import HITS, RACE, SUBMISSIONS, TARGETS, Hit, Race, Submission, Target, submission_seal
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, committee_digest, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
@@ -61,7 +61,7 @@ from .sketches import sketch_of
 from .specialities import best_anchors
 from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
-from .targets import ClaimTarget, SealSubmission, ShowSubmission, submission_seal
+from .targets import ClaimTarget, SealSubmission, ShowSubmission
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
 from .weakness import WeakSpot, weak_spots

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeGuard
 from attrs import evolve, frozen
 
 from soma_core.api import HasTargets, ScoringRule
+from soma_core.crypto import digest
 from soma_core.genesis import SUPPLY_MOST
 from soma_core.records import octets, text, uint
 
@@ -120,6 +121,14 @@ def has_targets(rule: ScoringRule) -> TypeGuard[HasTargets]:
 def target_key(number: int) -> bytes:
     """The state name of a target, open or hit."""
     return number.to_bytes(8, "big")
+
+
+def submission_seal(
+    target: int, submitter: bytes, salt: bytes, blob: bytes, encoder: bytes, loss: int, vector: bytes
+) -> bytes:
+    """The seal of a submission, 32 bytes: it names its maker, so that nobody can copy it."""
+    fixed_part = target.to_bytes(8, "big") + submitter + salt + blob + encoder + loss.to_bytes(8, "big")
+    return digest("soma/submission", fixed_part, vector)
 
 
 def submissions_of(state: State, number: int) -> list[tuple[bytes, Submission]]:

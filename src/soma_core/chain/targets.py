@@ -13,7 +13,6 @@ from attrs import evolve, frozen
 
 from soma_core import beacon, fixed
 from soma_core.api import Difficulty, HasTargets
-from soma_core.crypto import digest
 from soma_core.genesis import OPAQUE
 from soma_core.records import octets, uint
 
@@ -42,6 +41,7 @@ from .race import (
     change,
     contested,
     has_targets,
+    submission_seal,
     submissions_of,
     target_key,
 )
@@ -58,14 +58,6 @@ KIND: Final = "target"
 """The kind of a hit's audits."""
 SUBMISSIONS_MOST: Final = 64
 """Submissions to one target that wait at a time."""
-
-
-def submission_seal(
-    target: int, submitter: bytes, salt: bytes, blob: bytes, encoder: bytes, loss: int, vector: bytes
-) -> bytes:
-    """The seal of a submission, 32 bytes: it names its maker, so that nobody can copy it."""
-    fixed_part = target.to_bytes(8, "big") + submitter + salt + blob + encoder + loss.to_bytes(8, "big")
-    return digest("soma/submission", fixed_part, vector)
 
 
 @frozen(kw_only=True)

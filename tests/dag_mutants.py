@@ -548,6 +548,7 @@ SHELL: Final = (
         "self._asker.ask_for_ours(1 << peer)  # it has",
         "pass  # it has",
     ),
+    Mutant("what was before a start stays for ever", "library", "self._unlisted = list(ends)", "self._unlisted = []"),
     Mutant("a block is sent before it is on disk", "author", "after=draft.barrier)", "after=0)"),
     Mutant(
         "a block is signed before it is on disk",

@@ -324,6 +324,7 @@ class DagEngine:
         self._from = jump.index
         self._intake.unsaved = jump.blocks
         self._library.keep(parts.ordering.recent, jump.index)
+        self._library.pass_over()
         for block in sorted(former.manager.blocks.values(), key=lambda block: block.ref):
             self._intake.know(block)
             self._intake.enter(parts.manager.offer(block), now)

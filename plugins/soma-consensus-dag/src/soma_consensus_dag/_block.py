@@ -95,6 +95,8 @@ class Block:
     @cached_property
     def items(self) -> tuple[bytes, ...]:
         """The payload."""
+        if not self.sizes:
+            return ()
         ends = list(accumulate(self.sizes, initial=len(self.wire) - self.payload_size))
         return tuple(self.wire[start:end] for start, end in pairwise(ends))
 

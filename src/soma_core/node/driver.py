@@ -4,7 +4,8 @@ Outside stand disks, clocks, keys and peers; inside stands a pure `step`. What a
 anything that depends on it leaves (`_shell`). Commits are applied by one task, in order.
 
 One engine serves one epoch. When the chain ends an epoch, the next engine begins after that commit, whatever the last
-one had in flight; the last one serves its peers until a quorum has signed what it came to, after a restart as well.
+one had in flight; the last one goes on without payload until a quorum has signed what it came to, after a restart as
+well.
 Who was away longer takes commits from peers as a follower does. Rules O21 to O29 of ``specs/40-node.md``.
 """
 
@@ -151,6 +152,7 @@ class Driver:
         store = self._o.store
         present, following = await self._o.store_thread.run(store.epoch)
         if present > 0 and store.proved < following - 1:
+            self._epoch = present
             first = await self._o.store_thread.run(store.first_of, present - 1)
             self._past = await self._start(nursery, present - 1, first)
             self._past.shell.close(following - 1)
@@ -268,9 +270,9 @@ class Driver:
 
     async def payload(self, epoch: int, pull: Pull) -> tuple[Payload, bool]:
         """System bytes, and items from the pool."""
-        system = await self._o.system(epoch, pull.round)
+        system = await self._o.system(epoch, pull.round) if epoch == self._epoch else b""
         if epoch != self._epoch:
-            return Payload((), system), False  # meanwhile its epoch has ended: the next engine shall have the items
+            return Payload((), b""), False  # its epoch has ended: the next engine shall have the items
         items = self._o.mempool.pull(min(pull.limit, PULL_MOST), self.now())
         return Payload(items, system), self._o.mempool.has_ready(self.now())
 

@@ -24,14 +24,22 @@ class Mutant:
     old: str
     new: str
 
+    @property
+    def file(self) -> str:
+        """The module's, in the package."""
+        return f"_{self.module}.py"
+
+    def planted(self) -> str:
+        """The module with the change. Raises ValueError if it does not fit."""
+        text = (PACKAGE / self.file).read_text("utf-8")
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.name}: {self.old!r} is there {text.count(self.old)} times in {self.file}")
+        return text.replace(self.old, self.new)
+
     def apply(self, directory: Path) -> None:
         """Put a changed copy of the package into `directory`. Raises ValueError if the change does not fit."""
         copy(directory)
-        file = directory / PACKAGE.name / f"_{self.module}.py"
-        text = file.read_text("utf-8")
-        if text.count(self.old) != 1:
-            raise ValueError(f"{self.name}: {self.old!r} is there {text.count(self.old)} times in _{self.module}.py")
-        file.write_text(text.replace(self.old, self.new), "utf-8")
+        (directory / PACKAGE.name / self.file).write_text(self.planted(), "utf-8")
 
 
 def copy(directory: Path) -> None:
@@ -80,7 +88,7 @@ DAG: Final = (
         "layer.slots[author].append(vertex)",
         "layer.slots[author] = [vertex]",
     ),
-    Mutant("the horizon itself is kept", "dag", "ancestor[0] > self.horizon)", "ancestor[0] >= self.horizon)"),
+    Mutant("the round that is settled is waited for", "manager", "ref[0] > self.settled]", "ref[0] >= self.settled]"),
 )
 
 COMMITTER: Final = (
@@ -273,7 +281,7 @@ MANAGER: Final = (
     Mutant(
         "what lies below the horizon is waited for",
         "manager",
-        "if ref[0] > self._dag.horizon and ref not in self.blocks]",
+        "if ref not in self.blocks and ref[0] > self.settled]",
         "if ref not in self.blocks]",
     ),
     Mutant(
@@ -461,8 +469,8 @@ VOTES: Final = (
     Mutant(
         "the first vote of a block counts",
         "votes",
-        "max((index for index, _ in block.votes), default=0)",
-        "next((index for index, _ in block.votes), 0)",
+        "highest = max(block.votes)[0]",
+        "highest = block.votes[0][0]",
     ),
     Mutant(
         "f + 1 votes are the quorum's",
@@ -494,14 +502,12 @@ ORDER: Final = (
     Mutant(
         "what was decided by former leaders stays",
         "ordering",
-        "                    if self._changed:",
-        "                    if self._changed is None:",
+        "                if self._changed:",
+        "                if self._changed is None:",
     ),
     Mutant("commits hang on nothing", "ordering", "        self.digest = record.digest\n", ""),
-    Mutant("a twin's payload counts", "ordering", "        if self.late:\n            return ()\n", ""),
-    Mutant(
-        "the leader's system bytes come twice", "ordering", "if system and not self.leads else ()", "if system else ()"
-    ),
+    Mutant("a twin's payload counts", "ordering", "        if self.late:\n            return []\n", ""),
+    Mutant("the leader's system bytes come twice", "ordering", "if system and not self.leads:", "if system:"),
 )
 
 SHELL: Final = (
@@ -530,8 +536,19 @@ SHELL: Final = (
         "if len(twins) > 2 and place not in self._accused:",
     ),
     Mutant(
-        "blocks of others are taken unasked", "intake", "elif block.author == peer or ref in parts.fetcher:", "else:"
+        "blocks of others are taken unasked",
+        "intake",
+        "elif ref in parts.fetcher or (block.author == peer and",
+        "elif ref in parts.fetcher or (True and",
     ),
+    Mutant("of a liar any number of twins is taken", "intake", "(*ref[:2])) < TWINS_MOST)", "(*ref[:2])) < 99)"),
+    Mutant(
+        "who has just started is not asked again",
+        "engine",
+        "self._asker.ask_for_ours(1 << peer)  # it has",
+        "pass  # it has",
+    ),
+    Mutant("what was before a start stays for ever", "library", "self._unlisted = list(ends)", "self._unlisted = []"),
     Mutant("a block is sent before it is on disk", "author", "after=draft.barrier)", "after=0)"),
     Mutant(
         "a block is signed before it is on disk",

@@ -25,6 +25,7 @@ _SESSIONS: Final = {
     "kill": "nox -s kill",
     "power-loss": "nox -s power",
     "power-loss-node": "nox -s power",
+    "simulate": "nox -s simulate -- 500 FIRST",
     "transport": "nox -s abuse",
 }
 _FAULTS: Final = """
@@ -91,6 +92,10 @@ def _consensus(found: dict[str, dict[str, Any]]) -> str:
     if "dag-mutants" in found:
         run = found["dag-mutants"]
         text += f"| mutants against the plugin's own tests | {run['planted']} | {run['found']} found |\n"
+    if "simulate" in found:
+        run = found["simulate"]
+        seeds = ", ".join(sorted(run["found"])) or "none"
+        text += f"| simulated networks, of one seed each | {run['seeds']:,} | did not hold: {seeds} |\n"
     return text
 
 

@@ -23,11 +23,11 @@ def try_slots(path: Path, case: Case, seed: int, record: Any = SignedSlots) -> O
 
 @define
 class _SlotsLife:
-    """`released`: what has left, which is what was committed before."""
+    """`released`: what has left, which is what was committed before; of each series, by epoch."""
 
     path: Path
     record: Any
-    released: dict[tuple[bytes, str], SignedSlot] = field(factory=dict)
+    released: dict[tuple[bytes, str, int], SignedSlot] = field(factory=dict)
 
     def live(self, disk: Disk, random: Random) -> Outcome:
         slots: SignedSlots | None = None
@@ -47,19 +47,20 @@ class _SlotsLife:
 
     def _judge(self, slots: SignedSlots) -> Outcome:
         """Each promise is known, and none of its slots would sign something else."""
-        for (key, domain), signed in self.released.items():
+        for (key, domain, epoch), signed in self.released.items():
+            place = epoch, signed.slot
             try:
-                if slots.signature(key, domain, CHAIN, signed.place, signed.digest) is None:
-                    return Outcome("lost", f"{domain}: slot {signed.place} is not known any more")
+                if slots.signature(key, domain, CHAIN, place, signed.digest) is None:
+                    return Outcome("lost", f"{domain}: slot {place} is not known any more")
             except KeyStoreError:  # a later slot was promised, and did not leave
                 pass
             if self._would_sign(slots, signed):
-                return Outcome("double", f"{domain}: slot {signed.place} would sign twice")
+                return Outcome("double", f"{domain}: slot {place} would sign twice")
         return HELD
 
     def _would_sign(self, slots: SignedSlots, signed: SignedSlot) -> bool:
         try:
-            slots.signature(signed.key, signed.domain, CHAIN, signed.place, bytes(32))
+            slots.signature(signed.key, signed.domain, CHAIN, (signed.epoch, signed.slot), bytes(32))
         except KeyStoreError:
             return False
         return True
@@ -69,11 +70,12 @@ class _SlotsLife:
         for _ in range(random.randrange(1, 14)):
             together = []
             for key, domain in random.sample(SERIES, random.randrange(1, 4)):
-                before = slots._slots.get((key, domain, CHAIN))
-                epoch, slot = before.place if before else (0, 0)
-                place = (epoch + 1, 0) if random.random() < 0.2 else (epoch, slot + random.randrange(1, 3))
-                signed = SignedSlot(key, domain, CHAIN, *place, random.randbytes(32), random.randbytes(64))
+                before = slots._slots.get((key, domain, CHAIN), {})
+                latest = max(before, default=0)
+                epoch = max(0, latest + random.choice((-1, 0, 0, 0, 1)))
+                slot = before[epoch].slot + random.randrange(1, 3) if epoch in before else 0
+                signed = SignedSlot(key, domain, CHAIN, epoch, slot, random.randbytes(32), random.randbytes(64))
                 slots.promise(signed)
                 together.append(signed)
             slots.commit()
-            self.released |= {(signed.key, signed.domain): signed for signed in together}
+            self.released |= {(signed.key, signed.domain, signed.epoch): signed for signed in together}

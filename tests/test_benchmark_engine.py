@@ -79,10 +79,15 @@ def test_what_is_required_is_held_against_what_was_measured() -> None:
         {f"{name} 4": [speed] * 3 for name, speed in zip(names, (10_000, 40_000, 6_000, 40_000), strict=True)}
     )
     whole, core, both = engine.rows_of(taken, 4, 20_000)
-    assert (whole.ratio, whole.missed) == (0.5, True)
+    assert (whole.ratio, whole.least) == (0.5, None)
     assert (core.ratio, core.missed) == (2.0, False)
     assert (both.ratio, both.missed) == (pytest.approx(6_000 / 8_000), False)
     assert "= 8,000" in both.against
+    _, core, both = engine.rows_of(taken, 4, 50_000)
+    assert (core.ratio, core.missed) == (0.8, True)
+    taken.values["signed 4"][:] = [4_000] * 3
+    *_, both = engine.rows_of(taken, 4, 20_000)
+    assert (both.ratio, both.missed) == (0.5, True)
 
 
 def test_logs_outlast_what_an_engine_keeps() -> None:

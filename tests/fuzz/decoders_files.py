@@ -29,7 +29,7 @@ from soma_core.crypto import SecretKey
 from soma_core.errors import ConfigError, CorruptionError, DecodeError, KeyStoreError, UsageError
 from soma_core.genesis import SHANNONS
 from soma_core.model import _config, _frame, _items, _safetensors
-from soma_core.node._slots import SignedSlot, SignedSlots, _checksum
+from soma_core.node._slots import _FORMAT, SignedSlot, SignedSlots, _checksum
 from soma_core.testing.committee import setup_of
 
 
@@ -97,6 +97,7 @@ def _fill(path: Path, rows: Sequence[list[Any]]) -> None:
     file = sqlite3.connect(path, isolation_level=None)
     try:
         file.execute("PRAGMA synchronous = OFF")
+        file.execute(f"PRAGMA user_version = {_FORMAT}")
         file.execute(f"CREATE TABLE signed ({', '.join(columns)})")
         for row in rows:
             names = columns[: len(row)] or columns[:1]
@@ -118,7 +119,7 @@ def _slots_again(slots: dict[Any, SignedSlot], data: bytes) -> None:
 
 def _slot_rows() -> list[bytes]:
     slots = [SignedSlot(bytes(32), "soma/block", bytes(32), 1, number, bytes(32), bytes(64)) for number in (2, 3)]
-    rows = [[*slot.series, *slot.place, slot.digest, slot.signature, _checksum(slot)] for slot in slots]
+    rows = [[*slot.series, slot.epoch, slot.slot, slot.digest, slot.signature, _checksum(slot)] for slot in slots]
     return [codec.encode([row]) for row in rows]
 
 

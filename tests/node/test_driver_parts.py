@@ -478,14 +478,15 @@ async def test_no_message_is_heard_and_nothing_loaded_while_commits_wait(autojum
     assert {type(event) for event in room.engine.seen} == {api.Start, api.Received, api.Loaded}
 
 
-async def test_an_engine_whose_epoch_has_ended_serves_and_neither_signs_nor_orders(autojump_clock: Any) -> None:
+async def test_an_engine_whose_epoch_has_ended_goes_on_and_nothing_it_orders_is_applied(autojump_clock: Any) -> None:
     late = [api.Sign(bytes(8), b""), api.Pull(1, 1), api.Deliver(commit(12)), api.Send((1,), b"old")]
     room = Room({api.Start: [[api.Deliver(commit(11), after=1)]], api.Received: [late]})
     room.shell.close(11)
     room.shell.inbox.offer(api.Received(1, b"ask"))
     room.shell.payload_ready()
     await room.live(5)
-    assert [type(event) for event in room.engine.seen] == [api.Start, api.EndEpoch, api.Received]
+    first, *answers = [type(event) for event in room.engine.seen if not isinstance(event, api.Start)]
+    assert (first, {*answers}) == (api.EndEpoch, {api.Received, api.Payload, api.Signed})
     assert [what[1] for what in room.done] == ["send"]
     assert room.shell.ended.is_set()
 

@@ -36,8 +36,14 @@ async def test_the_node_side_gets_a_clear_refusal(home):
             await signer.role("validator").sign("soma/block", 0, b"x")
         with pytest.raises(KeyStoreError, match="soma/possession has no slots"):
             await signer.role("validator").sign("soma/possession", 0, b"x", slot=3)
-        with pytest.raises(KeyStoreError, match="the key for encoder is not open; make one with `soma keys new enc"):
+        with pytest.raises(
+            KeyStoreError, match="the key for encoder is not open; make what is missing: `soma keys new encoder`"
+        ):
             signer.role("encoder")
+        with pytest.raises(
+            KeyStoreError, match="the keys for node, encoder-jax are not open; make what is missing: `soma"
+        ):
+            signer.need("account", "node", "encoder-jax")
         with pytest.raises(KeyStoreError, match=r"for account does not sign"):
             await signer.role("account").sign("soma/checkpoint", 0, b"x", slot=1)
         # after every refusal it still serves

@@ -30,13 +30,47 @@ async def test_a_slot_signs_one_body_ever_over_restarts(home):
             await key.sign("soma/block", 2, b"two", slot=5)
         with pytest.raises(KeyStoreError, match="slot 4 of epoch 2 is behind slot 5 of epoch 2"):
             await key.sign("soma/block", 2, b"two", slot=4)
-        with pytest.raises(KeyStoreError, match="slot 9 of epoch 1 is behind"):
-            await key.sign("soma/block", 1, b"two", slot=9)
+        with pytest.raises(KeyStoreError, match="slot 9 of epoch 0 is behind slot 5 of epoch 2"):
+            await key.sign("soma/block", 0, b"two", slot=9)
         # domains, and chains, have slots of their own; a later epoch begins again
         await key.sign("soma/checkpoint", 2, b"two", slot=5)
         await key.sign("soma/block", 3, b"two", slot=0)
     async with open_signer(home, bytes(32), roles=("validator",)) as signer:
         assert await signer.role("validator").sign("soma/block", 2, b"two", slot=5)
+
+
+async def test_the_epoch_before_goes_on_and_those_before_it_are_over(home):
+    async with open_signer(home, CHAIN, roles=("validator",)) as signer:
+        key = signer.role("validator")
+        await key.sign("soma/block", 7, b"one", slot=5)
+        await key.sign("soma/block", 8, b"one", slot=1)
+        await key.sign("soma/block", 7, b"one", slot=6)
+    async with open_signer(home, CHAIN, roles=("validator",)) as signer:
+        key = signer.role("validator")
+        with pytest.raises(KeyStoreError, match="slot 6 of epoch 7 has signed something else"):
+            await key.sign("soma/block", 7, b"two", slot=6)
+        with pytest.raises(KeyStoreError, match="slot 5 of epoch 7 is behind slot 6 of epoch 7"):
+            await key.sign("soma/block", 7, b"one", slot=5)
+        with pytest.raises(KeyStoreError, match="slot 1 of epoch 8 has signed something else"):
+            await key.sign("soma/block", 8, b"two", slot=1)
+        with pytest.raises(KeyStoreError, match="slot 9 of epoch 6 is behind slot 1 of epoch 8"):
+            await key.sign("soma/block", 6, b"one", slot=9)
+        await key.sign("soma/block", 9, b"one", slot=1)
+        with pytest.raises(KeyStoreError, match="slot 7 of epoch 7 is behind slot 1 of epoch 9"):
+            await key.sign("soma/block", 7, b"one", slot=7)
+    with sqlite3.connect(home / "keys" / "signed.sqlite") as file:
+        assert file.execute("SELECT epoch, slot FROM signed ORDER BY epoch").fetchall() == [(8, 1), (9, 1)]
+    file.close()
+
+
+def test_a_record_in_the_format_of_an_older_version_is_refused(home):
+    path = home / "keys" / "signed.sqlite"
+    SignedSlots(path).close()
+    with sqlite3.connect(path) as file:
+        file.execute("PRAGMA user_version = 0")
+    file.close()
+    with pytest.raises(KeyStoreError, match=r"damaged \(format 0, and this is format 2\)"):
+        SignedSlots(path)
 
 
 async def test_what_was_signed_before_a_kill_is_known_after_it(home):

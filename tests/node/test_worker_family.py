@@ -47,7 +47,7 @@ def daemon_of(worker):
 
 @pytest.mark.parametrize("ending", [None, b"leaves", b"dies", b"hangs"])
 async def test_a_process_that_forks_twice_and_leaves_its_session_ends_with_the_worker(fake, tmp_path, ending):
-    async with opened(fake, tmp_path, limits=Limits(seconds=0.5, backoff=0.001)) as worker:
+    async with opened(fake, tmp_path, limits=Limits(seconds=1.5, backoff=0.001)) as worker:
         await encode_one(worker, b"daemonises")
         daemon = daemon_of(worker)
         assert alive(daemon)

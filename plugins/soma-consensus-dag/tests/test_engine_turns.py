@@ -188,17 +188,20 @@ def test_the_chain_is_not_left_behind(member: Driven) -> None:
     assert member.delivered() == list(range(1, len(member.delivered()) + 1))
 
 
-def test_an_ended_epoch_is_at_an_end(member: Driven) -> None:
+def test_who_has_ended_an_epoch_goes_on_for_those_who_have_not_and_not_for_ever(member: Driven) -> None:
     for round_ in range(1, 6):
         member.give_round(round_)
         member.wait(1_000)
-    made, delivered = len(member.own()), len(member.delivered())
-    assert delivered
-    member.step(EndEpoch(delivered))
-    member.give_round(6)
-    member.give_round(7)
+    made, last = len(member.own()), len(member.delivered())
+    member.step(EndEpoch(last))
+    for round_ in range(6, 40):
+        if (round_ - 1, 0) not in member.blocks:
+            break
+        member.give_round(round_)
+        member.wait(1_000)
     member.wait(60_000)
-    assert (len(member.own()), len(member.delivered())) == (made, delivered)
+    assert len(member.own()) > made
+    assert len(member.delivered()) == last + 16
 
 
 # Whom it believes. ----------------------------------------------------------------------------------------------------

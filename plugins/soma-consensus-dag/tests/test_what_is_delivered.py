@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from attrs import evolve
 from drawn_blocks import blocks, id_of, refs
 
 from soma_consensus_dag._block import COMMIT_BYTES
@@ -16,20 +17,26 @@ from soma_consensus_dag._schedule import Schedule
 FULL = "committee 4\n1..9 everybody"
 
 
-def commits(
+def ordering(
     drawing: str, payload: Mapping[str, Sequence[bytes]] | None = None, system: Mapping[str, bytes] | None = None
-) -> list[Made]:
-    """All commits of a drawing, with leaders B, C, D, A, ... and a horizon 60 rounds below."""
+) -> Ordering:
+    """What orders a drawing, all of it in the graph, with leaders B, C, D, A, ... and a horizon 60 rounds below."""
     dag, committee = Dag(), Committee([1] * 4)
     dag.drop(0)
     schedule = Schedule(committee, b"", count=1, interval=0, bad_percent=0)
     schedule.leaders = lambda round_: [round_ % 4]  # type: ignore[method-assign]
     manager, linearizer = Manager(dag), Linearizer(dag, committee, 60)
     committer = Committer(dag, committee, Rule(), schedule.leaders)
-    ordering = Ordering(5, dag, manager, committer, linearizer, schedule)
     for block in blocks(drawing, {}, payload, system).values():
         manager.offer(block)
-    return ordering.by_rule()
+    return Ordering(5, dag, manager, committer, linearizer, schedule)
+
+
+def commits(
+    drawing: str, payload: Mapping[str, Sequence[bytes]] | None = None, system: Mapping[str, bytes] | None = None
+) -> list[Made]:
+    """All commits of a drawing."""
+    return ordering(drawing, payload, system).by_rule()
 
 
 def test_commits_are_a_chain() -> None:
@@ -103,3 +110,15 @@ def test_every_block_is_in_one_commit() -> None:
     given = [ref for one in made for ref in one.record.blocks]
     assert len(given) == len(set(given))
     assert set(given) == {ref for ref in refs(FULL).values() if 0 < ref[0] < 7} | {made[-1].record.leader}
+
+
+def test_a_certified_commit_keeps_its_time_also_after_a_start() -> None:
+    """Whoever takes it up, or reads it back, may lack the blocks of which its time is the median."""
+    first, *_ = (one.record for one in commits(FULL))
+    certified = evolve(first, time=77)
+    late = ordering(FULL)
+    made = late.by_record(certified)
+    assert made is not None
+    assert (made.record, made.commit.time) == (certified, 77)
+    again = ordering(FULL).resume([certified], base=4)
+    assert again == [made.commit]

@@ -142,7 +142,10 @@ class Applied:
 
 @frozen
 class EndEpoch:
-    """The epoch ends with this commit; keep serving peers."""
+    """The chain has ended the epoch with commit `last`; nothing later is applied.
+
+    Keep serving peers, and keep making blocks, which will get no payload: peers may not have what decided that commit.
+    """
 
     last: int
 

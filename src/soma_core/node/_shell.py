@@ -93,8 +93,8 @@ class Around(Protocol):
 class Shell:
     """An engine of one epoch. `closed`: the chain has ended its epoch; it then only serves its peers.
 
-    A closed engine is not asked for blocks any more: what it pulls and signs is left unanswered, what it delivers is
-    not applied.
+    A closed engine still makes blocks, without payload: peers that lack what ended the epoch find it through these.
+    What it delivers is not applied.
     """
 
     def __init__(self, engine: Engine, setup: Setup, around: Around, checker: Checker, recorder: Recorder) -> None:
@@ -249,17 +249,14 @@ class Shell:
 
     async def _pull(self) -> None:
         async for pull in self._pulls:
-            if not self.closed:
-                self._ready = False
-                payload, more = await self._around.payload(self.epoch, pull)
-                self.inbox.answer(payload)
-                if more:
-                    self.payload_ready()
+            self._ready = False
+            payload, more = await self._around.payload(self.epoch, pull)
+            self.inbox.answer(payload)
+            if more:
+                self.payload_ready()
 
     async def _sign(self) -> None:
         async for sign in self._signs:
-            if self.closed:
-                continue
             slot = int.from_bytes(sign.slot, "big")
             try:
                 signature = await self._around.sign(self.epoch, slot, sign.body)

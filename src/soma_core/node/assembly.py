@@ -115,6 +115,7 @@ async def run_node(options: Options, up: Callable[[Running], None]) -> None:
         async with open_signer(data_dir, genesis.chain) as signer:
             os.environ.pop("SOMA_PASSPHRASE", None)  # the signer has it; what plugins start need not inherit it
             prepared = prepare(options)
+            signer.need("node", "account", *map(role_of, prepared.selection.of("encoder")))
             async with _open(prepared, data_dir, genesis, signer) as node:
                 await node.run(up)
 

@@ -5,9 +5,9 @@ anything that depends on it leaves (`_shell`). Commits are applied by one task, 
 
 One engine serves one epoch, and its committee: places are those of the epoch, and peers are known by their nodes. Where
 this node has no seat, it follows, until an epoch begins in which it has one. When the chain ends an epoch, the next
-engine begins after that commit, whatever the last one had in flight; the last one serves its peers until a quorum has
-signed what it came to, after a restart as well. Who was away longer takes commits from peers as a follower does. Rules
-O21 to O29 of ``specs/40-node.md``.
+engine begins after that commit, whatever the last one had in flight; the last one goes on without payload until a
+quorum has signed what it came to, after a restart as well. Who was away longer takes commits from peers as a follower
+does. Rules O21 to O29 of ``specs/40-node.md``.
 """
 
 import logging
@@ -187,6 +187,7 @@ class Driver:
         if present > 0 and store.proved < following - 1:
             if len(await self._o.store_thread.run(store.seats, present - 1)) < 2:
                 return
+            self._epoch = present
             first = await self._o.store_thread.run(store.first_of, present - 1)
             self._past = await self._start(nursery, present - 1, first)
             if self._past is not None:
@@ -320,9 +321,9 @@ class Driver:
 
     async def payload(self, epoch: int, pull: Pull) -> tuple[Payload, bool]:
         """System bytes, and items from the pool."""
-        system = await self._o.system(epoch, pull.round)
+        system = await self._o.system(epoch, pull.round) if epoch == self._epoch else b""
         if epoch != self._epoch:
-            return Payload((), system), False  # meanwhile its epoch has ended: the next engine shall have the items
+            return Payload((), b""), False  # its epoch has ended: the next engine shall have the items
         items = self._o.mempool.pull(min(pull.limit, PULL_MOST), self.now())
         return Payload(items, system), self._o.mempool.has_ready(self.now())
 

@@ -109,11 +109,19 @@ class Signer:
 
     def role(self, role: str) -> Signing:
         """The capability to sign in `role`. Raises `KeyStoreError` if its key is not open."""
-        if role not in self._signings:
-            raise KeyStoreError(
-                f"the key for {role} is not open", f"make one with `soma keys new {role}`, then restart"
-            )
+        self.need(role)
         return self._signings[role]
+
+    def need(self, *roles: str) -> None:
+        """Raise `KeyStoreError`, which names all that are not open, unless all of these are."""
+        missing = [role for role in roles if role not in self._signings]
+        if missing:
+            keys = "the key for" if len(missing) == 1 else "the keys for"
+            are = "is" if len(missing) == 1 else "are"
+            make = " && ".join(f"soma keys new {role}" for role in missing)
+            raise KeyStoreError(
+                f"{keys} {', '.join(missing)} {are} not open", f"make what is missing: `{make}`; then restart"
+            )
 
     def identity(self) -> NodeIdentity:
         """Who the node is to its peers: its key for the role ``node``. Raises `KeyStoreError`."""

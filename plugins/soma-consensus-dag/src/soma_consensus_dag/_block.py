@@ -32,12 +32,11 @@ MAX_HEADER: Final = 64 << 10
 """Bytes of a header."""
 COMMIT_BYTES: Final = 512 << 10
 """Bytes that one commit brings to be ordered, at most; a block brings its member's part of them."""
-
+SYSTEM_BYTES: Final = 32 << 10
+"""Bytes of a commit that are left to system bytes."""
 UNSIGNED: Final = bytes(SIGNATURE_SIZE)
 """Where the signature of a block will stand."""
 
-SYSTEM_BYTES: Final = 32 << 10
-"""Bytes of these that are left to system bytes."""
 _LENGTH: Final = struct.Struct(">I")
 _VOTE: Final = struct.Struct(">Q32s")
 _SIZE: Final = struct.Struct(">I")
@@ -96,6 +95,8 @@ class Block:
     @cached_property
     def items(self) -> tuple[bytes, ...]:
         """The payload."""
+        if not self.sizes:
+            return ()
         ends = list(accumulate(self.sizes, initial=len(self.wire) - self.payload_size))
         return tuple(self.wire[start:end] for start, end in pairwise(ends))
 

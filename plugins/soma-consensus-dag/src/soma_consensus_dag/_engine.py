@@ -73,7 +73,6 @@ class DagEngine:
         self._applied = setup.first - 1
         self._from = 0  # the commit that the chain must have applied before it is given the next
         self._running = False
-        self._ended = False
         self._seen = (0, 0, 0, 0)  # what there was when the order was last looked at
 
     def _build(self, out: Outbox) -> Beginning:
@@ -115,7 +114,7 @@ class DagEngine:
             self._beginning.dump(table),
             [parts.out.barrier, parts.out.asked],
             [self._ground, self._made_with[2].first],
-            [self._applied, self._from, self._running, self._ended],
+            [self._applied, self._from, self._running],
             self._asker.dump(),
         ]
         return pack(table, state)
@@ -152,7 +151,7 @@ class DagEngine:
         self._library.load(library)
         self._author.load(author, table)
         self._beginning.load(beginning, table)
-        self._applied, self._from, self._running, self._ended = own
+        self._applied, self._from, self._running = own
         self._asker.load(asker)
 
     # What happens; True: nothing follows from it that a turn would do -------------------------------------------------
@@ -228,11 +227,14 @@ class DagEngine:
                 self._resume(now)
 
     def _chain_applied(self, event: Applied, _now: int) -> None:
-        self._applied = max(self._applied, event.index)
-        self._parts.ordering.applied(self._applied)
+        self._apply_up_to(event.index)
 
-    def _end(self, _event: EndEpoch, _now: int) -> None:
-        self._ended = True
+    def _end(self, event: EndEpoch, _now: int) -> None:
+        self._apply_up_to(event.last)  # and go on: others may not have what decided it, and blocks of ours show it
+
+    def _apply_up_to(self, index: int) -> None:
+        self._applied = max(self._applied, index)
+        self._parts.ordering.applied(self._applied)
 
     def _timer(self, event: Timer, now: int) -> None:
         self._asker.timers.pop(event.name, None)
@@ -324,6 +326,7 @@ class DagEngine:
         self._from = jump.index
         self._intake.unsaved = jump.blocks
         self._library.keep(parts.ordering.recent, jump.index)
+        self._library.pass_over()
         for block in sorted(former.manager.blocks.values(), key=lambda block: block.ref):
             self._intake.know(block)
             self._intake.enter(parts.manager.offer(block), now)
@@ -335,14 +338,13 @@ class DagEngine:
         if jump is not None and jump.is_complete:
             self._jump(jump, now)
         behind = self._asker.is_behind
-        if not self._ended:
-            self._order(now)
-            if self._parts.recovery.done and not behind and self._has_room:
-                at = self._author.begin(now)
-                if at:
-                    self._asker.wake(BLOCK, at)
+        self._order(now)
+        if self._parts.recovery.done and not behind and self._has_room:
+            at = self._author.begin(now)
+            if at:
+                self._asker.wake(BLOCK, at)
         self._asker.fetch(now)
-        if behind and not self._ended:
+        if behind:
             self._asker.ask_for_commits(now)
 
     @property

@@ -16,12 +16,8 @@ from ._snapshot import Table
 
 PENDING_MOST: Final = 1024
 """Messages whose signatures are being verified; what comes beyond is lost, and asked for when it is missing."""
-
-
 FAR: Final = 60
 """Rounds above the clock from which on blocks are not kept: more than who does not ask for commits can be behind."""
-
-
 TWINS_MOST: Final = 2
 """Blocks of one slot that are taken from their author unasked: as many as prove that it lies."""
 

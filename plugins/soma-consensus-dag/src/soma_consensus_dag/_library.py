@@ -13,7 +13,7 @@ from ._block import Block, Vote
 from ._catchup import BATCH, REACH
 from ._dag import Ref
 from ._intake import Intake
-from ._keys import DRAFT, TIP, block_key, proof_key, record_key
+from ._keys import DRAFT, TIP, block_key, from_round, proof_key, record_key
 from ._ordering import Kept, Made
 from ._parts import Parts
 from ._shelf import Shelf
@@ -22,6 +22,8 @@ LOADS_MOST: Final = 64
 """Questions of others that wait for the disk; what comes beyond is lost."""
 PROOF_MOST: Final = 1 << 24
 """Bytes of the votes that prove a commit, at most."""
+SWEPT: Final = 16
+"""What an earlier life left is deleted in pages of so many."""
 
 
 @frozen
@@ -38,7 +40,11 @@ class Serving:
 
 @final
 class Library:
-    """`unvoted`: commits that no block of ours has voted for."""
+    """`unvoted`: commits that no block of ours has voted for.
+
+    What lies on disk from before a start, or a jump, is nowhere listed. It goes, page by page, once what came after it
+    has begun to go.
+    """
 
     def __init__(self, parts: Parts, intake: Intake, shelf: Shelf) -> None:
         self.unvoted: list[Vote] = []
@@ -46,6 +52,8 @@ class Library:
         self._parts = parts
         self._intake = intake
         self._serving: dict[int, Serving] = {}
+        self._unlisted: list[tuple[bytes, bytes]] = []  # ranges of keys
+        self._sweep = 0  # the question for a page of them
 
     # What is kept -----------------------------------------------------------------------------------------------------
 
@@ -82,7 +90,11 @@ class Library:
             self._shelf.put_commit(one.record.index, one.record.leader[0], one.low)
         first, low, base = parts.ordering.base(applied)
         batch[TIP] = encode([parts.ordering.index, first, low, base, parts.schedule.pack()])
-        batch.update(self._shelf.clear_out(first, min(parts.votes.highest), low, parts.gc_depth))
+        gone = self._shelf.clear_out(first, min(parts.votes.highest), low, parts.gc_depth)
+        if gone and self._unlisted and not self._sweep:
+            self._sweep = parts.out.number()
+            parts.out.add(Load(self._sweep, *self._unlisted[0], SWEPT))
+        batch.update(gone)
         return self.save(batch)
 
     def recall(self, blocks: Iterable[Block], commits: Iterable[Kept]) -> None:
@@ -94,6 +106,19 @@ class Library:
             self._shelf.put_commit(one.record.index, one.record.leader[0], one.low)
             if one.record.index > voted:
                 self.unvoted.append((one.record.index, one.record.digest))
+        self.pass_over()
+
+    def pass_over(self) -> None:
+        """What lies on disk from before all that is known is to go, some time."""
+        recent = self._parts.ordering.recent
+        if recent:
+            first, low = recent[0].record.index, self._parts.dag.horizon + 1
+            ends = (
+                (from_round(0), from_round(low)),
+                (record_key(0), record_key(first)),
+                (proof_key(0), proof_key(first)),
+            )
+            self._unlisted = list(ends)
 
     # What is asked for ------------------------------------------------------------------------------------------------
 
@@ -125,6 +150,13 @@ class Library:
 
     def loaded(self, number: int, records: Sequence[tuple[bytes, bytes]]) -> None:
         """What the disk answered."""
+        if number == self._sweep:
+            self._sweep = 0
+            if records:
+                self.save({key: None for key, _ in records})
+            else:
+                self._unlisted.pop(0)
+            return
         serving = self._serving.pop(number, None)
         if serving is None or not records:
             return
@@ -142,11 +174,13 @@ class Library:
     def dump(self) -> list[Any]:
         """Its state, for a snapshot."""
         serving = [[number, one.peer, one.first, one.proof] for number, one in self._serving.items()]
-        return [[list(vote) for vote in self.unvoted], serving, self._shelf.dump()]
+        unlisted = [list(ends) for ends in self._unlisted]
+        return [[list(vote) for vote in self.unvoted], serving, self._shelf.dump(), unlisted, self._sweep]
 
     def load(self, state: list[Any]) -> None:
         """Take up a state."""
-        unvoted, serving, shelf = state
+        unvoted, serving, shelf, unlisted, self._sweep = state
+        self._unlisted = [(start, stop) for start, stop in unlisted]
         self._shelf.load(shelf)
         self.unvoted = [(index, digest) for index, digest in unvoted]
         self._serving = {number: Serving(peer, first, proof) for number, peer, first, proof in serving}

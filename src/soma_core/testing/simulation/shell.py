@@ -48,7 +48,7 @@ STATE: Final = b"\x80"
 
 @final
 class Shell:
-    """`closed`: the chain has ended its epoch with commit `last`; it serves peers and is given nothing to order.
+    """`closed`: the chain has ended its epoch with commit `last`; it serves peers and is given no payload.
 
     `alive`: events still reach it. `barriers`: asked for; `durable`: on disk.
     """
@@ -177,13 +177,15 @@ class Shell:
         self.member.write(self, persist.barrier, batch)
 
     def _pull(self, pull: Pull) -> None:
-        if not self.closed:
-            self._post(self._tempo.pull(), self._give, pull)
+        self._post(self._tempo.pull(), self._give, pull)
 
     def _give(self, pull: Pull) -> None:
-        if not self.alive or self.closed:
+        if not self.alive:
             return
         self._ready = False
+        if self.closed:
+            self.tell(Payload((), b""))
+            return
         items = self.member.pull(min(pull.limit, PULL_MOST))
         self.tell(Payload(items, self.member.system(self.epoch, pull.round)))
         if self.member.has_ready():
@@ -194,9 +196,8 @@ class Shell:
         self._post(self._tempo.verify(), self.tell, Verified(verify.id, ok))
 
     def _sign(self, sign: Sign) -> None:
-        if not self.closed:
-            signature = self.member.sign(self.epoch, sign)
-            self._post(self._tempo.sign(), self.tell, Signed(sign.slot, signature))
+        signature = self.member.sign(self.epoch, sign)
+        self._post(self._tempo.sign(), self.tell, Signed(sign.slot, signature))
 
     def _load(self, load: Load) -> None:
         found = self.member.records.scan(self.prefix + load.start, self.prefix + load.stop, load.limit)

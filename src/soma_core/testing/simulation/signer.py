@@ -11,21 +11,21 @@ def sign(key: bytes, digest: bytes) -> bytes:
 
 @final
 class Signer:
-    """As the signer's process: for each domain the highest slot, what it signed and the signature. Slots only grow."""
+    """As the signer's process: for each of the last two epochs the highest slot and what it signed. Slots only grow."""
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self._last: tuple[int, int] = (-1, -1)
-        self._digest = self._signature = b""
+        self._last: dict[int, tuple[int, bytes]] = {}
 
     def sign(self, epoch: int, slot: int, digest: bytes) -> bytes:
         """The signature, or nothing if this slot or a later one has signed something else."""
-        if (epoch, slot) > self._last:
-            self._last, self._digest, self._signature = (epoch, slot), digest, sign(self.key, digest)
-        elif (epoch, slot) < self._last or digest != self._digest:
+        last = self._last.get(epoch, (-1, b""))
+        if epoch < max(self._last, default=0) - 1 or slot < last[0] or (slot == last[0] and digest != last[1]):
             return b""
-        return self._signature
+        self._last[epoch] = slot, digest
+        self._last = {number: kept for number, kept in self._last.items() if number >= max(self._last) - 1}
+        return sign(self.key, digest)
 
     def forget(self) -> None:
         """The record is lost."""
-        self._last = (-1, -1)
+        self._last = {}

@@ -187,7 +187,6 @@ class Driver:
         if present > 0 and store.proved < following - 1:
             if len(await self._o.store_thread.run(store.seats, present - 1)) < 2:
                 return
-            self._epoch = present
             first = await self._o.store_thread.run(store.first_of, present - 1)
             self._past = await self._start(nursery, present - 1, first)
             if self._past is not None:

@@ -570,7 +570,18 @@ SHELL: Final = (
         "self._parts.ordering.index - self._applied < AHEAD",
         "self._applied >= 0",
     ),
-    Mutant("an ended epoch goes on", "engine", "self._ended = True", "self._ended = False"),
+    Mutant(
+        "an ended epoch stands still",
+        "engine",
+        "        self._apply_up_to(event.last)",
+        "        self._apply_up_to(event.last)\n        self._running = False",
+    ),
+    Mutant(
+        "an ended epoch goes on for ever",
+        "engine",
+        "        self._apply_up_to(event.last)",
+        "        self._apply_up_to(1 << 62)",
+    ),
     Mutant(
         "commits are handed on before they are on disk",
         "library",

@@ -28,7 +28,7 @@ from soma_core.net._requests import Reply, Service
 from soma_core.net._text import shown
 from soma_core.node.applying import Applying
 from soma_core.node.events import Hub
-from soma_core.node.following import Following, Source
+from soma_core.node.following import Following, Source, _commit
 from soma_core.node.store import Store
 from soma_libp2p import _address as libp2p_address
 from soma_libp2p import _hello as libp2p_hello
@@ -219,8 +219,10 @@ def _next(world: World) -> Any:
 def _entries(data: bytes) -> None:
     _leader, following = _followed()
     store: Any = following._store
-    for entry, record in following._proved(records.unpack(_sync.Entries, data).entries):
-        applied = chain.apply(store.genesis, store._rule, store._ledger, store.tip, following._commit(entry, record))
+    committee = store.committee()
+    for entry, record in following._proved(records.unpack(_sync.Entries, data).entries, committee):
+        commit = _commit(entry, record, len(committee))
+        applied = chain.apply(store.genesis, store._rule, store._ledger, store.tip, commit)
         if applied.record != record:
             raise VerificationError("it comes to another record")
         return  # the follower itself stays where it is, for the next input

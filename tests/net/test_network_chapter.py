@@ -14,7 +14,7 @@ import soma_core.net
 from soma_core import budget
 from soma_core.api import CHANNELS
 from soma_core.net import _address, _blobs, _fetch, _hello, _link, _message, _peers, _queues, _requests, _shelf, _sync
-from soma_core.node import assembly
+from soma_core.node import submission
 
 TEXT = (SPECS / "50-network.md").read_text("utf-8")
 MODULES = (_address, _blobs, _fetch, _hello, _link, _message, _peers, _queues, _requests, _shelf, _sync)
@@ -68,7 +68,7 @@ def test_operations_and_their_fields() -> None:
         _fetch.MANIFEST: ("blobs", names(_fetch.AskManifest)),
         _fetch.CHUNK: ("blobs", names(_fetch.AskChunk)),
         _sync.ENTRIES: ("sync", names(_sync.AskEntries)),
-        assembly.SUBMIT: ("sync", []),
+        submission.SUBMIT: ("sync", []),
     }
     assert f"`{_link.CONSENSUS_NOTE}`" in TEXT
 

@@ -14,16 +14,16 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, final
+from typing import final
 
 import trio
 from attrs import frozen
 
 from soma_core import __version__, chain
-from soma_core.api import Budget, EncoderSpec, Ledger, PeerId, Transport
+from soma_core.api import Budget, EncoderSpec, Ledger, Transport
 from soma_core.api.control import EncoderStatus
 from soma_core.config import Options, Prepared, gather, prepare
-from soma_core.errors import DecodeError, RefusedError, SomaError, UnreachableError
+from soma_core.errors import SomaError
 from soma_core.genesis import Genesis, read
 from soma_core.net import (
     KEEP_FOR,
@@ -31,8 +31,6 @@ from soma_core.net import (
     BlobStore,
     Hello,
     Network,
-    Refusal,
-    Reply,
     follow,
     serve_blobs,
     serve_entries,
@@ -63,24 +61,10 @@ from .signing import Signer, open_signer
 from .space import Space
 from .storage import disk_failures
 from .store import Store
+from .submission import Submission
 from .threads import Thread, open_thread
 from .validating import Validating
 from .wallet import Wallet
-
-SUBMIT: Final = "tx.submit"
-SUBMIT_LIMIT: Final = 10.0
-"""Seconds for a validator to take a transaction."""
-ENDING: Final = frozenset(
-    {
-        "attest_data",
-        "commit_embedding",
-        "reveal_embedding",
-        "report_unavailable",
-        "commit_verdict",
-        "reveal_verdict",
-    }
-)
-"""Actions that bring a job which is under way to its end: taken from peers while the disk is nearly full, too."""
 
 _log = logging.getLogger("soma.node")
 
@@ -131,7 +115,7 @@ async def _open(prepared: Prepared, data_dir: Path, genesis: Genesis, signer: Si
         ledger = await open_ledger(prepared, data_dir, "chain", thread)
         stack.push_async_callback(thread.run, ledger.close)
         store = await thread.run(Store, genesis, rule, ledger)
-        seats = await thread.run(_seats, store)
+        seats = await thread.run(store.seated)
         budget = Budget()
         transport = await stack.enter_async_context(open_transport(prepared, data_dir, signer.identity(), budget))
         yield _Node(prepared, data_dir, genesis, signer, store, thread, seats, transport, budget, space)
@@ -191,6 +175,9 @@ class _Node:
             budget=budget,
         )
         self._data = Data(self._blobs, self._network)
+        self._submission = Submission(
+            self._network, store, thread, self._mempool, space, lambda: self._orders, self._ready
+        )
         self._encoders: list[EncoderStatus] = []
 
     async def run(self, up: Callable[[Running], None]) -> None:
@@ -200,7 +187,6 @@ class _Node:
             nursery.start_soon(self._space.watch)
             serve_blobs(self._network, self._blobs)
             serve_entries(self._network, Source(self._store, self._thread, self._hub))
-            self._network.serve(SUBMIT, self._take, channel="sync", max_payload=chain.MAX_TRANSACTION)
             await nursery.start(self._network.run)
             if self._may_validate:
                 await self._start_validating(nursery, wallet)
@@ -264,7 +250,7 @@ class _Node:
         return (*validates, *(("encoder",) if self._prepared.selection.of("encoder") else ()))
 
     def _wallet(self, role: str) -> Wallet:
-        return Wallet(self._signer.role(role), self._store, self._thread, self._hub, self._submit)
+        return Wallet(self._signer.role(role), self._store, self._thread, self._hub, self._submission.submit)
 
     async def _start_validating(self, nursery: trio.Nursery, wallet: Wallet) -> None:
         """The validator's tasks. The signature a crash may have left out is made up for first."""
@@ -336,7 +322,7 @@ class _Node:
         """What a restored validator does first."""
         spec = self._prepared.specs[one_of(self._prepared, "consensus").name]
         asks = "byzantine" in spec.features
-        members = len(await self._thread.run(_seats, self._store))
+        members = len(await self._thread.run(self._store.seated))
         await remember(self._data_dir, applying, self._fetch, members=members, engine_remembers=asks)
 
     async def _drive(self, driver: Driver, records: Ledger, *threads: Thread) -> None:
@@ -389,52 +375,11 @@ class _Node:
         self._space.require()
         return await self._data.get(digest, size)
 
-    async def _submit(self, signed: chain.SignedTransaction) -> None:
-        """Into the own pool if this node orders, else to the validators, until one takes it."""
-        if self._orders:
-            await self._pool(signed)
-            return
-        committee = {seat.node for seat in await self._thread.run(_seats, self._store)}
-        peers = [peer for peer in self._network.peers if peer in committee]
-        refused: SomaError = UnreachableError("no validator is connected", "see `soma status`: are there peers?")
-        for peer in peers:
-            with trio.move_on_after(SUBMIT_LIMIT):
-                try:
-                    await self._network.request(peer, "sync", SUBMIT, payload=signed.wire)
-                except SomaError as error:
-                    refused = error
-                else:
-                    return
-        raise refused
-
     @property
     def _orders(self) -> bool:
         return self._driver is not None and self._seated
 
-    async def _take(self, _peer: PeerId, _body: object, payload: bytes) -> Reply:
-        """A peer's transaction."""
-        if not self._orders:
-            raise Refusal("refused", "this node does not order transactions", "send it to a validator")
-        signed = chain.parse_wire(payload)
-        if signed.transaction.kind not in ENDING:
-            self._space.require()
-        await self._pool(signed)
-        return Reply()
-
-    async def _pool(self, signed: chain.SignedTransaction) -> None:
-        """Check a transaction as far as it can be before it is ordered, and let it wait."""
-        if signed.id in self._mempool:
-            return
-        refusal = await self._thread.run(self._store.examine, signed)
-        if refusal is not None:
-            raise RefusedError(f"the transaction would be refused: {refusal.text}", "make it again")
-        if not signed.signature_holds():
-            raise DecodeError("the transaction's signature does not fit", "sign it with the sender's key")
-        if self._mempool.add(signed):
-            assert self._driver is not None
-            self._driver.payload_ready()
-
-
-def _seats(store: Store) -> tuple[chain.Seat, ...]:
-    """The present committee."""
-    return store.seats(store.epoch()[0])
+    def _ready(self) -> None:
+        """A transaction waits to be ordered."""
+        assert self._driver is not None
+        self._driver.payload_ready()

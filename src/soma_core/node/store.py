@@ -211,11 +211,15 @@ class Store:
 
     def committee(self) -> tuple[tuple[bytes, int], ...]:
         """Who signs the next record: (key, power) by place."""
-        return _keys(self.seats(self.epoch()[0]))
+        return _keys(self.seated())
 
     def seats(self, epoch: int) -> tuple[chain.Seat, ...]:
         """The committee of an epoch that has begun, by place."""
         return self._seats(epoch).seats
+
+    def seated(self) -> tuple[chain.Seat, ...]:
+        """The committee of the present epoch, by place."""
+        return self.seats(self.epoch()[0])
 
     def seats_under(self, index: int) -> tuple[chain.Seat, ...]:
         """The committee that signs the record of a commit, by place; empty if it is not applied."""

@@ -516,6 +516,23 @@ def test_a_liar_is_not_excused_by_a_secret_of_another_job_nor_by_one_sealed_too_
     assert confessed(world, outsider, job, late) == [("failed", "encoder")]
 
 
+def test_a_canary_is_confessed_after_an_appeal_about_it_and_not_meanwhile() -> None:
+    world, job, secret, shard = with_canary()
+    liar = max(shard)
+    hear(world, job)
+    before, had = stake(world, liar), world.balance(WATCHER)
+    hear_all(world, job)
+    assert world.outcomes(world.step(dispute(world, WATCHER, job, liar))) == [("applied", "")]
+    assert confessed(world, liar, job, secret) == [("failed", "busy")]
+    hear(world, job)  # false, says the committee as well: the bond is lost
+    assert confessed(world, liar, job, secret) == [("applied", "")]
+    final = paid(pay_day(world, job))
+    member = final.shard[shard.index(liar)]
+    assert (member.verdict, member.slash, stake(world, liar)) == ("canary", 0, before)
+    p = world.genesis.parameters
+    assert world.balance(WATCHER) == had - p.fee - p.dispute_bond
+
+
 # Money. ---------------------------------------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(["truth", "copy", "wrong", "nothing", "silence"])

@@ -263,6 +263,26 @@ def test_open_jobs_and_openings_follow_validators_to_their_new_places(
     assert state.need(race.OPENINGS, bytes(8)).leaders == then
 
 
+def test_who_has_attested_before_an_epochs_end_has_said_the_same_after_it() -> None:
+    world = world_of((300, 300, 300, 300), attest_ms=60_000)
+    job = chain.job_key(address(replays.USER), replays.BLOB, 0)
+
+    def attest(place: int, sketch: bytes) -> str:
+        return act(world, account(place), "attest_data", chain.AttestData(job, sketch))
+
+    ours, other = (chain.sketch_of(data) for data in (b"some words", bytes(range(256))))
+    world.step(replays.request(world), system=b"")
+    assert [attest(0, other), attest(1, ours)] == ["", ""]
+    act(world, account(0), "leave_validator", chain.LeaveValidator())
+    end_epoch(world)
+    record = world.state.need(chain.JOBS, job)
+    assert (record.attested, record.sketches) == ((0,), (ours,))
+    assert attest(1, ours) == "exists"
+    assert attest(2, ours) == ""
+    assert attest(3, ours) == ""
+    assert world.state.need(chain.JOBS, job).stage == "drawing"
+
+
 def test_a_record_of_the_former_committee_is_signed_at_the_places_of_then() -> None:
     world = world_of((300, 100, 300, 300))
     act(world, account(1), "leave_validator", chain.LeaveValidator())

@@ -78,6 +78,8 @@ def _confess(run: Execution, sender: bytes, action: ConfessCanary) -> None:
         raise Refusal("canary", "the secret does not excuse a false answer to this job")
     if delivery.verdicts[place] != "false":
         raise Refusal("verdict", f"the answer was found {delivery.verdicts[place]}, not false")
+    if delivery.dispute is not None and delivery.dispute.place == place:
+        raise Refusal("busy", "the committee looks at this answer; confess when it has decided")
     run.state.delete(CANARIES, sender)
     verdicts = (*delivery.verdicts[:place], "canary", *delivery.verdicts[place + 1 :])
     store(run, action.job, evolve(delivery, verdicts=verdicts))

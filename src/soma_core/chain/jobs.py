@@ -212,10 +212,16 @@ def advance(run: Execution, leader: int, *, mixed: bool, open_before: Mapping[by
 def follow(run: Execution, moved: Mapping[int, int]) -> None:
     """Say in open jobs where validators sit now; who has left the committee counts no more."""
     for key, job in list(run.state.scan(JOBS)):
-        attested = tuple(sorted(moved[place] for place in job.attested if place in moved))
-        leaders = tuple(sorted(moved[place] for place in job.leaders if place in moved))
-        if (attested, leaders) != (job.attested, job.leaders):
-            run.state.put(JOBS, key, evolve(job, attested=attested, leaders=leaders))
+        said = zip(job.attested, job.sketches, strict=True)
+        staying = sorted((moved[place], sketch) for place, sketch in said if place in moved)
+        followed = evolve(
+            job,
+            attested=tuple(place for place, _ in staying),
+            sketches=tuple(sketch for _, sketch in staying),
+            leaders=tuple(sorted(moved[place] for place in job.leaders if place in moved)),
+        )
+        if followed != job:
+            run.state.put(JOBS, key, followed)
 
 
 def enough(run: Execution, leaders: tuple[int, ...]) -> bool:

@@ -15,7 +15,10 @@ import results
 from attrs import asdict
 from benchmarks.harness import Row
 
-NAMES: Final = ("jobs", "transport", "ledger", "encoder", "startup", "idle", "engine", "consensus", "targets")
+NAMES: Final = (
+    *("jobs", "transport", "ledger", "encoder", "startup", "idle", "engine", "consensus", "targets", "transfers"),
+    *("boundary",),
+)
 SEED: Final = 2026
 
 

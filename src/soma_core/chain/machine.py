@@ -220,7 +220,8 @@ def money_in(entries: Sequence[tuple[bytes, bytes | None]]) -> int:
     for key, value in entries:
         if value is not None:
             table = _BY_PREFIX[key[0]]
-            total += table.money(read_record(table, value))
+            if table.holds_money:
+                total += table.money(read_record(table, value))
     return total
 
 

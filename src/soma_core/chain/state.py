@@ -40,6 +40,11 @@ class Table(Generic[R]):
         """The ledger key of the record named `part`."""
         return bytes([self.prefix]) + part
 
+    @property
+    def holds_money(self) -> bool:
+        """Whether a record of this kind can hold any."""
+        return self.money is not _nothing
+
 
 STATE_FLOOR: Final = b"\x01"
 STATE_CEILING: Final = b"\x80"

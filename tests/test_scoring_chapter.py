@@ -21,7 +21,7 @@ def test_constants_are_those_of_the_plugin() -> None:
         defaults = {name: getattr(params, name) for name in attrs.fields_dict(type(params))}
         assert defaults == {name: written[name] for name in defaults}
     assert written.keys() == both[0] | both[1]
-    assert constants("30-shard-rule.md").keys() == both[0] & both[1] - {"bond_byte"} | {"outlier_fine"}
+    assert constants("30-shard-rule.md").keys() == both[0] & both[1] - {"bond_byte", "hit_loss"} | {"outlier_fine"}
 
 
 @pytest.mark.parametrize(("name", "jobs"), [("shard_rule.json", 12), ("shard_edge.json", 41)])

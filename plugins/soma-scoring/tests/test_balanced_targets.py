@@ -193,7 +193,7 @@ def test_at_the_start_one_pair_of_a_thousand_hits() -> None:
     assert start.memory == 10 << 16
     assert start.radius == pytest.approx(ONE * (1 - 3.0971 / sqrt(DIM)), abs=4)
     few = RULE.limits(OBSERVED[0], start, OBSERVED[:63], [0] * 63)
-    assert few == Limits(start.radius, Params().loss_most)
+    assert few == Limits(start.radius, Params().hit_loss)
 
 
 def test_the_work_moves_by_half_of_what_surprised_and_at_most_by_two_bits() -> None:
@@ -252,9 +252,9 @@ def test_the_ceiling_is_what_three_quarters_of_the_cell_keep() -> None:
     assert 5000 <= ceiling(Params(), quantise(-centre), rows, losses) < 5100
     everyone = Params(cell_neighbours=200)
     assert ceiling(everyone, quantise(centre), rows, losses) == sorted(losses)[149]
-    assert ceiling(Params(), quantise(centre), rows[:63], losses[:63]) == Params().loss_most
+    assert ceiling(Params(), quantise(centre), rows[:63], losses[:63]) == Params().hit_loss
     assert ceiling(Params(), quantise(centre), rows, [-5] * 200) == 0
-    assert ceiling(Params(), quantise(centre), rows, [1 << 40] * 200) == Params().loss_most
+    assert ceiling(Params(), quantise(centre), rows, [1 << 40] * 200) == Params().hit_loss
 
 
 def test_of_equally_near_vectors_the_first_make_the_cell() -> None:

@@ -204,9 +204,11 @@ def test_without_hits_it_gets_easier_and_the_radius_stays_within_bounds() -> Non
     assert RULE.radius(Difficulty(7000, 10 << 16), 10, 10, observed) == Difficulty(7000, 10 << 16)
 
 
-def test_any_loss_is_allowed_and_the_bond_is_by_the_byte() -> None:
+def test_a_hit_is_better_predicted_than_random_bytes_and_the_bond_is_by_the_byte() -> None:
     observed = vectors(3, 8)
-    assert RULE.limits(observed[0], Difficulty(77, 5), observed, [1, 2, 3]) == Limits(77, Params().loss_most)
+    limits = RULE.limits(observed[0], Difficulty(77, 5), observed, [1, 2, 3])
+    assert limits == Limits(77, Params().hit_loss)
+    assert limits.loss < 8 * ONE, "what bytes without any order cost"
     assert RULE.bond(10**12, 10_000) == 650_000
 
 

@@ -21,7 +21,7 @@ def ceiling(
 ) -> int:
     """The loss that three quarters of the data nearest to the point keep. Shuffled data come as near, not as low."""
     if len(observed) < params.cell_neighbours:
-        return params.loss_most
+        return params.hit_loss
     square = squared_norm(point)
     rows = np.stack(observed)
     products = dots(rows, point[None])[:, 0].tolist()
@@ -29,4 +29,4 @@ def ceiling(
         range(len(rows)), key=lambda place: (-cosq(products[place], square, squared_norm(rows[place])), place)
     )
     cell = sorted(losses[place] for place in near[: params.cell_neighbours])
-    return max(0, min(params.loss_most, cell[(len(cell) - 1) * params.ceiling_part // 10_000]))
+    return max(0, min(params.hit_loss, cell[(len(cell) - 1) * params.ceiling_part // 10_000]))

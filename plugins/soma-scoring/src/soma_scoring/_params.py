@@ -56,6 +56,7 @@ class Params(ShardParams):
 
     outlier_fine: int = option(1_000, "an outlier is fined its stake divided by this, at once", min=1, max=1 << 30)
 
+    hit_loss: int = option(491_520, "greatest loss of a hit, Q16 bits per byte", min=0, max=_Q16_BITS)
     bond_byte: int = option(65, "bond for each byte of a submission, shannons", min=0, max=_WHOLE)
     start_deviations: int = option(202_506, "the first radius is 1 less this, Q16 of 1/√D", min=0, max=_Q16_BITS)
     hits_kept: int = option(9_000, "of the average of hits an epoch keeps this, in 10,000", min=0, max=_PARTS)
@@ -69,6 +70,7 @@ class Params(ShardParams):
 class BalancedParams(ShardParams):
     """The shard rule's constants, and those of the target rule of ``scoring-balanced``."""
 
+    hit_loss: int = option(491_520, "greatest loss of a hit, Q16 bits per byte", min=0, max=_Q16_BITS)
     bond_byte: int = option(65, "bond for each byte of a submission, shannons", min=0, max=_WHOLE)
     bond_reward: int = option(1_000, "a bond is at least this much of the reward, in 10,000", min=0, max=1 << 20)
     manifold_share: int = option(8_000, "points that follow the observed vectors, in 10,000", min=0, max=_PARTS)

@@ -53,8 +53,8 @@ class SomaRule(ShardRule):
     def limits(
         self, _point: "NDArray[np.int16]", difficulty: Difficulty, _observed: "Vectors", _losses: Sequence[int], /
     ) -> Limits:
-        """The same radius for every target, and whatever is a loss: the live network's formulas ask for no more."""
-        return Limits(radius=difficulty.radius, loss=self.params.loss_most)
+        """The same radius for every target, and the same loss: data that nobody can predict are worth nothing."""
+        return Limits(radius=difficulty.radius, loss=self.params.hit_loss)
 
     def bond(self, _reward: int, size: int, /) -> int:
         """By the bytes."""

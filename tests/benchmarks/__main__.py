@@ -17,7 +17,7 @@ from benchmarks.harness import Row
 
 NAMES: Final = (
     *("jobs", "transport", "ledger", "encoder", "startup", "idle", "engine", "consensus", "targets", "transfers"),
-    *("boundary",),
+    *("settlement", "boundary"),
 )
 SEED: Final = 2026
 

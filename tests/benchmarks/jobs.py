@@ -99,7 +99,7 @@ class Work:
 class Scene:
     """A world that plays the jobs and remembers every commit."""
 
-    def __init__(self, seed: int, waiting: int) -> None:
+    def __init__(self, seed: int, waiting: int, wave: int = WAVE) -> None:
         self.rule = Remembered(open_rule(Params()))
         self.world = World(genesis(), self.rule)
         self.random = np.random.default_rng(seed)
@@ -111,8 +111,8 @@ class Scene:
             self.step(*(self.request(1_000_000 + start + i) for i in range(32)))
         self.step()
         self.prologue = len(self.commits)
-        for wave in range(WAVES):
-            self.wave(range(wave * WAVE, (wave + 1) * WAVE))
+        for first in range(0, WAVES * wave, wave):
+            self.wave(range(first, first + wave))
 
     def request(self, nonce: int) -> bytes:
         blob = digest("soma/blob", nonce.to_bytes(8, "big"))

@@ -7,7 +7,6 @@ check, two records read, two written, and four updates of the state sum.
 """
 
 import logging
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path

@@ -13,6 +13,8 @@ from attrs import frozen
 from soma_core.errors import DecodeError
 from soma_core.records import octets, pack, text, uint
 
+from . import racing, standing
+
 Q = TypeVar("Q")
 R = TypeVar("R")
 
@@ -240,11 +242,26 @@ WAIT_JOB: Final = Operation("wait_job", WaitJob, JobReply)
 SUPPLY: Final = Operation("supply", Empty, Supply)
 ENCODERS: Final = Operation("encoders", Empty, Encoders)
 BACKUP: Final = Operation("backup", Backup, BackupReply)
+ACT: Final = Operation("act", standing.Act, Done)
+POOL: Final = Operation("pool", standing.AskPool, standing.Pool)
+VALIDATORS: Final = Operation("validators", Empty, standing.Validators)
+JOIN_COMMITTEE: Final = Operation("join_committee", standing.JoinCommittee, Done)
+RENEW_KEYS: Final = Operation("renew_keys", Empty, Done)
+AUDITS: Final = Operation("audits", Empty, standing.Audits)
+OPERATORS: Final = Operation("operators", standing.AskOperators, standing.Operators)
+TARGETS: Final = Operation("targets", racing.AskTargets, racing.Targets)
+HITS: Final = Operation("hits", Empty, racing.Hits)
+SCORE: Final = Operation("score", Empty, racing.Scores)
+SUBMIT: Final = Operation("submit", racing.Submit, racing.Submitted)
 STOP: Final = Operation("stop", Empty, Empty)
 
 OPERATIONS: Final[Mapping[str, Operation[object, object]]] = {
     operation.name: operation  # type: ignore[misc]
-    for operation in (STATUS, GENESIS, BALANCE, SEND, PUT_BLOB, PRICE, EMBED, WAIT_JOB, SUPPLY, ENCODERS, BACKUP, STOP)
+    for operation in (
+        *(STATUS, GENESIS, BALANCE, SEND, PUT_BLOB, PRICE, EMBED, WAIT_JOB, SUPPLY, ENCODERS, BACKUP, STOP),
+        *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, RENEW_KEYS, AUDITS, OPERATORS),
+        *(TARGETS, HITS, SCORE, SUBMIT),
+    )
 }
 """Every operation. `GENESIS` replies with the genesis file as payload."""
 

@@ -36,7 +36,7 @@ from .events import (
     TransactionDone,
 )
 from .execution import Refusal
-from .faults import AccuseValidator, ReportValidator, UndoReport, can_accuse
+from .faults import REPORTS, AccuseValidator, ReportValidator, UndoReport, can_accuse
 from .jobs import (
     AttestData,
     CommitEmbedding,
@@ -47,19 +47,19 @@ from .jobs import (
     job_key,
     price,
 )
-from .machine import Applied, Tip, apply, examine, found, money_in
+from .machine import ACTIONS, Applied, Tip, apply, examine, found, money_in
 from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, Seat, UpdateValidator
 from .offers import OFFERS, Offer, OfferWeights, offer_of
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
 from .proofs import Checkpoint, Handover, ReceiptFile, check_checkpoint, founders, verify_receipt
-from .race import HITS, RACE, SUBMISSIONS, TARGETS, Hit, Race, Submission, Target, submission_seal
+from .race import HITS, RACE, SUBMISSIONS, TARGETS, Hit, Race, Submission, Target, submission_seal, target_key
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, committee_digest, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
 from .sketches import sketch_of
 from .specialities import best_anchors
-from .stakes import DELEGATIONS, STAKES, SetCommission, Stake, Unstake, delegation, stake_of
+from .stakes import DELEGATIONS, DEPARTURES, STAKES, SetCommission, Stake, Unstake, commission_of, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .targets import ClaimTarget, SealSubmission, ShowSubmission
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
@@ -69,11 +69,13 @@ from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeigh
 
 __all__ = [
     "ACCOUNTS",
+    "ACTIONS",
     "AUDITS",
     "BEACON",
     "CANARIES",
     "DELEGATIONS",
     "DELIVERIES",
+    "DEPARTURES",
     "DONE",
     "ENCODERS",
     "EPOCH",
@@ -89,6 +91,7 @@ __all__ = [
     "OPERATORS",
     "POOLS",
     "RACE",
+    "REPORTS",
     "STAKES",
     "STATE_CEILING",
     "STATE_FLOOR",
@@ -176,6 +179,7 @@ __all__ = [
     "can_accuse",
     "canary_seal",
     "check_checkpoint",
+    "commission_of",
     "commitment",
     "committee",
     "committee_digest",
@@ -197,6 +201,7 @@ __all__ = [
     "stake_of",
     "subject",
     "submission_seal",
+    "target_key",
     "unsigned_bytes",
     "verdict_commitment",
     "verify_receipt",

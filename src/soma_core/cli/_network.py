@@ -130,7 +130,7 @@ class Network:
         """Make keys for every node, one genesis that names them, and their settings, if `root` holds no network yet."""
         if (self.validator / "genesis.cbor").exists():
             return
-        from soma_core.model import ARCHITECTURE, load_weights, read_frame
+        from soma_core.model import ARCHITECTURE, Speciality, load_weights, read_frame
 
         if self.root.exists() and any(self.root.iterdir()):
             raise UsageError(f"{self.root}: not empty, and not a network", "name an empty --data-dir")
@@ -145,6 +145,7 @@ class Network:
             )
             if not node.validates:
                 weights = load_weights(node.name)
+                speciality = Speciality.beside(node.name, weights.digest)
                 founding.append(
                     FoundingEncoder(
                         name=node.name,
@@ -152,6 +153,7 @@ class Network:
                         weights=weights.digest,
                         frame=read_frame(weights.frame, weights.digest).digest(),
                         architecture=ARCHITECTURE,
+                        best=speciality.best if speciality else b"",
                     )
                 )
         plan = self.plan

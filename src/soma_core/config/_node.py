@@ -19,6 +19,7 @@ class NodeConfig:
     data_dir: Path = option(Factory(default_data_dir), "where this node keeps its data")
     genesis: Path | None = option(None, "the network's genesis file; without one, a development network of one")
     peers: tuple[str, ...] = option((), "peers to dial first, each KEY@ADDRESS")
+    acts_for: tuple[str, ...] = option((), "accounts that this node's keys act for as operators, each ROLE=ADDRESS")
     open_timeout: int = option(30, "seconds a component may take to open", min=1, max=3600)
     encoder_memory: int = option(0, "MiB of memory an encoder may take; 0 is three quarters of the machine's", min=0)
     space_low: int = option(512, "MiB free on the disk below which no new work is taken; 0 is never", min=0)

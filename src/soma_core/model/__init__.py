@@ -9,8 +9,9 @@ from ._erf import erf
 from ._files import ModelFiles
 from ._frame import Agreement, FrameMap, agreement, fit_frame, read_frame, store, unit, whiten
 from ._items import Item, read_pack, write_pack
-from ._references import network_frame, sample_files
+from ._references import bundled_anchors, network_frame, sample_files
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
+from ._speciality import Speciality
 from ._transformer import LAYER_NORM_EPSILON, Reading, ReferenceTransformer, gelu, rotation
 from ._weights import Weights, bundled, load_weights, locate, weights_digest
 
@@ -33,10 +34,12 @@ __all__ = [
     "Reading",
     "ReferenceTransformer",
     "Rows",
+    "Speciality",
     "TensorPlace",
     "Weights",
     "agreement",
     "bundled",
+    "bundled_anchors",
     "chunks",
     "erf",
     "fit_frame",

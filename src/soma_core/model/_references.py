@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from soma_core.crypto import digest
 from soma_core.errors import DecodeError
 
-from ._items import read_pack
+from ._items import Item, read_pack
 from ._weights import _bundle
 
 
@@ -24,6 +24,11 @@ def network_frame() -> tuple[bytes, NDArray[np.int16]]:
     if not items or not data or len(data) % (2 * items):
         raise DecodeError(f"{len(data)} bytes are no vectors for {items} anchors", "install soma-encoders again")
     return digest("soma/anchor", anchors), np.frombuffer(data, "<i2").reshape(items, -1).astype(np.int16)
+
+
+def bundled_anchors() -> tuple[Item, ...]:
+    """The anchor items, in their order. Raises `SettingsError` if the bundled encoders are not installed."""
+    return read_pack(_bundle().anchors().read_bytes())
 
 
 def sample_files() -> tuple[Path, ...]:

@@ -39,6 +39,7 @@ from soma_core.plugins import Plugin
 
 from . import directory as places
 from .accusing import Accusing
+from .acting import Acting
 from .answering import Answering
 from .applying import Applying
 from .auditing import Auditing
@@ -64,7 +65,7 @@ from .store import Store
 from .submission import Submission
 from .threads import Thread, open_thread
 from .validating import Validating
-from .wallet import Wallet
+from .wallet import Wallet, Wallets, accounts_of
 
 _log = logging.getLogger("soma.node")
 
@@ -179,10 +180,13 @@ class _Node:
             self._network, store, thread, self._mempool, space, lambda: self._orders, self._ready
         )
         self._encoders: list[EncoderStatus] = []
+        self._wallets = Wallets(
+            signer, store, thread, self._hub, self._submission.submit, accounts_of(prepared.resolved.node.acts_for)
+        )
 
     async def run(self, up: Callable[[Running], None]) -> None:
         """Everything at once, until cancelled or asked to stop."""
-        wallet = self._wallet("account")
+        wallet = self._wallets.of("account")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._space.watch)
             serve_blobs(self._network, self._blobs)
@@ -210,6 +214,7 @@ class _Node:
                     waiting=lambda: len(self._mempool),
                     encoders=lambda: tuple(self._encoders),
                 ),
+                acting=Acting(self._store, self._thread, self._signer, self._wallets.of),
                 stop=nursery.cancel_scope.cancel,
             )
             async with serve_control(self._data_dir, operations.connect):
@@ -248,9 +253,6 @@ class _Node:
     def _roles(self) -> tuple[str, ...]:
         validates = ("validator",) if self._seated else ()
         return (*validates, *(("encoder",) if self._prepared.selection.of("encoder") else ()))
-
-    def _wallet(self, role: str) -> Wallet:
-        return Wallet(self._signer.role(role), self._store, self._thread, self._hub, self._submission.submit)
 
     async def _start_validating(self, nursery: trio.Nursery, wallet: Wallet) -> None:
         """The validator's tasks. The signature a crash may have left out is made up for first."""
@@ -350,7 +352,7 @@ class _Node:
     async def _encode(self, plugin: Plugin, task_status: "trio.TaskStatus[None]") -> None:
         spec = self._prepared.specs[plugin.name]
         assert isinstance(spec, EncoderSpec)
-        wallet = self._wallet(role_of(plugin))
+        wallet = self._wallets.of(role_of(plugin))
         caller = caller_of(self._signer.role(role_of(plugin)), self._genesis.chain)
         seconds = self._genesis.parameters.commit_ms / 1000
         async with open_encoder(self._prepared, plugin, self._data_dir, caller, seconds) as worker:

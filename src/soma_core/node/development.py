@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from soma_core import fixed
 from soma_core.api.spec import ConsensusSpec, ScoringSpec
 from soma_core.beacon import draw_seed, uniform
+from soma_core.chain import sketch_of
 from soma_core.crypto import address_of, digest
 from soma_core.genesis import SHANNONS, Allocation, Encoder, Genesis, Parameters, Rule, Validator, check
 from soma_core.model import ARCHITECTURE
@@ -47,32 +48,38 @@ class Founder:
 
 @frozen(kw_only=True)
 class FoundingEncoder:
-    """An encoder that is there from the start. `account`: the public key its account is made from."""
+    """An encoder that is there from the start. `account`: the public key its account is made from.
+
+    `best`: a bit for each anchor, or empty where nobody has computed them.
+    """
 
     name: str
     account: bytes
     weights: bytes
     frame: bytes
     architecture: str
+    best: bytes = b""
 
 
 @frozen(eq=False)
 class Frame:
-    """What the network measures vectors against: length, digest of the anchor items, reference vectors."""
+    """What the network measures vectors against: length, digest of the anchor items, their sketches, references."""
 
     dimension: int
     anchors: bytes
     references: tuple[bytes, ...]
+    sketches: tuple[bytes, ...] = ()
 
 
 def bundled_frame() -> Frame:
     """The frame of the bundled encoders. Raises `SettingsError` if their package is not installed."""
-    from soma_core.model import network_frame
+    from soma_core.model import bundled_anchors, network_frame
 
     anchors, references = network_frame()
     step = max(1, len(references) // REFERENCES)
     chosen = tuple(fixed.vector_bytes(row) for row in references[::step][:REFERENCES])
-    return Frame(int(references.shape[1]), anchors, chosen)
+    sketches = tuple(sketch_of(item.data) for item in bundled_anchors())
+    return Frame(int(references.shape[1]), anchors, chosen, sketches)
 
 
 def foreign_frame(dimension: int) -> Frame:
@@ -105,7 +112,7 @@ def found_network(
         anchors=frame.anchors,
         allocations=tuple(Allocation(address=address, balance=BALANCE) for address in sorted(paid)),
         validators=tuple(
-            Validator(name=f.name, key=f.validator, node=f.node, account=address_of(f.account), power=100)
+            Validator(name=f.name, key=f.validator, node=f.node, account=address_of(f.account), power=100, stake=STAKE)
             for f in founders
             if f.validator is not None
         ),
@@ -117,10 +124,12 @@ def found_network(
                 weights=e.weights,
                 frame=e.frame,
                 architecture=e.architecture,
+                best=e.best if frame.sketches else b"",
             )
             for e in encoders
         ),
         references=frame.references,
+        sketches=frame.sketches,
     )
     return check(genesis)
 

@@ -14,6 +14,7 @@ from soma_core.config import Options, Prepared, gather, prepare
 from soma_core.errors import UsageError
 from soma_core.genesis import write
 from soma_core.keystore import KeyStore
+from soma_core.model import Speciality
 from soma_core.plugins import Plugin, Plugins
 
 from . import directory as places
@@ -52,7 +53,12 @@ async def found_development(
         genesis = found_network(
             "development",
             [Founder(name="me", account=keys["account"], node=keys["node"], validator=keys["validator"])],
-            [_founding(plugin, infos[plugin.name], keys[role_of(plugin)]) for plugin in encoders],
+            [
+                _founding(
+                    plugin, infos[plugin.name], keys[role_of(plugin)], _best(prepared, plugin, infos[plugin.name])
+                )
+                for plugin in encoders
+            ],
             _common_frame(infos),
             (consensus.name, spec),
             (SCORING, prepared.plugins.spec("scoring", SCORING)),
@@ -65,7 +71,7 @@ async def _info(prepared: Prepared, plugin: Plugin, data_dir: Path) -> EncoderIn
         return worker.info
 
 
-def _founding(plugin: Plugin, info: EncoderInfo, account: bytes) -> FoundingEncoder:
+def _founding(plugin: Plugin, info: EncoderInfo, account: bytes, best: bytes) -> FoundingEncoder:
     frame = frame_of(info)
     audited = frame is not None and info.weights and info.architecture != "opaque"
     return FoundingEncoder(
@@ -74,7 +80,15 @@ def _founding(plugin: Plugin, info: EncoderInfo, account: bytes) -> FoundingEnco
         weights=info.weights,
         frame=frame.digest() if frame is not None else b"",
         architecture=info.architecture if audited else "opaque",
+        best=best if audited else b"",
     )
+
+
+def _best(prepared: Prepared, plugin: Plugin, info: EncoderInfo) -> bytes:
+    """The anchors its weights are best at, where they are beside them."""
+    weights = getattr(prepared.resolved.of(plugin.name, prepared.specs[plugin.name].config), "weights", None)
+    found = Speciality.beside(weights, info.weights) if isinstance(weights, str) and info.frame else None
+    return found.best if found else b""
 
 
 def _common_frame(infos: dict[str, EncoderInfo]) -> Frame:

@@ -15,11 +15,15 @@ from soma_core.genesis import Genesis
 from soma_core.net import BlobStore
 from soma_core.records import pack
 
+from . import directory as places
+from .acting import Acting
 from .backups import About, sealed_answers, write_backup
 from .control import Answerer, Replied
 from .events import Hub
+from .racing import OwnEncoder, Racing
 from .space import Space
 from .store import Store
+from .submitting import Submitting
 from .threads import Thread
 from .wallet import Wallet
 
@@ -38,6 +42,7 @@ class Facts:
     peers: Callable[[], int]
     waiting: Callable[[], int]
     encoders: Callable[[], tuple[control.EncoderStatus, ...]]
+    racing: Callable[[], tuple[OwnEncoder, ...]]
 
 
 @final
@@ -54,6 +59,7 @@ class Operations:
         blobs: BlobStore,
         space: Space,
         facts: Facts,
+        acting: Acting,
         stop: Callable[[], None],
     ) -> None:
         self._store = store
@@ -63,7 +69,15 @@ class Operations:
         self._blobs = blobs
         self._space = space
         self._facts = facts
+        self._acting = acting
         self._stop = stop
+        submissions = places.make(facts.data_dir, places.SUBMISSIONS)
+        self._submitting = Submitting(wallet, store, thread, hub, blobs, submissions, space.require)
+        self._racing = Racing(store, thread, wallet.address, facts.racing, self._submitting)
+
+    async def run(self) -> None:
+        """What goes on between what is asked: submissions that were under way when the node stopped."""
+        await self._submitting.run()
 
     def connect(self) -> Mapping[str, Answerer]:
         """The answerers of one connection, which uploads at most one file at a time."""
@@ -81,6 +95,8 @@ class Operations:
             control.ENCODERS.name: self._encoders,
             control.BACKUP.name: self._backup,
             control.STOP.name: self._end,
+            **self._acting.answerers(),
+            **self._racing.answerers(),
         }
 
     def _if_room(self, answerer: Answerer) -> Answerer:

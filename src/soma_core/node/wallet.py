@@ -1,7 +1,8 @@
 """An account this node acts for: numbers, signs and sends its transactions, and learns what became of them."""
 
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, final
 
@@ -10,11 +11,11 @@ from attrs import define, field
 
 from soma_core import chain
 from soma_core.crypto import address_of
-from soma_core.errors import RefusedError, SomaError, UnreachableError
+from soma_core.errors import RefusedError, SettingsError, SomaError, UnreachableError
 from soma_core.records import to_value
 
 from .events import Hub
-from .signing import Signing
+from .signing import Signer, Signing
 from .store import Store
 from .threads import Thread
 
@@ -39,12 +40,28 @@ class _Pending:
     outcome: chain.TransactionDone | None = None
 
 
+def accounts_of(acts_for: Sequence[str]) -> dict[str, bytes]:
+    """The setting `node.acts_for`: each ROLE=ADDRESS. Raises `SettingsError`."""
+    found = {}
+    for text in acts_for:
+        role, equals, address = text.partition("=")
+        if not equals or not re.fullmatch(r"[0-9a-f]{64}", address):
+            raise SettingsError(
+                f"node.acts_for: {text!r:.100} is not ROLE=ADDRESS", "write account=, then 64 hex digits"
+            )
+        found[role] = bytes.fromhex(address)
+    return found
+
+
 @final
 class Wallet:
-    """One account and its signing capability."""
+    """One account and its signing capability. `account`: whose operator the key is; None: its own."""
 
-    def __init__(self, signing: Signing, store: Store, thread: Thread, hub: Hub, submit: Submit) -> None:
+    def __init__(
+        self, signing: Signing, store: Store, thread: Thread, hub: Hub, submit: Submit, account: bytes | None = None
+    ) -> None:
         self._signing = signing
+        self._account = account
         self._store = store
         self._thread = thread
         self._submit = submit
@@ -55,7 +72,7 @@ class Wallet:
     @property
     def address(self) -> bytes:
         """The account's address."""
-        return address_of(self._signing.key)
+        return self._account or address_of(self._signing.key)
 
     async def send(self, kind: str, action: object) -> chain.TransactionDone:
         """Have `action` ordered and wait for its outcome (``applied`` or ``failed``).
@@ -94,6 +111,14 @@ class Wallet:
     def _next(self, state: chain.State) -> tuple[int, int]:
         """The lowest sequence number that is neither used nor on its way, and the epoch."""
         account = chain.account_of(state, self.address)
+        if self.address != (signer := address_of(self._signing.key)):
+            operator = state.get(chain.OPERATORS, self.address + signer)
+            if operator is None:
+                raise RefusedError(
+                    f"the key {self._signing.key.hex()[:12]} does not act for {self.address.hex()[:12]}…",
+                    "have the account's owner say so: `soma keys operator set`",
+                )
+            account = operator.purse
         taken = {pending.sequence for pending in self._pending.values()}
         for place in range(chain.WINDOW):
             sequence = account.sequence + place
@@ -124,6 +149,30 @@ class Wallet:
             if pending.outcome is None:  # ordered twice, it was applied first and skipped then
                 pending.outcome = event
                 pending.done.set()
+
+
+@final
+class Wallets:
+    """The one wallet of each role: it alone knows which of its account's numbers are on their way.
+
+    `acts_for`: role → the account whose operator the role's key is.
+    """
+
+    def __init__(
+        self, signer: Signer, store: Store, thread: Thread, hub: Hub, submit: Submit, acts_for: Mapping[str, bytes]
+    ) -> None:
+        self._made: dict[str, Wallet] = {}
+
+        def make(role: str) -> Wallet:
+            return Wallet(signer.role(role), store, thread, hub, submit, acts_for.get(role))
+
+        self._make = make
+
+    def of(self, role: str) -> Wallet:
+        """The wallet of `role`. Raises `KeyStoreError` if its key is not open."""
+        if role not in self._made:
+            self._made[role] = self._make(role)
+        return self._made[role]
 
 
 async def insist(wallet: Wallet, kind: str, action: object) -> chain.TransactionDone:

@@ -1,0 +1,113 @@
+"""What a node does on the chain because a person asks it: actions of its accounts, and answers about them."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, final
+
+from soma_core import chain
+from soma_core.api import control, standing
+from soma_core.errors import RefusedError, UsageError
+from soma_core.records import structure
+
+from . import standing as views
+from .control import Answerer, Replied
+from .signing import Signer
+from .store import Store
+from .threads import Thread
+from .wallet import Wallet
+
+ACCOUNT: Final = "account"
+
+
+@final
+class Acting:
+    """Answers of one node that are about its accounts' part in the network. `wallet`: of a role's account."""
+
+    def __init__(self, store: Store, thread: Thread, signer: Signer, wallet: Callable[[str], Wallet]) -> None:
+        self._store = store
+        self._thread = thread
+        self._signer = signer
+        self._wallet = wallet
+
+    def answerers(self) -> Mapping[str, Answerer]:
+        """By the operation's name."""
+        return {
+            control.ACT.name: self._act,
+            control.POOL.name: self._pool,
+            control.VALIDATORS.name: self._validators,
+            control.JOIN_COMMITTEE.name: self._join,
+            control.RENEW_KEYS.name: self._renew,
+            control.AUDITS.name: self._audits,
+            control.OPERATORS.name: self._operators,
+        }
+
+    async def _act(self, request: standing.Act, _payload: bytes) -> Replied:
+        handler = chain.ACTIONS.get(request.kind)
+        if handler is None:
+            raise UsageError(f"{request.kind:.32}: no action of the chain", "upgrade the older of program and node")
+        return await self._send(request.role, request.kind, structure(handler.record, request.action))
+
+    async def _join(self, request: standing.JoinCommittee, _payload: bytes) -> Replied:
+        key, node, possession, node_possession, anchor = await self._proofs()
+        action = chain.RegisterValidator(
+            name=request.name,
+            key=key,
+            node=node,
+            possession=possession,
+            node_possession=node_possession,
+            anchor=anchor,
+            stake=request.stake,
+            commission=request.commission,
+        )
+        return await self._send(ACCOUNT, "register_validator", action)
+
+    async def _renew(self, _request: control.Empty, _payload: bytes) -> Replied:
+        key, node, possession, node_possession, anchor = await self._proofs()
+        action = chain.UpdateValidator(
+            key=key, node=node, possession=possession, node_possession=node_possession, anchor=anchor
+        )
+        return await self._send(ACCOUNT, "update_validator", action)
+
+    async def _proofs(self) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+        """The node's two keys, their signatures of its account, and the anchor of the next epoch's hash chain."""
+        if "validator" not in self._signer.roles:
+            raise RefusedError(
+                "this node has no validator key", "make it with `soma keys new validator`, and start the node again"
+            )
+        validator, node = self._signer.role("validator"), self._signer.role("node")
+        account = self._wallet(ACCOUNT).address
+        epoch = self._store.tip.epoch + 1
+        return (
+            validator.key,
+            node.key,
+            await validator.sign("soma/possession", 0, account),
+            await node.sign("soma/possession", 0, account),
+            await validator.beacon_anchor(epoch, self._store.genesis.parameters.beacon_rounds),
+        )
+
+    async def _send(self, role: str, kind: str, action: object) -> Replied:
+        done = await self._wallet(role).send(kind, action)
+        fee = self._store.genesis.parameters.fee
+        return Replied(control.Done(transaction=done.id, code=done.code, text=done.text, fee=fee))
+
+    async def _pool(self, request: standing.AskPool, _payload: bytes) -> Replied:
+        own = self._wallet(ACCOUNT).address
+        owner = request.owner or own
+        found = await self._thread.run(
+            self._store.read, lambda state: views.pool_of(state, owner, request.staker or own)
+        )
+        if found is None:
+            raise RefusedError(
+                f"{owner.hex()[:12]}… has no pool of stake", "name an encoder's or a validator's account: `soma status`"
+            )
+        return Replied(found)
+
+    async def _validators(self, _request: control.Empty, _payload: bytes) -> Replied:
+        return Replied(await self._thread.run(self._store.read, views.validators))
+
+    async def _audits(self, _request: control.Empty, _payload: bytes) -> Replied:
+        own, bond = self._wallet(ACCOUNT).address, self._store.genesis.parameters.dispute_bond
+        return Replied(await self._thread.run(self._store.read, lambda state: views.audits(state, own, bond)))
+
+    async def _operators(self, request: standing.AskOperators, _payload: bytes) -> Replied:
+        account = request.address or self._wallet(ACCOUNT).address
+        return Replied(await self._thread.run(self._store.read, lambda state: views.operators(state, account)))

@@ -5,6 +5,7 @@ What members say travels 5 ms, or what a test says, and is lost where one of the
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,18 +18,19 @@ from ledger_world import key
 
 from soma_core import api, chain
 from soma_core.crypto import signing_digest
-from soma_core.errors import KeyStoreError
+from soma_core.errors import KeyStoreError, SomaError
 from soma_core.genesis import Genesis
 from soma_core.node.accusing import Accusing
 from soma_core.node.applying import Applying
-from soma_core.node.checkpoints import Checkpoints
+from soma_core.node.checkpoints import Checkpoints, Signed
 from soma_core.node.driver import Driver
 from soma_core.node.events import Hub
 from soma_core.node.following import Following, Source
 from soma_core.node.mempool import Mempool
 from soma_core.node.outside import Outside
+from soma_core.node.parting import Parting
 from soma_core.node.store import Store
-from soma_core.records import pack
+from soma_core.records import pack, unpack
 
 DELAY = 0.005
 IDLE = 100
@@ -88,6 +90,7 @@ class Member:
     pen: Any = field(init=False)
     purse: Purse = field(init=False)
     store: Store = field(init=False)
+    checkpoints: Checkpoints = field(init=False)
     driver: Driver = field(init=False)
     source: Source = field(init=False)
     scope: trio.CancelScope = field(init=False)
@@ -104,9 +107,16 @@ class Member:
         self.store = store = Store(town.genesis, town.world.rule, self.ledger)
         hub = Hub()
         self.source = Source(store, thread, hub)
-        checkpoints = Checkpoints(store, thread, hub, key(100 + place).public)
+        self.checkpoints = checkpoints = Checkpoints(store, thread, hub, key(100 + place).public)
         pen = self.pen
         accusing = Accusing(store, thread, self.purse, key(100 + place).public)  # type: ignore[arg-type]  # as a wallet does
+
+        async def tell(signed: bytes) -> None:
+            for other in town.seen_by(self):
+                with suppress(SomaError):  # others have it proved by now
+                    await other.checkpoints.hear(unpack(Signed, signed))
+
+        parting = Parting(store, checkpoints, tell)
 
         async def fetched(what: chain.Applied) -> None:
             self.fetched.append(what.record.index)
@@ -116,6 +126,8 @@ class Member:
             self.applied.append(what.record.index)
             await checkpoints.note(what)
             await checkpoints.sign(what.record, pen)
+            if what.seats and all(seat.node != self.node for seat in what.seats):
+                town.nursery.start_soon(parting.say, what.record.index)
 
         async def system(epoch: int, round_: int) -> bytes:
             anchors = tuple((e, town.world.chain_of(place, e).anchor) for e in (epoch, epoch + 1))

@@ -64,8 +64,9 @@ def _withheld() -> tuple[Committee, str, str]:
 
 
 def _not_confirmed() -> tuple[Committee, str, str]:
-    world = hunting()
-    for target, vector in ((0, far(open_targets(world)[0])), (1, b"")):
+    world = hunting((1, 1, 1))
+    for target, vectors in ((0, (far(open_targets(world)[0]),)), (1, (b"", b""))):
         hit(world, target=target, blob=blob(target))
-        judged(world, target, 1 << 16, vector)
+        for vector in vectors:  # what is missing the whole committee looks for, too
+            judged(world, target, 1 << 16, vector)
     return world, "hits that audits find false, and whose data are missing", "Z19, Z20"

@@ -26,7 +26,7 @@ from audit_world import (
 from committee_world import Committee, account, address
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replays import SALT, answer, ask_and_draw, mixing, seal, show
+from replays import SALT, answer, ask_and_draw, begun, mixing, seal, show
 
 from soma_core import chain
 from soma_core.chain import audits, penalties, settlement
@@ -168,18 +168,56 @@ def test_all_lie_and_the_requester_gets_everything_back() -> None:
     assert all(member.slash for member in final.shard)
 
 
-def test_missing_weights_are_silence() -> None:
+def nothing(world: Committee, job: bytes, auditors: int = 4) -> None:
+    """The first `auditors` of the open audit cannot have what they should compute with."""
+    audit = audit_of(world, job)
+    hear(world, job, {a.account: tuple(NOTHING for _ in audit.items) for a in audit.panel[:auditors]})
+
+
+def test_missing_weights_are_silence_if_the_whole_committee_cannot_have_them() -> None:
     world = certain()
     job, shard = deliver(world)
     winner = min(shard)
-    audit = audit_of(world, job)
-    hear(world, job, {a.account: tuple(NOTHING for _ in audit.items) for a in audit.panel})
+    nothing(world, job)
+    assert delivery(world, job).verdicts[shard.index(winner)] == "none"
+    whole = audit_of(world, job)
+    assert (whole.appeal, [auditor.account for auditor in whole.panel]) == (True, sorted(accounts(world)))
+    assert world.outcomes(world.step(dispute(world, WATCHER, job, winner))) == [("failed", "busy")]
+    nothing(world, job)
     assert delivery(world, job).verdicts[shard.index(winner)] == "missing"
     hear_all(world, job)
     final = paid(pay_day(world, job))
     member = final.shard[shard.index(winner)]
     assert (member.answer, member.weight, member.slash, member.fine) == ("silent", 0, 0, final.pot // 10)
     assert final.winner != f"e{winner}"
+
+
+def test_what_a_drawn_panel_could_not_have_and_the_committee_had_marks_the_panel() -> None:
+    world = certain(audit_quorum=1)
+    job, shard = deliver(world)
+    winner = min(shard)
+    (alone,) = audit_of(world, job).panel
+    nothing(world, job)
+    hear(world, job)
+    assert delivery(world, job).verdicts[shard.index(winner)] == "honest"
+    assert [where for where, _ in world.state.scan(chain.MARKS)] == [alone.account]
+    hear_all(world, job)
+    assert paid(pay_day(world, job)).winner == f"e{winner}"
+
+
+def test_one_auditor_that_is_alone_takes_nothing_from_an_honest_encoder() -> None:
+    """It may have trouble of its own, and there is nobody who could say that it has not."""
+    world = begun((1,), audit_ms=1_000_000, epoch_ms=100_000_000, dispute_ms=500_000, pot=10**10)
+    job, shard = deliver(world)
+    stakes_ = [chain.stake_of(world.state, address(number)) for number in shard]
+    for _ in range(9):
+        if world.state.get(chain.AUDITS, chain.subject("embed", job)) is None:
+            break
+        nothing(world, job)
+    final = paid(pay_day(world, job))
+    assert "open" in {member.verdict for member in final.shard}
+    assert [member.fine + member.slash for member in final.shard] == [0] * len(shard)
+    assert [chain.stake_of(world.state, address(number)) for number in shard] >= stakes_
 
 
 @pytest.mark.parametrize(("offence", "tenths"), [(0, 10), (1, 50), (2, 95), (3, 95)])

@@ -450,13 +450,18 @@ def test_a_hit_is_audited_and_claimed_by_anybody_and_its_reward_is_split_exactly
     assert world.outcomes(world.step(claim(world, 5, 0))) == [("failed", "target")]
 
 
-@pytest.mark.parametrize(("word", "lost"), [("false", BOND), ("missing", BOND // 10)])
-def test_what_an_audit_does_not_confirm_is_not_paid(word: str, lost: int) -> None:
-    world = hunting()
+@pytest.mark.parametrize(
+    ("word", "lost", "powers"), [("false", BOND, (1,)), ("missing", BOND // 10, (1, 1, 1)), ("open", 0, (1,))]
+)
+def test_what_an_audit_does_not_confirm_is_not_paid(word: str, lost: int, powers: tuple[int, ...]) -> None:
+    world = hunting(powers)
     shown = hit(world)
     replays.mixing(world)
     pool, hunter, treasury = race(world).pool, world.balance(HUNTER), held(world).treasury
-    judged(world, 0, 3 << 16, b"" if word == "missing" else far(open_targets(world)[1]))
+    judged(world, 0, 3 << 16, far(open_targets(world)[1]) if word == "false" else b"")
+    if word != "false":
+        assert world.state.count(chain.HITS) == 1
+        judged(world, 0, 3 << 16, b"")  # the whole committee cannot have them either
     assert world.state.count(chain.HITS) == 0
     assert race(world).pool == pool + REWARD
     assert world.balance(HUNTER) == hunter + BOND - lost

@@ -13,6 +13,7 @@ from committee_world import Committee
 
 from soma_core import chain, fixed
 from soma_core.errors import EncoderError, RefusedError, UnreachableError
+from soma_core.node import auditing
 from soma_core.node.answering import Judged
 from soma_core.node.auditing import NOTHING, Auditing
 from soma_core.node.encoding import NoWorkerError
@@ -52,10 +53,12 @@ class Truthful:
 
 
 class Here:
-    """A store whose state a test sets, and the thread it is read in."""
+    """A store whose state a test sets, and the thread it is read in. Auditors look for things 50 ms."""
 
     def __init__(self, world: Committee) -> None:
         self._world = world
+        parameters = evolve(world.genesis.parameters, audit_seal_ms=100)
+        self.genesis = evolve(world.genesis, parameters=parameters)
 
     def read(self, look: Callable[[chain.State], Any]) -> Any:
         return look(self._world.state)
@@ -90,11 +93,11 @@ class Seat:
     async def run(self, *events: chain.Event, wanted: int) -> list[tuple[str, Any]]:
         """What is sent in answer to `events`, the first `wanted` of it, and a moment more of real time."""
         here: Any = Here(self.world)
-        auditing = Auditing(self.referee, self.outbox, here, here, self.fetch, self.directory)  # type: ignore[arg-type]
+        one = Auditing(self.referee, self.outbox, here, here, self.fetch, self.directory)  # type: ignore[arg-type]
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(auditing.run)
+            nursery.start_soon(one.run)
             await trio.testing.wait_all_tasks_blocked()
-            auditing.note(applied(*events))
+            one.note(applied(*events))
             with trio.move_on_after(5):
                 while len(self.outbox.sent) < wanted:  # noqa: ASYNC110  # threads write to the disk: no event tells
                     await trio.sleep(0.002)
@@ -115,6 +118,12 @@ def seat(tmp_path: Path) -> Seat:
     world = audited(audit_quorum=1, pot=10**10)
     job, _ = deliver(world)
     return Seat(world, job, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not there is looked for again after 5 ms."""
+    monkeypatch.setattr(auditing, "AGAIN", 0.005)
 
 
 def left(directory: Path) -> list[str]:
@@ -177,6 +186,20 @@ async def test_data_or_weights_that_nobody_has_are_said_to_be_missing(
     _, reveal = await seat.run(seat.changed("showing"), wanted=2)
     assert reveal[1].results == (NOTHING,) * len(seat.audit.items)
     assert "none of 3 peers gave it" in caplog.text
+
+
+async def test_what_is_not_to_be_had_is_looked_for_again(seat: Seat) -> None:
+    fetched, asked = seat.fetch, 0
+
+    async def late(blob: bytes, size: int) -> bytes:
+        nonlocal asked
+        asked += 1
+        return await (fetched if asked == 4 else no_data)(blob, size)
+
+    seat.fetch = late
+    _, reveal = await seat.run(seat.changed("showing"), wanted=2)
+    assert asked == 4
+    assert NOTHING not in reveal[1].results
 
 
 async def test_weights_that_give_no_answer_count_as_missing(seat: Seat, caplog: pytest.LogCaptureFixture) -> None:

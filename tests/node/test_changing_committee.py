@@ -15,9 +15,11 @@ from members_world import IDLE, Town
 from soma_core import api, chain, codec
 from soma_core.chain import proofs
 from soma_core.crypto import digest, signing_digest
+from soma_core.errors import VerificationError
 from soma_core.genesis import Genesis, check
 from soma_core.node.accusing import STAGGER, signed_header
 from soma_core.node.applying import Applying
+from soma_core.node.checkpoints import Signed
 from soma_core.node.following import Following
 from soma_core.node.store import Store
 
@@ -147,6 +149,37 @@ async def test_a_validator_that_stops_and_starts_in_another_epoch_has_its_place_
         await trio.sleep(1)
         assert len(joined.applied) > before
         town.alike()
+        nursery.cancel_scope.cancel()
+
+
+async def test_half_of_a_committee_may_leave_at_once(autojump_clock: Any) -> None:
+    """Who stays is no quorum of who was: those that leave say their signatures under the last record."""
+    async with trio.open_nursery() as nursery:
+        town = Town.under(nursery, staked(), 4)
+        await trio.sleep(1)
+        for place in (2, 3):
+            say(town, account(place), "leave_validator", chain.LeaveValidator())
+        await trio.sleep(8)
+        assert [member.epoch() for member in town.members] == [1] * 4
+        store = town.members[0].store
+        assert [seat.name for seat in store.seats(1)] == ["v0", "v1"]
+        end = store.epoch()[1] - 1
+        assert {place for place, _ in store.signatures(end) or ()} & {2, 3}
+        assert store.proved > end + 20
+        assert town.members[3].store.tip.index > end + 20
+        town.alike()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_signature_that_is_none_or_of_no_use_is_not_taken(autojump_clock: Any) -> None:
+    async with trio.open_nursery() as nursery:
+        town = Town.under(nursery, staked(), 4)
+        await trio.sleep(1)
+        checkpoints, store = town.members[0].checkpoints, town.members[0].store
+        store.proved = proved = store.proved - 5  # as if the last quorums had not stood yet
+        for index, place, what in ((proved + 1, 1, "no member's"), (proved + 1, 9, "wants"), (proved, 1, "wants")):
+            with pytest.raises(VerificationError, match=what):
+                await checkpoints.hear(Signed(index=index, place=place, signature=bytes(64)))
         nursery.cancel_scope.cancel()
 
 

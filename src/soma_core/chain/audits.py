@@ -28,6 +28,9 @@ ITEMS_BYTES: Final = 48 << 10
 
 KINDS: Final = ("embed", "target")
 
+MISSING_LEAST: Final = 2
+"""Members of the committee that have to say that something is missing: one may have trouble of its own."""
+
 Word = Literal["honest", "false", "missing", "open"]
 """What an audit finds of an answer. ``missing``: weights or data could not be had. ``open``: no quorum in an appeal."""
 Heard = Callable[[Execution, bytes, "Audit", Mapping[int, Word]], None]
@@ -246,13 +249,16 @@ def _conclusion(audit: Audit, place: int) -> Word:
     A drawn panel condemns by more than half of its members, the committee by a quorum of its power.
     """
     voices: dict[Word, int] = {"false": 0, "missing": 0, "honest": 0}
+    heads = 0
     for auditor in audit.panel:
         if auditor.words:
             voices[auditor.words[place]] += auditor.power if audit.appeal else 1
+            heads += auditor.words[place] == "missing"
     if not audit.appeal:
         return next((word for word, count in voices.items() if 2 * count > len(audit.panel)), "honest")
     need = quorum(tuple(auditor.power for auditor in audit.panel))
-    return next((word for word, count in voices.items() if count >= need), "open")
+    word: Word = next((word for word, count in voices.items() if count >= need), "open")
+    return "open" if word == "missing" and heads < MISSING_LEAST else word
 
 
 def mark(run: Execution, account: bytes) -> None:

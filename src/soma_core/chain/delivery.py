@@ -130,9 +130,12 @@ def _ending(deadline: int, key: bytes) -> bytes:
 def heard(run: Execution, key: bytes, audit: Audit, words: Mapping[int, Word]) -> None:
     """Take the words of a concluded audit, and audit whom they bring forward."""
     delivery = run.state.need(DELIVERIES, key)
-    if audit.appeal:
+    lost = [] if audit.appeal else [place for place, word in words.items() if word == "missing"]
+    if delivery.dispute is not None:
         (place, word), *_ = words.items()
         delivery = _decided(run, delivery, place, word)
+    elif audit.appeal:
+        delivery = _looked_for(run, delivery, words)
     else:
         opinions = [
             Opinion(place=item.member, auditor=auditor.account, word=auditor.words[number])
@@ -140,12 +143,26 @@ def heard(run: Execution, key: bytes, audit: Audit, words: Mapping[int, Word]) -
             for number, item in enumerate(audit.items)
             if auditor.words
         ]
-        verdicts = tuple(words.get(place, verdict) for place, verdict in enumerate(delivery.verdicts))
+        verdicts = tuple(
+            verdict if place in lost else words.get(place, verdict) for place, verdict in enumerate(delivery.verdicts)
+        )
         delivery = evolve(delivery, verdicts=verdicts, opinions=(*delivery.opinions, *opinions))
     if audit.panel:
         delivery = evolve(delivery, deadline=max(delivery.deadline, run.time + run.parameters.dispute_ms))
     store(run, key, delivery)
-    _audit(run, key, delivery, _due(delivery, judge(run, delivery)))
+    _audit(run, key, delivery, lost or _due(delivery, judge(run, delivery)), appeal=bool(lost))
+
+
+def _looked_for(run: Execution, delivery: Delivery, words: Mapping[int, Word]) -> Delivery:
+    """What the whole committee says of answers whose weights or data a drawn panel could not have.
+
+    Where it cannot say, the answer does not count, and costs nothing. Who could not have what the committee had, fails.
+    """
+    for opinion in delivery.opinions:
+        if opinion.word == "missing" and words.get(opinion.place) in ("honest", "false"):
+            mark(run, opinion.auditor)
+    verdicts = tuple(words.get(place, verdict) for place, verdict in enumerate(delivery.verdicts))
+    return evolve(delivery, verdicts=verdicts)
 
 
 def _decided(run: Execution, delivery: Delivery, place: int, word: Word) -> Delivery:

@@ -118,7 +118,7 @@ class TargetHit:
 
 @frozen
 class TargetEnded:
-    """A target or a hit ended without pay: ``expired``, ``false``, ``missing``; or with it: ``claimed``."""
+    """A target or a hit ended without pay: ``expired``, ``false``, ``missing``, ``open``; or with it: ``claimed``."""
 
     target: int
     how: str

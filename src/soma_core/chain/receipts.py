@@ -53,7 +53,7 @@ class MemberReceipt:
     """A member of a shard. `loss`: bits per byte, Q16. `weight`: Q16 of the joined vector. `gate`: as it is now, Q16.
 
     `answer`: ``revealed``, ``silent``, ``unavailable``. `opaque`: it gives no loss. `out`: disqualified as an outlier.
-    `verdict`: ``none``, ``honest``, ``false``, ``missing``, ``canary``. `fine`, `slash`: shannons.
+    `verdict`: ``none``, ``honest``, ``false``, ``missing``, ``open``, ``canary``. `fine`, `slash`: shannons.
     """
 
     encoder: bytes = octets(32)

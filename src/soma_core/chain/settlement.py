@@ -38,6 +38,9 @@ REFERENCES_UNTIL: Final = 40
 LOSS_UNKNOWN: Final = 16 << 16
 """What counts as the loss of a vector of which none is known: Q16 bits per byte, as much as there can be."""
 
+EXCUSED: Final = ("open", "canary")
+"""Verdicts of members whose answer does not count, and who are not fined for that."""
+
 
 @frozen(kw_only=True)
 class Done:
@@ -89,7 +92,7 @@ def judge(run: Execution, delivery: Delivery) -> Settlement:
 def _answer(run: Execution, delivery: Delivery, place: int) -> Answer:
     member = delivery.job.shard[place]
     verdict = delivery.verdicts[place]
-    shown = member.state == "revealed" and verdict not in ("missing", "canary")
+    shown = member.state == "revealed" and verdict not in ("missing", "open", "canary")
     return Answer(
         encoder=member.encoder,
         stake=delivery.stakes[place],
@@ -144,7 +147,11 @@ def correct(run: Execution, number: int, vector: bytes) -> None:
 
 def report(run: Execution, key: bytes, delivery: Delivery, judged: Settlement) -> JobReceipt:
     """What a delivered job will come to if no verdict changes it. No money moves."""
-    fines = {place: min(amount, _at_risk(run, delivery, place)) for place, amount in _fines(judged).items()}
+    fines = {
+        place: min(amount, _at_risk(run, delivery, place))
+        for place, amount in _fines(judged).items()
+        if delivery.verdicts[place] not in EXCUSED
+    }
     slashes = {place: min(amount, _at_risk(run, delivery, place)) for place, amount in judged.slashes.items()}
     return _receipt(run, key, delivery, judged, fines, slashes, final=False)
 
@@ -160,7 +167,7 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
     fines = {
         place: cut_stake(run, job.shard[place].encoder, amount)
         for place, amount in _fines(judged).items()
-        if delivery.verdicts[place] != "canary"
+        if delivery.verdicts[place] not in EXCUSED
     }
     slashes = {place: convict(run, job.shard[place].encoder, amount) for place, amount in judged.slashes.items()}
     if judged.winner is not None:

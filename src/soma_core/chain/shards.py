@@ -77,8 +77,8 @@ class Delivery:
     """A job whose vector is out and whose money waits for the end of its audits; the escrow of the job goes on.
 
     By place: `stakes`, `gates`, and whether the datum lies in a cell of the member's `own`, as they were when the
-    answers were judged first; `verdicts` (``none``, ``honest``, ``false``, ``missing``, ``canary``). `against`: the
-    vectors of the gate. `seed` decides who is audited, `extra` is who may be beside the winner. `number` of its settled
+    answers were judged first; `verdicts` (``none``, ``honest``, ``false``, ``missing``, ``open``, ``canary``).
+    `against`: the vectors of the gate. `seed` decides who is audited, `extra` is who may be beside the winner. `number` of its settled
     vector. `opinions` are those of drawn panels; `appealed` are the places that a dispute decided, `winners` those
     disputes that proved an answer false.
     """

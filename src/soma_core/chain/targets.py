@@ -193,12 +193,15 @@ def audit_key(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def heard(run: Execution, key: bytes, _audit: Audit, words: Mapping[int, Word]) -> None:
-    """Take what an audit found of a hit. False: its bond is forfeit. Missing: part of it. Neither is paid."""
+def heard(run: Execution, key: bytes, audit: Audit, words: Mapping[int, Word]) -> None:
+    """Take what an audit found of a hit. False: its bond is forfeit. Missing, for the committee too: part of it."""
     number, word = int.from_bytes(key, "big"), words[0]
-    if word in ("false", "missing"):
+    if word == "missing" and not audit.appeal:
+        open_audit(run, KIND, key, audit.blob, audit.size, audit.items, appeal=True)
+    elif word != "honest":
         hit = run.state.need(HITS, target_key(number))
-        lost = hit.bond if word == "false" else hit.bond * run.parameters.target_late // BASIS
+        late = hit.bond * run.parameters.target_late // BASIS
+        lost = {"false": hit.bond, "missing": late}.get(word, 0)
         pay(run.state, hit.submitter, hit.bond - lost)
         add_to_pools(run.state, treasury=lost)
         change(run.state, pool=run.state.need(RACE).pool + hit.reward)

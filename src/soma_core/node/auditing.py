@@ -6,8 +6,9 @@ to AU24 of ``specs/25-audits.md``.
 
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, Protocol, final
+from typing import Final, Protocol, TypeVar, final
 
 import trio
 from attrs import define, field, frozen
@@ -24,8 +25,12 @@ from .threads import Thread
 from .validating import Fetch
 from .wallet import Wallet, insist
 
+T = TypeVar("T")
+
 NOTHING: Final = chain.Result(loss=0, vector=b"")
 """Says that weights or data could not be had, or that the weights give no answer."""
+AGAIN: Final = 5.0
+"""Seconds until it is looked for again what is not to be had."""
 OWN: Final = (NoWorkerError, RefusedError, StorageError)
 """Troubles of this node. It is silent then: they say nothing of anybody's answer."""
 
@@ -144,20 +149,21 @@ class Auditing:
         return None if known is None else unpack(SealedVerdict, known)
 
     async def _results(self, audit: chain.Audit) -> tuple[chain.Result, ...]:
-        """What the engine of reference says of each answer."""
+        """What the engine of reference says of each answer. Half of the time to seal is for finding what it needs."""
+        until = trio.current_time() + self._store.genesis.parameters.audit_seal_ms / 2000
         try:
-            data = await self._fetch(audit.blob, audit.size)
+            data = await _had(lambda: self._fetch(audit.blob, audit.size), until)
         except OWN:
             raise
         except SomaError as error:
             _log.warning("audit %s: %s", audit.key.hex()[:12], error)
             return (NOTHING,) * len(audit.items)
-        return tuple([await self._result(audit, item, data) for item in audit.items])
+        return tuple([await self._result(audit, item, data, until) for item in audit.items])
 
-    async def _result(self, audit: chain.Audit, item: chain.Item, data: bytes) -> chain.Result:
+    async def _result(self, audit: chain.Audit, item: chain.Item, data: bytes, until: float) -> chain.Result:
         """What it says of one: nothing where weights are not to be had, or give no answer."""
         try:
-            judged = await self._referee.answer(item, data, audit.key)
+            judged = await _had(lambda: self._referee.answer(item, data, audit.key), until)
         except OWN:
             raise
         except SomaError as error:
@@ -175,3 +181,16 @@ class Auditing:
         """A file for this audit alone: a later one of its subject looks at other answers, or is an appeal."""
         words = (audit.kind, audit.key.hex(), *(str(item.member) for item in audit.items))
         return self._directory / "-".join((*words, "appeal") if audit.appeal else words)
+
+
+async def _had(get: Callable[[], Awaitable[T]], until: float) -> T:
+    """What `get` gets, which is asked again and again until the time `until`. Raises what it raises last."""
+    while True:
+        try:
+            return await get()
+        except OWN:
+            raise
+        except SomaError:
+            if trio.current_time() >= until:
+                raise
+        await trio.sleep(AGAIN)

@@ -5,6 +5,9 @@ from typing import Final, TypeVar, final
 from attrs import field, frozen
 
 from soma_core import chain
+from soma_core.crypto import SIGNATURE_SIZE, signing_digest, verify
+from soma_core.errors import VerificationError
+from soma_core.records import octets, uint
 
 from .events import Hub
 from .signing import Signing
@@ -29,6 +32,15 @@ class _Gathered:
 
     def power(self) -> int:
         return sum(self.powers[place] for place in self.signatures)
+
+
+@frozen(kw_only=True)
+class Signed:
+    """A signature under record `index` by the member at `place` of its committee."""
+
+    index: int = uint()
+    place: int = uint()
+    signature: bytes = octets(SIGNATURE_SIZE)
 
 
 @final
@@ -59,6 +71,27 @@ class Checkpoints:
     def unsent(self) -> tuple[chain.RecordSignature, ...]:
         """Own signatures that the chain has not counted yet."""
         return tuple(chain.RecordSignature(index, signature) for index, signature in sorted(self._unsent.items()))
+
+    async def own(self, index: int) -> Signed | None:
+        """The own signature under a recent record."""
+        gathered = await self._of(index)
+        if gathered.mine is None or gathered.mine not in gathered.signatures:
+            return None
+        return Signed(index=index, place=gathered.mine, signature=gathered.signatures[gathered.mine])
+
+    async def hear(self, signed: Signed) -> None:
+        """Take what a peer says is a member's signature. Raises `VerificationError` if it is none, or of no use."""
+        record = await self._thread.run(self._store.record, signed.index)
+        recent = self._store.proved < signed.index and self._store.tip.index < signed.index + KEPT
+        seats = await self._thread.run(self._store.seats_under, signed.index) if recent else ()
+        if record is None or signed.place >= len(seats):
+            raise VerificationError(f"nobody wants a signature under record {signed.index}", "do not send it again")
+        message = signing_digest(
+            "soma/checkpoint", self._store.genesis.chain, record.epoch, chain.record_digest(record)
+        )
+        if not verify(seats[signed.place].key, message, signed.signature):
+            raise VerificationError(f"this is no member's signature under record {signed.index}", "do not send it")
+        await self.gather(signed.index, signed.place, signed.signature)
 
     async def note(self, applied: chain.Applied) -> None:
         """Take up what the chain has counted."""

@@ -56,6 +56,7 @@ from .mempool import Mempool
 from .operations import Facts, Operations
 from .outside import Outside
 from .publishing import Offered, keep, offer, registered_files
+from .racing import OwnEncoder
 from .refereeing import REFEREE, referee_of
 from .restoring import remember
 from .signing import Signer, open_signer
@@ -180,6 +181,7 @@ class _Node:
             self._network, store, thread, self._mempool, space, lambda: self._orders, self._ready
         )
         self._encoders: list[EncoderStatus] = []
+        self._racing: list[OwnEncoder] = []
         self._wallets = Wallets(
             signer, store, thread, self._hub, self._submission.submit, accounts_of(prepared.resolved.node.acts_for)
         )
@@ -213,10 +215,12 @@ class _Node:
                     peers=lambda: len(self._network.peers),
                     waiting=lambda: len(self._mempool),
                     encoders=lambda: tuple(self._encoders),
+                    racing=lambda: tuple(self._racing),
                 ),
                 acting=Acting(self._store, self._thread, self._signer, self._wallets.of),
                 stop=nursery.cancel_scope.cancel,
             )
+            nursery.start_soon(operations.run)
             async with serve_control(self._data_dir, operations.connect):
                 up(
                     Running(
@@ -368,6 +372,7 @@ class _Node:
             task_status.started()
             async with trio.open_nursery() as nursery:
                 if registered is not None and files is not None:
+                    self._racing.append(OwnEncoder(wallet.address, hosted))
                     await offer(files, registered, wallet, self._store, self._thread, self._blobs)
                     nursery.start_soon(keep, files, self._blobs)
                 await answering.run()

@@ -32,8 +32,16 @@ DEVELOPMENT: Final = Parameters(
     reveal_ms=20_000,
     audit_ms=5_000,
     dispute_ms=5_000,
+    targets=32,
+    target_goal=32,
+    target_encoders=5,
+    target_bytes=32 << 10,
+    target_show_ms=10_000,
 )
-"""Short epochs and windows, so that a person sees them pass: who wins a job is paid some seconds after it."""
+"""Short epochs and windows, so that a person sees them pass: who wins a job is paid some seconds after it.
+
+A hit is worth about two jobs, and every encoder of `soma localnet` is assigned to every target: any node can hunt.
+"""
 
 
 @frozen(kw_only=True)

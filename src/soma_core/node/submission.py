@@ -29,9 +29,10 @@ ENDING: Final = frozenset(
         "report_unavailable",
         "commit_verdict",
         "reveal_verdict",
+        "show_submission",
     }
 )
-"""Actions that bring a job which is under way to its end: taken from peers while the disk is nearly full, too."""
+"""Actions that bring what is under way to its end: taken from peers while the disk is nearly full, too."""
 
 
 @final

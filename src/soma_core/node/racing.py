@@ -1,0 +1,167 @@
+"""What a node does in the race for targets because a person asks it: what is sought, what data come to, submissions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, final
+
+import trio
+from attrs import frozen
+
+from soma_core import chain, fixed
+from soma_core.api import control, racing
+from soma_core.errors import RefusedError
+from soma_core.net import manifest_of
+
+from .answering import Answerer as Embedder
+from .control import Answerer, Replied
+from .store import Store
+from .submitting import Submitting
+from .threads import Thread
+
+POINTS_MOST: Final = control.MAX_FRAME
+"""Bytes of points in one reply."""
+
+
+@frozen
+class OwnEncoder:
+    """An encoder of this node that targets can be assigned to."""
+
+    address: bytes
+    encoder: Embedder
+
+
+@final
+class Racing:
+    """The answers of one node. `encoders`: asked for anew. `submitting`: the node's account's part in the race."""
+
+    def __init__(
+        self,
+        store: Store,
+        thread: Thread,
+        account: bytes,
+        encoders: Callable[[], Sequence[OwnEncoder]],
+        submitting: Submitting,
+    ) -> None:
+        self._store = store
+        self._thread = thread
+        self._account = account
+        self._encoders = encoders
+        self._submitting = submitting
+
+    def answerers(self) -> Mapping[str, Answerer]:
+        """By the operation's name."""
+        return {
+            control.TARGETS.name: self._targets,
+            control.HITS.name: self._hits,
+            control.SCORE.name: self._score,
+            control.SUBMIT.name: self._submit,
+        }
+
+    async def _targets(self, request: racing.AskTargets, _payload: bytes) -> Replied:
+        p = self._store.genesis.parameters
+        most = max(1, min(racing.TARGETS_MOST, POINTS_MOST // (2 * p.dimension)))
+
+        def look(state: chain.State) -> Replied:
+            race = state.get(chain.RACE) or chain.Race(radius=0, memory=0)
+            epoch = state.need(chain.EPOCH).number
+            found: list[racing.OpenTarget] = []
+            points: list[bytes] = []
+            after = None
+            for key, target in state.scan(chain.TARGETS, chain.target_key(request.first)):
+                if target.epoch != epoch:
+                    continue
+                number = int.from_bytes(key, "big")
+                if len(found) == most:
+                    after = number
+                    break
+                found.append(_open(state, number, target))
+                points.append(target.point)
+            reply = racing.Targets(
+                epoch=epoch,
+                dimension=p.dimension,
+                most=p.target_bytes,
+                pool=race.pool,
+                radius=race.radius,
+                reward=race.reward,
+                goal=p.target_goal,
+                hits=race.hits,
+                targets=tuple(found),
+                next=after,
+                weak=tuple(
+                    racing.WeakSpot(cell=s.cell, jobs=s.jobs, hits=s.hits, expired=s.expired, loss=s.loss)
+                    for s in chain.weak_spots(state)
+                ),
+            )
+            return Replied(reply, b"".join(points))
+
+        return await self._thread.run(self._store.read, look)
+
+    async def _hits(self, _request: control.Empty, _payload: bytes) -> Replied:
+        time = self._store.tip.time
+
+        def look(state: chain.State) -> tuple[racing.Hit, ...]:
+            found: list[racing.Hit] = []
+            for key, hit in state.scan(chain.HITS):
+                if len(found) == racing.HITS_MOST:
+                    break
+                found.append(_hit(state, int.from_bytes(key, "big"), hit, time))
+            return tuple(found)
+
+        hits = await self._thread.run(self._store.read, look)
+        return Replied(racing.Hits(account=self._account, time=time, hits=hits))
+
+    async def _score(self, _request: control.Empty, payload: bytes) -> Replied:
+        own = self._encoders()
+        if not own:
+            raise RefusedError(
+                "this node runs no encoder that targets can be assigned to", "ask an encoder's node: its --data-dir"
+            )
+        self._check(payload)
+        seed = (await trio.to_thread.run_sync(manifest_of, payload)).digest
+        scores = []
+        for each in own:
+            judged = await each.encoder.answer(payload, seed)
+            vector = fixed.vector_bytes(judged.vector)
+            scores.append(racing.Score(encoder=each.address, loss=judged.loss, vector=vector))
+        return Replied(racing.Scores(tuple(scores)))
+
+    async def _submit(self, request: racing.Submit, payload: bytes) -> Replied:
+        self._check(payload)
+        blob, outcome = await self._submitting.submit(
+            request.target, request.encoder, request.loss, request.vector, payload
+        )
+        return Replied(racing.Submitted(blob=blob, outcome=outcome.word, text=outcome.text))
+
+    def _check(self, data: bytes) -> None:
+        most = self._store.genesis.parameters.target_bytes
+        if not 0 < len(data) <= most:
+            raise RefusedError(f"{len(data)} bytes", f"a submission to a target has 1 to {most}")
+
+
+def _open(state: chain.State, number: int, target: chain.Target) -> racing.OpenTarget:
+    key = chain.target_key(number)
+    return racing.OpenTarget(
+        number=number,
+        radius=target.radius,
+        loss=target.loss,
+        reward=target.reward,
+        cell=target.cell,
+        submissions=sum(1 for _ in state.scan(chain.SUBMISSIONS, key, chain.target_key(number + 1))),
+        encoders=tuple(assigned.encoder for assigned in target.encoders),
+    )
+
+
+def _hit(state: chain.State, number: int, hit: chain.Hit, time: int) -> racing.Hit:
+    audited = state.get(chain.AUDITS, chain.subject("target", number.to_bytes(32, "big"))) is not None
+    return racing.Hit(
+        number=number,
+        submitter=hit.submitter,
+        encoder=hit.encoder,
+        blob=hit.blob,
+        size=hit.size,
+        loss=hit.loss,
+        distance=hit.distance,
+        reward=hit.reward,
+        bond=hit.bond,
+        claimable=hit.claimable,
+        state="audited" if audited or time < hit.claimable else "claimable",
+    )

@@ -1,0 +1,216 @@
+"""The race for targets: hunters who look for data, and those who look for a way around it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Final, Literal
+
+import numpy as np
+from attrs import define, field, frozen
+
+from soma_core import chain, fixed
+from soma_core.chain import HITS, SUBMISSIONS, TARGETS, Target
+
+from .cast import Seat
+from .data import RANDOM, SHUFFLED, SIZE, Item, Source, Vector, direction_of
+from .ledger import Wallet, World, wallet
+from .market import SALT, Market
+from .models import Output, run
+
+Way = Literal["honest", "front-runner", "garbage optimiser", "random bytes", "made-up hit", "withholder"]
+HUNTED_FROM: Final = 1 << 43
+"""Items that hunters find have numbers from here on."""
+
+
+@define(eq=False)
+class Hunter:
+    """An account in the race. `tries`: items an epoch. `way`: what it does to hit."""
+
+    name: str
+    way: Way = "honest"
+    tries: int = 0
+    seen: Counter[str] = field(factory=Counter)
+    """Tries, submissions sealed, hits, and hits that were claimed or found false."""
+
+    @cached_property
+    def wallet(self) -> Wallet:
+        """Its account."""
+        return wallet("hunter", self.name)
+
+
+@frozen
+class Find:
+    """What a hunter submits: `item`, as the encoder has it, or as the hunter says that it has."""
+
+    hunter: Hunter
+    target: int
+    item: Item
+    encoder: bytes
+    output: Output
+
+
+@define
+class Race:
+    """The race among `hunters`. `hits`: of each epoch. `market`: whose audits are also those of hits."""
+
+    world: World
+    market: Market
+    source: Source
+    hunters: Sequence[Hunter]
+    hits: Counter[int] = field(factory=Counter)
+    found: int = 0
+    _owners: dict[int, Hunter] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.world.listeners.append(self._take)
+
+    @cached_property
+    def by_address(self) -> Mapping[bytes, Hunter]:
+        """The hunters by account."""
+        return {hunter.wallet.address: hunter for hunter in self.hunters}
+
+    @cached_property
+    def seats(self) -> Mapping[bytes, Seat]:
+        """The encoders by account."""
+        return self.market.by_address
+
+    def round(self, part: float) -> None:
+        """`part` of an epoch's tries: sealed, shown, audited; what can be claimed by now is claimed."""
+        self._submit([find for hunter in self.hunters for find in self._look(hunter, part)])
+        self.market.audit()
+        self._claim()
+
+    def _take(self, applied: chain.Applied) -> None:
+        for event in applied.events:
+            if isinstance(event, chain.TargetHit):
+                hunter = self._owners[event.target] = self.by_address[event.submitter]
+                hunter.seen["hits"] += 1
+                self.hits[applied.record.epoch] += 1
+            if isinstance(event, chain.TargetEnded) and event.target in self._owners:
+                self._owners.pop(event.target).seen[event.how] += 1
+
+    def _look(self, hunter: Hunter, part: float) -> list[Find]:
+        epoch = self.world.epoch
+        scanned = self.world.state.scan(TARGETS)
+        targets = {int.from_bytes(name, "big"): target for name, target in scanned if target.epoch == epoch}
+        if hunter.way == "front-runner":
+            return []
+        if hunter.way == "garbage optimiser":
+            return [self._optimised(hunter, number, target) for number, target in _some(targets)]
+        if hunter.way == "made-up hit":
+            return [self._made_up(hunter, number, target) for number, target in _some(targets)]
+        return self._hunted(hunter, round(hunter.tries * part), targets)
+
+    def _hunted(self, hunter: Hunter, tries: int, targets: Mapping[int, Target]) -> list[Find]:
+        """Items as they come; each target gets the first that hits, each item goes to one."""
+        items = [self._fresh(hunter) for _ in range(tries)]
+        encoders = sorted({assigned.encoder for target in targets.values() for assigned in target.encoders})
+        outputs = {name: [run(self.seats[name].model, item) for item in items] for name in encoders}
+        finds: list[Find] = []
+        spent: set[int] = set()
+        for number, target in targets.items():
+            point = fixed.vector_from_bytes(target.point, self.source.dimension)
+            found = None if not items else self._first(target, point, outputs, spent)
+            if found is not None:
+                place, encoder = found
+                spent.add(place)
+                finds.append(Find(hunter, number, items[place], encoder, outputs[encoder][place]))
+        return finds
+
+    def _first(
+        self, target: Target, point: Vector, outputs: Mapping[bytes, Sequence[Output]], spent: set[int]
+    ) -> tuple[int, bytes] | None:
+        """Place and encoder of the first output that hits."""
+        near: list[tuple[int, bytes]] = []
+        for assigned in target.encoders:
+            products = fixed.dots(np.stack([output.vector for output in outputs[assigned.encoder]]), point[None])
+            order = np.nonzero(products[:, 0] > 0)[0] if target.radius < fixed.ONE else range(len(products))
+            near += [(int(place), assigned.encoder) for place in order]
+        for place, encoder in sorted(near):
+            output = outputs[encoder][place]
+            if place not in spent and output.loss <= target.loss and _distance(output.vector, point) <= target.radius:
+                return place, encoder
+        return None
+
+    def _fresh(self, hunter: Hunter) -> Item:
+        self.found += 1
+        hunter.seen["tries"] += 1
+        number = HUNTED_FROM + self.found
+        if hunter.way != "random bytes":
+            return self.source.item(number)
+        direction = np.random.default_rng([30, number]).normal(size=self.source.dimension)
+        return self.source.garbage(number, direction, RANDOM)
+
+    def _optimised(self, hunter: Hunter, number: int, target: Target) -> Find:
+        """Bytes made until an encoder gives them the target's own direction: what following a gradient finds."""
+        self.found += 1
+        hunter.seen["tries"] += 1
+        direction = direction_of(target.point, self.source.dimension)
+        item = self.source.garbage(HUNTED_FROM + self.found, direction, SHUFFLED)
+        encoder = target.encoders[0].encoder
+        return Find(hunter, number, item, encoder, run(self.seats[encoder].model, item))
+
+    def _made_up(self, hunter: Hunter, number: int, target: Target) -> Find:
+        """Any item, with the target itself for its vector and no loss."""
+        vector = fixed.vector_from_bytes(target.point, self.source.dimension)
+        return Find(hunter, number, self._fresh(hunter), target.encoders[0].encoder, Output(0, vector))
+
+    def _submit(self, finds: Sequence[Find]) -> None:
+        """Seal all, show all. A front-runner seals and shows what it sees shown, before that is ordered."""
+        for find in finds:
+            self.market.items[find.item.blob] = find.item
+            self._seal(find)
+        self.world.commit()
+        for runner in self.hunters:
+            if runner.way == "front-runner":
+                for find in {find.target: find for find in finds if find.hunter.way == "honest"}.values():
+                    stolen = Find(runner, find.target, find.item, find.encoder, find.output)
+                    self._seal(stolen)
+                    self._show(stolen)
+        for find in finds:
+            if find.hunter.way != "withholder":
+                self._show(find)
+        self.world.commit()
+        self.market.audit()
+        if next(iter(self.world.state.scan(SUBMISSIONS)), None):
+            self.world.commit(self.world.genesis.parameters.target_show_ms + 1)
+
+    def _seal(self, find: Find) -> None:
+        hunter, output = find.hunter, find.output
+        vector = fixed.vector_bytes(output.vector)
+        seal = chain.submission_seal(
+            find.target, hunter.wallet.address, SALT, find.item.blob, find.encoder, output.loss, vector
+        )
+        action = chain.SealSubmission(target=find.target, commitment=seal, size=SIZE)
+        self.world.send(hunter.wallet, "seal_submission", action)
+        hunter.seen["sealed"] += 1
+
+    def _show(self, find: Find) -> None:
+        action = chain.ShowSubmission(
+            target=find.target,
+            salt=SALT,
+            blob=find.item.blob,
+            encoder=find.encoder,
+            loss=find.output.loss,
+            vector=fixed.vector_bytes(find.output.vector),
+        )
+        self.world.send(find.hunter.wallet, "show_submission", action)
+
+    def _claim(self) -> None:
+        now = self.world.now
+        for name, hit in list(self.world.state.scan(HITS)):
+            if hit.claimable <= now:
+                sender = self.by_address[hit.submitter].wallet
+                self.world.send(sender, "claim_target", chain.ClaimTarget(int.from_bytes(name, "big")))
+                self.market.items.pop(hit.blob, None)
+        self.world.commit()
+
+
+def _some(targets: Mapping[int, Target]) -> list[tuple[int, Target]]:
+    """The newest of them: more would only leave nothing to the honest of a small simulation."""
+    return list(targets.items())[-1:]
+
+
+def _distance(vector: Vector, point: Vector) -> int:
+    dot = int(fixed.dots(vector[None], point[None])[0, 0])
+    return fixed.ONE - fixed.cosq(dot, fixed.squared_norm(vector), fixed.squared_norm(point))

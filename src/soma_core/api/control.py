@@ -246,6 +246,7 @@ ACT: Final = Operation("act", standing.Act, Done)
 POOL: Final = Operation("pool", standing.AskPool, standing.Pool)
 VALIDATORS: Final = Operation("validators", Empty, standing.Validators)
 JOIN_COMMITTEE: Final = Operation("join_committee", standing.JoinCommittee, Done)
+JOIN_ENCODERS: Final = Operation("join_encoders", standing.JoinEncoders, Done)
 RENEW_KEYS: Final = Operation("renew_keys", Empty, Done)
 AUDITS: Final = Operation("audits", Empty, standing.Audits)
 OPERATORS: Final = Operation("operators", standing.AskOperators, standing.Operators)
@@ -259,7 +260,7 @@ OPERATIONS: Final[Mapping[str, Operation[object, object]]] = {
     operation.name: operation  # type: ignore[misc]
     for operation in (
         *(STATUS, GENESIS, BALANCE, SEND, PUT_BLOB, PRICE, EMBED, WAIT_JOB, SUPPLY, ENCODERS, BACKUP, STOP),
-        *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, RENEW_KEYS, AUDITS, OPERATORS),
+        *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, JOIN_ENCODERS, RENEW_KEYS, AUDITS, OPERATORS),
         *(TARGETS, HITS, SCORE, SUBMIT),
     )
 }

@@ -65,6 +65,15 @@ class JoinCommittee:
 
 
 @frozen(kw_only=True)
+class JoinEncoders:
+    """Register the encoder that the node runs by `plugin` as `name`, with `stake` of the account of its own key."""
+
+    plugin: str = text()
+    name: str = text()
+    stake: int = uint(least=1)
+
+
+@frozen(kw_only=True)
 class ValidatorEntry:
     """A validator: one with a seat (`power` above 0), or one that is only registered.
 

@@ -48,7 +48,23 @@ def engine_installed() -> str:
 
 
 def align(weights: Path, engine: str, told: Told) -> Aligned:
-    """Fit the map of `weights`, a file without one, and find what they are good at. Raises `SomaError`."""
+    """Fit the map of `weights`, find what they are good at, and keep both beside the file. Raises `SomaError`."""
+    frame_file, kept = weights.with_suffix(".frame"), weights.with_suffix(".frame.old")
+    if frame_file.exists():
+        frame_file.replace(kept)  # an engine that found it would give vectors of the old map, or none for new weights
+    try:
+        found = _fitted(weights, engine, told)
+    except BaseException:
+        if kept.exists():
+            kept.replace(frame_file)
+        raise
+    found.speciality.write(weights)
+    frame_file.write_bytes(found.frame.encoded())
+    kept.unlink(missing_ok=True)
+    return found
+
+
+def _fitted(weights: Path, engine: str, told: Told) -> Aligned:
     import numpy as np
 
     from soma_core import chain, fixed

@@ -7,6 +7,7 @@ import click
 
 from ._data import data_dir_option
 from ._default import DefaultGroup
+from ._joining import joining_options
 from ._options import json_option
 from ._print import columns, data, data_json, talk
 
@@ -40,6 +41,17 @@ def show(name: str | None, as_json: bool, data_dir: Path) -> None:  # noqa: FBT0
         [("name", "state", "power", "stake", "missed", "failed audits", "reports"), *map(_row, chosen)]
     ):
         data(line)
+
+
+@validator.command()
+@joining_options
+@data_dir_option
+def serve(beside: Path | None, genesis: Path | None, peers: tuple[str, ...], data_dir: Path) -> None:
+    """Run a node that can validate in a network, until Ctrl-C. It follows until it has a seat."""
+    from . import _joining
+
+    _joining.join(data_dir, beside, genesis, peers, "", "validator")
+    _joining.run(data_dir)
 
 
 @validator.command()

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final, final
 
+import trio
+
 from soma_core import chain
 from soma_core.api import control, standing
 from soma_core.errors import RefusedError, UsageError
@@ -20,13 +22,24 @@ ACCOUNT: Final = "account"
 
 @final
 class Acting:
-    """Answers of one node that are about its accounts' part in the network. `wallet`: of a role's account."""
+    """Answers of one node that are about its accounts' part in the network.
 
-    def __init__(self, store: Store, thread: Thread, signer: Signer, wallet: Callable[[str], Wallet]) -> None:
+    `wallet`: of a role's account. `registration`: of one of the node's encoders, by plugin, name and stake.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        thread: Thread,
+        signer: Signer,
+        wallet: Callable[[str], Wallet],
+        registration: Callable[[str, str, int], chain.RegisterEncoder],
+    ) -> None:
         self._store = store
         self._thread = thread
         self._signer = signer
         self._wallet = wallet
+        self._registration = registration
 
     def answerers(self) -> Mapping[str, Answerer]:
         """By the operation's name."""
@@ -35,6 +48,7 @@ class Acting:
             control.POOL.name: self._pool,
             control.VALIDATORS.name: self._validators,
             control.JOIN_COMMITTEE.name: self._join,
+            control.JOIN_ENCODERS.name: self._register,
             control.RENEW_KEYS.name: self._renew,
             control.AUDITS.name: self._audits,
             control.OPERATORS.name: self._operators,
@@ -59,6 +73,10 @@ class Acting:
             commission=request.commission,
         )
         return await self._send(ACCOUNT, "register_validator", action)
+
+    async def _register(self, request: standing.JoinEncoders, _payload: bytes) -> Replied:
+        action = await trio.to_thread.run_sync(self._registration, request.plugin, request.name, request.stake)
+        return await self._send(request.plugin, "register_encoder", action)
 
     async def _renew(self, _request: control.Empty, _payload: bytes) -> Replied:
         key, node, possession, node_possession, anchor = await self._proofs()
@@ -85,8 +103,8 @@ class Acting:
         )
 
     async def _send(self, role: str, kind: str, action: object) -> Replied:
+        fee = await self._thread.run(self._store.read, chain.least_fee)
         done = await self._wallet(role).send(kind, action)
-        fee = self._store.genesis.parameters.fee
         return Replied(control.Done(transaction=done.id, code=done.code, text=done.text, fee=fee))
 
     async def _pool(self, request: standing.AskPool, _payload: bytes) -> Replied:

@@ -20,7 +20,7 @@ import trio
 from attrs import frozen
 
 from soma_core import __version__, chain
-from soma_core.api import Budget, EncoderSpec, Ledger, Transport
+from soma_core.api import Budget, Ledger, Transport
 from soma_core.api.control import EncoderStatus
 from soma_core.config import Options, Prepared, gather, prepare
 from soma_core.errors import SomaError
@@ -35,12 +35,10 @@ from soma_core.net import (
     serve_blobs,
     serve_entries,
 )
-from soma_core.plugins import Plugin
 
 from . import directory as places
 from .accusing import Accusing
 from .acting import Acting
-from .answering import Answering
 from .applying import Applying
 from .auditing import Auditing
 from .checkpoints import Checkpoints
@@ -51,14 +49,15 @@ from .data import Data
 from .driver import Driver
 from .events import Hub
 from .following import Following, Source
-from .hosting import HostedEncoder, answers_directory, caller_of, check_registration, open_encoder, role_of
+from .hosting import role_of
 from .mempool import Mempool
 from .operations import Facts, Operations
 from .outside import Outside
-from .publishing import Offered, keep, offer, registered_files
-from .racing import OwnEncoder
+from .parting import Parting, serve_signatures, to_members
+from .publishing import Offered
 from .refereeing import REFEREE, referee_of
 from .restoring import remember
+from .serving import Serving
 from .signing import Signer, open_signer
 from .space import Space
 from .storage import disk_failures
@@ -180,10 +179,11 @@ class _Node:
         self._submission = Submission(
             self._network, store, thread, self._mempool, space, lambda: self._orders, self._ready
         )
-        self._encoders: list[EncoderStatus] = []
-        self._racing: list[OwnEncoder] = []
         self._wallets = Wallets(
             signer, store, thread, self._hub, self._submission.submit, accounts_of(prepared.resolved.node.acts_for)
+        )
+        self._serving = Serving(
+            prepared, data_dir, signer, self._wallets, store, thread, self._hub, self._blobs, self._new_data
         )
 
     async def run(self, up: Callable[[Running], None]) -> None:
@@ -199,7 +199,7 @@ class _Node:
             else:
                 nursery.start_soon(self._follow)
             for plugin in self._prepared.selection.of("encoder"):
-                await nursery.start(self._encode, plugin)
+                await nursery.start(self._serving.run, plugin)
             operations = Operations(
                 store=self._store,
                 thread=self._thread,
@@ -214,10 +214,10 @@ class _Node:
                     addresses=lambda: self._transport.addresses,
                     peers=lambda: len(self._network.peers),
                     waiting=lambda: len(self._mempool),
-                    encoders=lambda: tuple(self._encoders),
-                    racing=lambda: tuple(self._racing),
+                    encoders=lambda: self._serving.statuses,
+                    racing=lambda: self._serving.racing,
                 ),
-                acting=Acting(self._store, self._thread, self._signer, self._wallets.of),
+                acting=Acting(self._store, self._thread, self._signer, self._wallets.of, self._serving.registration),
                 stop=nursery.cancel_scope.cancel,
             )
             nursery.start_soon(operations.run)
@@ -228,7 +228,7 @@ class _Node:
                         data_dir=self._data_dir,
                         roles=self._roles(),
                         addresses=self._transport.addresses,
-                        encoders=tuple(self._encoders),
+                        encoders=self._serving.statuses,
                     )
                 )
                 # What a node consists of by now stays as long as it does. Left to the collector, a flood of small
@@ -275,9 +275,13 @@ class _Node:
         async def applied(what: chain.Applied) -> None:
             await fetched(what)
             await self._checkpoints.sign(what.record, key)
+            if what.seats and not self._seated:
+                nursery.start_soon(parting.say, what.record.index)
             if validating.hurries:
                 driver.payload_ready()
 
+        serve_signatures(self._network, self._checkpoints)
+        parting = Parting(self._store, self._checkpoints, to_members(self._network, self._store, self._thread))
         accusing = Accusing(self._store, self._thread, wallet, key.key)
         committee = Committee(self._network)
         self._driver = driver = Driver(
@@ -352,30 +356,6 @@ class _Node:
             self._hub.publish(applied)
 
         await self._fetch(Applying(self._store, self._thread, told))
-
-    async def _encode(self, plugin: Plugin, task_status: "trio.TaskStatus[None]") -> None:
-        spec = self._prepared.specs[plugin.name]
-        assert isinstance(spec, EncoderSpec)
-        wallet = self._wallets.of(role_of(plugin))
-        caller = caller_of(self._signer.role(role_of(plugin)), self._genesis.chain)
-        seconds = self._genesis.parameters.commit_ms / 1000
-        async with open_encoder(self._prepared, plugin, self._data_dir, caller, seconds) as worker:
-            hosted = HostedEncoder(plugin, spec, worker, self._genesis)
-            registered = await check_registration(self._store, self._thread, hosted, wallet.address)
-            config = self._prepared.resolved.of(plugin.name, spec.config)
-            files = await trio.to_thread.run_sync(registered_files, getattr(config, "weights", None), registered)
-            answering = Answering(
-                hosted, wallet, self._store, self._thread, self._new_data, answers_directory(self._data_dir, plugin)
-            )
-            self._hub.listen(answering.note)
-            self._encoders.append(hosted.status(registered, wallet.address))
-            task_status.started()
-            async with trio.open_nursery() as nursery:
-                if registered is not None and files is not None:
-                    self._racing.append(OwnEncoder(wallet.address, hosted))
-                    await offer(files, registered, wallet, self._store, self._thread, self._blobs)
-                    nursery.start_soon(keep, files, self._blobs)
-                await answering.run()
 
     async def _new_data(self, digest: bytes, size: int) -> bytes:
         """The data of a job that an encoder takes up: none while room is low, so that it says *unavailable*."""

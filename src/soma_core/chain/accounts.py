@@ -36,7 +36,7 @@ class Operator:
 
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
-    "encoder": frozenset({"commit_embedding", "reveal_embedding", "report_unavailable"}),
+    "encoder": frozenset({"commit_embedding", "reveal_embedding", "report_unavailable", "offer_weights"}),
     "validator": frozenset(
         {
             "attest_data",

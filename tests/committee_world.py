@@ -5,11 +5,12 @@ the same every time, the vectors of ``specs/vectors`` are made of what it did.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import coincurve
 from attrs import evolve, field, frozen
-from ledger_world import DIM, World, key, make_genesis
+from ledger_world import DIM, World, key, make_genesis, public
 
 from soma_core import chain, fixed
 from soma_core.api import Commit
@@ -31,11 +32,16 @@ class Signer:
 
     @property
     def public(self) -> bytes:
-        return key(self.number).public
+        return public(self.number)
 
     def sign(self, message_digest: bytes) -> bytes:
         # `None` is what the library calls BIP-340 with 32 zero bytes of auxiliary data; its types know only bytes.
-        return coincurve.PrivateKey(key(self.number).expose()).sign_schnorr(message_digest, None)  # type: ignore[arg-type]
+        return _private(self.number).sign_schnorr(message_digest, None)  # type: ignore[arg-type]
+
+
+@cache
+def _private(number: int) -> coincurve.PrivateKey:
+    return coincurve.PrivateKey(key(number).expose())
 
 
 def account(place: int) -> int:
@@ -43,8 +49,9 @@ def account(place: int) -> int:
     return 20 + place
 
 
+@cache
 def address(number: int) -> bytes:
-    return address_of(key(number).public)
+    return address_of(public(number))
 
 
 def spread(number: int) -> "NDArray[np.int16]":
@@ -138,7 +145,7 @@ class Committee(World):
             leader_system=self.system_of(leader) if system is None else system,
         )
         self.commits.append(commit)
-        return self._take(chain.apply(self.genesis, self.rule, self.reader, self.tip, commit))
+        return self.apply(commit)
 
     def announce(self) -> chain.Applied:
         """A commit in which every validator's anchors are ordered, so that later links can be checked."""

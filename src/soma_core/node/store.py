@@ -13,6 +13,7 @@ from attrs import frozen
 from soma_core import chain
 from soma_core.api import Commit, HasSnapshot, Ledger, Reader, ScoringRule, control
 from soma_core.chain import CommitRecord, Tip, lthash
+from soma_core.chain.stakes import ENTRIES
 from soma_core.errors import CorruptionError, GenesisError, VerificationError
 from soma_core.genesis import Genesis
 from soma_core.records import octets, pack, uint, unpack
@@ -31,7 +32,8 @@ SEATS: Final = b"\x87"
 
 Compute = Callable[[Genesis, ScoringRule, Reader, Tip, Commit], chain.Applied]
 
-_HOLDERS: Final = (chain.ACCOUNTS, chain.ENCODERS, chain.JOBS)
+_BALANCES: Final = frozenset(table.prefix for table in (chain.ACCOUNTS, chain.OPERATORS))
+_STAKES: Final = frozenset(table.prefix for table in (chain.STAKES, ENTRIES))
 REPAIR: Final = "restore a backup, or synchronise into a new data directory"
 
 
@@ -316,16 +318,18 @@ class Store:
         """Where all money is, added up from the whole state."""
         entries = list(self._state_entries())
         pools = chain.State(self._ledger).need(chain.POOLS)
-        held = {table: chain.money_in([e for e in entries if e[0][0] == table.prefix]) for table in _HOLDERS}
+        balances, stakes = (
+            chain.money_in([entry for entry in entries if entry[0][0] in held]) for held in (_BALANCES, _STAKES)
+        )
         total = chain.money_in(entries)
         return control.Supply(
             genesis=self.genesis.supply,
             emitted=pools.emitted,
             total=total,
             drift=total - self.genesis.supply - pools.emitted,
-            balances=held[chain.ACCOUNTS],
-            stakes=held[chain.ENCODERS],
-            escrow=held[chain.JOBS],
+            balances=balances,
+            stakes=stakes,
+            escrow=total - balances - stakes - pools.treasury - pools.validators - pools.burned,
             treasury=pools.treasury,
             validators=pools.validators,
             burned=pools.burned,

@@ -103,15 +103,13 @@ def test_random_bytes_do_not_pay(node: RunningNode, tmp_path: Path) -> None:
     chance = random.Random(6)
     for number in range(10):
         (tmp_path / f"noise{number}").write_bytes(chance.randbytes(chance.randint(200, 1_000)))
-    before = balance(node)
     found = hunt(node, tmp_path, "--seconds", "15")
     assert (found["scored"], found["hits"], found["catches"]) == (10, 0, [])
     assert found["unpredicted"] == 10
-    assert balance(node) == before
 
 
-def test_whoever_lies_about_a_vector_is_caught_and_loses_the_bond(node: RunningNode) -> None:
-    before = balance(node)
+def test_whoever_lies_about_a_vector_is_caught_and_never_paid(node: RunningNode) -> None:
+    """`soma demo` shows what that costs: this node's account earns as a validator meanwhile."""
     with Node(node.directory) as client:
         (own,) = [e for e in client.ask(control.ENCODERS, control.Empty()).encoders if e.architecture != OPAQUE]
         reply, number = None, 0
@@ -124,10 +122,9 @@ def test_whoever_lies_about_a_vector_is_caught_and_loses_the_bond(node: RunningN
             number = target.number
             lie = racing.Submit(target=number, encoder=own.address, loss=0, vector=fixed.vector_bytes(point))
             reply, _ = client.ask_with_payload(control.SUBMIT, lie, random.Random(7).randbytes(500))
-    bond = hits(node)[number].bond
-    assert bond > 0
+    assert hits(node)[number].bond == 500 * 5_000
     assert until_audited(node, number) is None
-    assert balance(node) <= before - bond
+    node.soma("claim", str(number), expect=2)
 
 
 def test_a_node_that_is_killed_shows_what_it_had_sealed(node: RunningNode, folder: Path) -> None:

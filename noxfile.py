@@ -57,6 +57,9 @@ COVERED = {
 }
 """Part of the core → per cent of its lines and branches that the tests of the whole run, at least."""
 
+OLDER_NUMPY = "numpy==2.0.2"
+"""Beside the one of constraints.txt: the same history has the same state under both."""
+
 # Two BLAS threads on two busy cores are slower than one, and every worker would take both.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -268,6 +271,15 @@ def dag(session: nox.Session) -> None:
     path = "--override-ini=pythonpath=tests plugins/soma-consensus-dag/tests"
     checks = ("tests/checks/test_dag_comparison.py", "tests/checks/test_dag_mutants.py")
     pytest_in_default_set(session, "-s", path, *(session.posargs or checks))
+
+
+@nox.session(default=False, requires=["build", "default-set"])
+def turmoil(session: nox.Session) -> None:
+    """A hundred thousand random transactions, here and under an older NumPy; writes ``specs/results``. Half an hour."""
+    install(session, "soma-scoring")
+    session.install("-q", OLDER_NUMPY)
+    other = {"SOMA_OTHER_PYTHON": str(Path(session.bin, "python").absolute())}
+    in_default_set(session, "pytest", "tests/checks/test_turmoil_trials.py", *session.posargs, env=other)
 
 
 @nox.session(default=False, requires=["default-set"])

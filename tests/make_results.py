@@ -27,6 +27,7 @@ _SESSIONS: Final = {
     "power-loss-node": "nox -s power",
     "simulate": "nox -s simulate -- 500 FIRST",
     "transport": "nox -s abuse",
+    "turmoil": "nox -s turmoil",
 }
 _FAULTS: Final = """
 ## Faults

@@ -19,6 +19,7 @@ from sortedcontainers import SortedDict
 from soma_core import chain, codec, fixed
 from soma_core.chain import lthash
 from soma_core.chain.accounts import OPERATORS, ROLES, Account
+from soma_core.chain.fees import least_fee
 from soma_core.crypto import digest, signing_digest
 from soma_core.genesis import Allocation, Encoder, Genesis, check
 from soma_core.records import to_value
@@ -53,6 +54,7 @@ SHORT: Final = {
     "target_goal": 8,
     "target_encoders": 2,
     "audit_quorum": 2,
+    "fee_goal": 80,
 }
 SAFE: Final = {**SHORT, "pot": 10**8, "emission": 10**10}
 """Stakes that are worth many pots: audits are sampled."""
@@ -201,7 +203,8 @@ class Turmoil(Committee):
         while payer.used >> sequence - payer.sequence & 1 or (number, signer, sequence) in self.taken:
             sequence += 1
         self.taken.add((number, signer, sequence))
-        given = {"sequence": sequence, "key": public(signer), "signer": Signer(signer), **changes}
+        fee = least_fee(self.state)
+        given = {"sequence": sequence, "key": public(signer), "signer": Signer(signer), "fee": fee, **changes}
         wire = self.transaction(number, kind, action, **given)
         self.tags[chain.parse_wire(wire).id] = kind
         return wire

@@ -5,6 +5,7 @@ each came to, with the kind of core that matrix products were made for.
 """
 
 import ctypes
+import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from ledger_world import PlainTargets
 from turmoil import MODEST, RICH, SAFE, SortedReader, Turmoil, genesis_of
 from turmoil_moves import anything
 
-from soma_core import chain
+from soma_core import chain, fixed
 from soma_core.api import Commit, Reader
 from soma_core.genesis import Genesis
 from soma_core.records import unpack
@@ -42,7 +43,7 @@ def born(flavour: str, seed: int) -> Turmoil:
 def live(flavour: str, seed: int, count: int) -> Turmoil:
     """A network after at least `count` transactions, whose state was added up after every commit."""
     world = born(flavour, seed)
-    world.observers.append(check_receipts)
+    world.observers.extend((check_receipts, check_end))
     while world.tried < count:
         world.happen(anything)
     world.check_sum()
@@ -56,6 +57,11 @@ def check_receipts(_world: Turmoil, applied: chain.Applied) -> None:
         assert sum(paid) == receipt.pot + receipt.commission
         assert min(paid) >= 0
         assert sum(member.weight for member in receipt.shard) == (65536 if receipt.vector else 0)
+
+
+def check_end(_world: Turmoil, applied: chain.Applied) -> None:
+    """Every epoch ends as it should."""
+    assert not any(isinstance(event, chain.BoundaryFailed) for event in applied.events)
 
 
 def receipts(applied: chain.Applied) -> Iterator[chain.JobReceipt]:
@@ -97,11 +103,31 @@ def core() -> str:
     return ""
 
 
+def wide() -> str:
+    """A digest of what the rules find in arrays so large that several threads share them."""
+    draw = np.random.default_rng(1)
+    rows = draw.normal(size=(6_000, 512))
+    rows *= np.sqrt(512) * fixed.VECTOR_SCALE / np.linalg.norm(rows, axis=1, keepdims=True)
+    positions = list(np.rint(rows).clip(-32767, 32767).astype(np.int16))
+    stakes = [1 + int(stake) for stake in draw.integers(0, 1 << 50, len(positions))]
+    observed, points = positions[:600], positions[-16:]
+    found: list[Any] = [fixed.geometric_median(np.stack(observed)).tolist()]
+    found.append(fixed.dots(np.stack(observed), np.stack(positions)).sum(axis=0).tolist())
+    for rule in (open_rule(Params()), balanced.open_rule(balanced.Params())):
+        found.append([list(places) for places in rule.assign(points, positions, stakes, 7)])
+        found.append([rule.point(bytes([n]) * 32, observed).tolist() for n in range(4)])
+        following = rule.radius(rule.start(observed), 17, 100, observed)
+        limits = [rule.limits(point, following, observed, [n << 10 for n in range(600)]) for point in points]
+        found.append([[each.radius, each.loss] for each in limits])
+    return hashlib.blake2b(json.dumps(found).encode(), digest_size=16).hexdigest()
+
+
 def main() -> None:
     """The digest of each flavour's last record: it names all before it."""
     seed, count = (int(argument) for argument in sys.argv[1:])
     records = {flavour: chain.record_digest(live(flavour, seed, count).trace[-1].record).hex() for flavour in FLAVOURS}
-    sys.stdout.write(json.dumps({"numpy": np.__version__, "core": core(), "records": records}) + "\n")
+    told = {"numpy": np.__version__, "core": core(), "records": records, "wide": wide()}
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":

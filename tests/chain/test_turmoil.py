@@ -4,9 +4,10 @@ After every commit of these lives all money is counted (`turmoil.Turmoil`), ever
 every receipt is added up, and whatever was refused has changed nothing (`refused`).
 """
 
+import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -18,13 +19,15 @@ from committee_world import address
 from ledger_world import PlainRule
 from replays import USER, answer, drawn, mixing, request, seal, show
 from turmoil import MODEST, Turmoil, genesis_of
-from turmoil_lives import FLAVOURS, live, replayed
-from turmoil_moves import MOVES
+from turmoil_lives import FLAVOURS, check_receipts, live, replayed
+from turmoil_moves import MOVES, anything
 
 from soma_core import chain
 from soma_core.api import LedgerContext
-from soma_core.chain import lthash, validators
+from soma_core.chain import lthash, machine, validators
+from soma_core.chain.execution import Execution
 from soma_core.chain.machine import ACTIONS
+from soma_core.crypto import digest
 from soma_core.records import unpack
 from soma_scoring import Params, balanced, open_rule
 from soma_sqlite import SqliteConfig, open_ledger
@@ -51,6 +54,32 @@ def test_everything_that_can_be_done_was_done_and_refused() -> None:
     seen = sum((lived(flavour).seen for flavour in FLAVOURS), Counter[tuple[str, str]]())
     assert {kind for kind in MOVES if not seen[kind, "applied"]} == set()
     assert {kind for kind in MOVES if all(k != kind or code == "applied" for k, code in seen)} == set()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_epoch_whose_end_fails_makes_and_loses_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step of an epoch's end fails now and then after it was done, those of safe mode as well."""
+
+    def failing(step: Callable[[Execution], None], name: int) -> Callable[[Execution], None]:
+        def done(run: Execution) -> None:
+            step(run)
+            if digest("soma/chunk", bytes([seed, name]), run.index.to_bytes(8, "big"))[0] < 12:
+                raise ZeroDivisionError
+
+        return done
+
+    for way in ("BOUNDARY", "SAFE"):
+        monkeypatch.setattr(machine, way, tuple(map(failing, getattr(machine, way), itertools.count())))
+    world = Turmoil(genesis=genesis_of({**MODEST, "epoch_ms": 500}), random=Random(seed))
+    world.observers.append(check_receipts)
+    while world.tried < 600:
+        world.happen(anything)
+    failed = [
+        event.epoch for applied in world.trace for event in applied.events if isinstance(event, chain.BoundaryFailed)
+    ]
+    assert len(failed) > 1
+    assert world.epoch > min(failed)
+    world.check_sum()
 
 
 def test_the_same_history_has_the_same_records_from_genesis_and_from_any_state() -> None:

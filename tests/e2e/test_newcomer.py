@@ -154,15 +154,43 @@ def test_a_validator_registers_joins_at_the_boundary_and_leaves(network: Running
         assert (pool["active"], pool["commission"]) == (pool["mine"], 500)
         assert pool["active"] >= 600 * SHANNONS
         moves(network, node)
-        network.soma("validator", "report", "second")
-        assert len(ask(network, "validator", "show", "second")["validators"][0]["reports"]) == 1
+        reported_by_an_operator(network, tmp_path / "operator")
         network.soma("validator", "report", "second", "--undo")
+        assert ask(network, "validator", "show", "second")["validators"][0]["reports"] == []
         node.json("validator", "leave")
         until(lambda: standing(network, "second") is None, node.log)
         moves(network, node)
         assert node.json("stake")["active"] >= 600 * SHANNONS
         node.json("stake", "withdraw", "second" if standing(network, "second") else account, "600")
         assert node.json("stake")["departures"]
+    finally:
+        assert node.stop() == 0, node.log.read_text()
+
+
+def reported_by_an_operator(network: RunningNode, directory: Path) -> None:
+    """A node whose key acts for the first validator's account reports the second; the fee is its purse's."""
+    owner = ask(network, "status")["account"]
+    node = Joiner(directory)
+    node.join("validator", "serve", "--beside", network.directory)
+    assert node.stop() == 0, node.log.read_text()
+    with (directory / "soma.toml").open("a") as settings:
+        settings.write(f'acts_for = ["account={owner}"]\n')
+    proof = node.json("keys", "prove", "account", owner)
+    assert "has to sign" in network.soma("keys", "operator", "set", proof["key"], "00" * 64, "validator", expect=1)
+    network.soma("keys", "operator", "set", proof["key"], proof["proof"], "validator", "--purse", "0.01")
+    before = ask(network, "keys", "operator")["operators"]
+    assert [(each["role"], each["purse"]) for each in before] == [("validator", 10_000_000)]
+    node.plugins = ()
+    node.start()
+    try:
+        moves(network, node)
+        assert "may not" in node.soma("send", owner, "1", expect=1)
+        node.soma("validator", "report", "second")
+        assert ask(network, "validator", "show", "second")["validators"][0]["reports"] == [owner]
+        (after,) = ask(network, "keys", "operator")["operators"]
+        assert 0 < after["purse"] < before[0]["purse"]
+        network.soma("keys", "operator", "drop", proof["key"])
+        assert ask(network, "keys", "operator")["operators"] == []
     finally:
         assert node.stop() == 0, node.log.read_text()
 

@@ -68,7 +68,7 @@ def parse_share(text: str) -> int:
         parts = Decimal(text.removesuffix("%")) * 100
     except InvalidOperation:
         parts = Decimal(-1)
-    if not 0 <= parts <= PARTS or parts != int(parts):
+    if not parts.is_finite() or not 0 <= parts <= PARTS or parts != int(parts):
         raise UsageError(f"{text!r:.60} is no commission", "write per cent, such as 2.5: 0 to 100, two decimals")
     return int(parts)
 

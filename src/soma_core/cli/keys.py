@@ -7,6 +7,7 @@ import click
 
 from ._data import data_dir_option
 from ._default import DefaultGroup
+from ._operators import operator, prove
 from ._options import json_option
 from ._print import columns, data, data_json, talk
 
@@ -18,7 +19,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group(cls=DefaultGroup, default="list")
 def keys() -> None:
-    """Make, list and show keys; without a command, list. Roles: account, validator, node, encoder."""
+    """Make, list and show keys, and let them act for an account; without a command, list.
+
+    Roles: account, validator, node, encoder.
+    """
+
+
+keys.add_command(operator)
+keys.add_command(prove)
 
 
 @keys.command(name="list")

@@ -14,6 +14,7 @@ from ledger_world import PlainRule
 
 from soma_core import chain, fixed
 from soma_core.api import Answer, Candidate, Payment, Settlement
+from soma_core.chain import encoders as encoders_module
 from soma_core.chain import settlement, stakes
 from soma_core.chain.execution import Execution
 from soma_core.crypto import digest
@@ -114,7 +115,7 @@ def test_what_is_not_registered_changes_nothing_but_costs_its_fee(changes: dict[
     assert register(world, **changes) == [("failed", code)]
     assert world.balance(NEW) == before[0] - world.genesis.parameters.fee
     touched = {key[0] for key, value in world.reader.data.items() if before[1].get(key) != value}
-    assert touched <= {0x10, 0x11, 0x14, 0x15, 0x16}  # pools, accounts, and what every commit changes
+    assert touched <= {0x10, 0x11, 0x14, 0x15, 0x16, 0x40}  # pools, accounts, and what every commit changes
 
 
 def test_an_account_has_one_encoder_and_a_name_one_holder() -> None:
@@ -125,6 +126,54 @@ def test_an_account_has_one_encoder_and_a_name_one_holder() -> None:
     assert register(world, number=1, name="another") == [("failed", "exists")]
     assert register(world, number=6, name="other") == [("applied", "")]
     assert world.state.need(chain.ENCODERS, address(6)).registered == 5
+
+
+def candidates_of(world: Committee, rule: Watching, nonce: int) -> dict[bytes, int]:
+    """Whom the rule is given, with their stakes."""
+    replays.ask_and_draw(world, nonce=nonce)
+    return {candidate.encoder: candidate.stake for candidate in rule.candidates[-1]}
+
+
+def test_equal_weights_are_drawn_once_by_who_registered_them_first() -> None:
+    """L4: neither dividing a stake nor copying weights makes a second place, until the first is drawn no more."""
+    world, rule = watched()
+    mine = world.state.need(chain.ENCODERS, address(1)).weights
+    assert register(world, weights=mine) == [("applied", "")]
+    assert register(world, number=6, name="opaque", weights=mine, architecture="opaque") == [("applied", "")]
+    world.step(after=60_000)
+    world.announce()
+    drawn = candidates_of(world, rule, 0)
+    assert address(1) in drawn
+    assert address(NEW) not in drawn
+    assert address(6) in drawn  # nobody can say whose weights an opaque encoder has
+    world.step(world.transaction(1, "deactivate_encoder", chain.DeactivateEncoder()))
+    world.step(after=60_000)
+    world.announce()
+    drawn = candidates_of(world, rule, 1)
+    assert address(1) not in drawn
+    assert drawn[address(NEW)] == 10**9
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_of_any_encoders_the_earliest_of_each_weights_is_a_candidate(made: list[tuple[int, bool]]) -> None:
+    genesis = committee_genesis((1,))
+    (example, *_) = genesis.encoders
+    encoders = tuple(
+        evolve(
+            example,
+            name=f"e{place}",
+            account=address(place),
+            weights=bytes([kind]) * 32,
+            architecture="opaque" if opaque else example.architecture,
+        )
+        for place, (kind, opaque) in enumerate(made)
+    )
+    world = Committee(genesis=evolve(genesis, encoders=encoders), rule=PlainRule())
+    run = Execution(world.genesis, world.rule, world.state, 1, world.tip.time, 0)
+    found = {encoder.name for _, encoder in encoders_module.candidates(run)}
+    first = {kind: place for place, (kind, opaque) in reversed(list(enumerate(made))) if not opaque}
+    assert found == {f"e{p}" for p, (kind, opaque) in enumerate(made) if opaque or first[kind] == p}
 
 
 def test_an_opaque_encoder_names_no_weights_and_says_so_in_its_answer() -> None:

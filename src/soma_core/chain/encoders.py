@@ -74,13 +74,25 @@ def enrol(state: State, address: bytes, encoder: Encoder, stake: int) -> None:
 
 
 def candidates(run: Execution) -> list[tuple[bytes, Encoder]]:
-    """Who may be drawn in this epoch, by address."""
-    return [
+    """Who may be drawn in this epoch, by address.
+
+    Of those with equal weights only the earliest: who divides a stake, or copies weights, has no place beside it.
+    """
+    able = [
         (address, encoder)
         for address, encoder in run.state.scan(ENCODERS)
         if encoder.since <= run.epoch
         and (encoder.until is None or run.epoch < encoder.until)
         and stake_of(run.state, address) >= run.parameters.encoder_stake
+    ]
+    judged = [encoder for _, encoder in able if encoder.architecture != OPAQUE]
+    earliest: dict[bytes, int] = {}
+    for encoder in sorted(judged, key=lambda encoder: encoder.registered):
+        earliest.setdefault(encoder.weights, encoder.registered)
+    return [
+        (address, encoder)
+        for address, encoder in able
+        if encoder.architecture == OPAQUE or encoder.registered == earliest[encoder.weights]
     ]
 
 

@@ -173,7 +173,8 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
     if judged.winner is not None:
         address = job.shard[judged.winner].encoder
         winner = run.state.need(ENCODERS, address)
-        run.state.put(ENCODERS, address, evolve(winner, won=winner.won + 1, last_places=0))
+        counts = not run.parameters.audit_ms or delivery.verdicts[judged.winner] == "honest"
+        run.state.put(ENCODERS, address, evolve(winner, won=winner.won + counts, last_places=0))
     if judged.weakest is not None:
         _note_last_place(run, job.shard[judged.weakest].encoder)
     if judged.vector is None:

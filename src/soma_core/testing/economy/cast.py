@@ -113,7 +113,7 @@ def found(setting: Setting, seats: Sequence[Seat], others: Sequence[Wallet]) -> 
     auditors = tuple(wallet("validator", place) for place in range(VALIDATORS))
     keys = tuple(SecretKey(digest("soma/chunk", b"economy key", bytes([place]))) for place in range(2 * VALIDATORS))
     source = setting.source
-    anchors = [source.item(ANCHORS_AT + number, KINDS[number % len(KINDS)]) for number in range(ANCHORS)]
+    anchors = [source.item(ANCHORS_AT + number, source.kinds[number % len(source.kinds)]) for number in range(ANCHORS)]
     references = [source.item(REFERENCES_AT + number) for number in range(16)]
     genesis = Genesis(
         name=f"economy-{setting.seed}",

@@ -5,7 +5,7 @@ from typing import Final
 
 from soma_core.genesis import SHANNONS
 
-from .answers import Cached, Colluder, Copying, Honest, Lazy, Liar, Withholder
+from .answers import Cached, Colluder, Copying, Lazy, Liar, Withholder
 from .cast import Seat
 from .data import KINDS, Source
 from .models import Constant, Perturbed, generalist, specialist
@@ -16,11 +16,11 @@ TRIES: Final = 400
 """Items that an honest hunter looks at in an epoch."""
 
 
-def honest(each: int = 3) -> list[Seat]:
-    """For each kind of data so many specialists, the first the best, and two generalists."""
+def honest(each: int = 3, kinds: Sequence[str] = KINDS) -> list[Seat]:
+    """For each of `kinds` of data so many specialists, the first the best, and two generalists."""
     seats = [
         Seat(f"{kind}{place}", specialist(100 * number + place, kind, 0.12 * place))
-        for number, kind in enumerate(KINDS)
+        for number, kind in enumerate(kinds)
         for place in range(each)
     ]
     return [*seats, Seat("general0", generalist(900)), Seat("general1", generalist(901, 0.5))]
@@ -54,11 +54,6 @@ def cheats(source: Source) -> dict[str, list[Seat]]:
         "Sybil": [Seat(f"sybil_{place}", other, stake=STAKE // 5, role="Sybil", party="Sybil") for place in range(5)],
         "withholder": [Seat("withholder", other, Withholder(), role="withholder")],
     }
-
-
-def twin(name: str) -> Seat:
-    """An honest encoder with the weights that the cheats have."""
-    return Seat(name, specialist(1_000, "text"), Honest())
 
 
 def hunters(tries: int = TRIES) -> list[Hunter]:

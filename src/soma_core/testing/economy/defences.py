@@ -1,0 +1,181 @@
+"""Each cheat against the defence that beats it, by name: what it earns, what honesty in its place earns, and what it
+would earn were that defence off.
+
+Three economies a cheat: with it; with honest encoders in its seats; with it and without the defence, where a constant
+or a parameter takes it away.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+
+from .cast import Seat, Setting
+from .models import specialist
+from .players import cheats, honest
+from .race import Hunter, Way
+from .run import Report, simulate
+
+KINDS: Final = ("text", "code")
+"""Kinds of data there are: the cheats are good at the first."""
+TRIES: Final = 300
+Constants = Mapping[str, int]
+_RE_EXECUTION: Final = "re-execution by auditors"
+_ONCE: Final = "equal weights are drawn once"
+_NO_AUDITS: Final[Constants] = {"audit_ms": 0}
+_NO_GATE: Final[Constants] = {"gate_open": 0, "gate_slope": 0}
+
+
+@frozen(kw_only=True)
+class Case:
+    """A cheat, the name of what beats it, and how to do without that; `off` is None where nothing can take it away.
+
+    `constants` are the scoring rule's, `parameters` those of genesis. `way`: it is a hunter. `rules`: which have it.
+    """
+
+    name: str
+    defence: str
+    constants: Constants = field(factory=dict)
+    parameters: Constants = field(factory=dict)
+    way: Way | None = None
+    lacking: Sequence[str] = ()
+
+    @property
+    def can_be_off(self) -> bool:
+        """Whether there is a constant or parameter that takes the defence away."""
+        return bool(self.constants or self.parameters)
+
+
+CASES: Final[Sequence[Case]] = (
+    Case(name="lazy", defence=_RE_EXECUTION, parameters=_NO_AUDITS),
+    Case(name="loss liar", defence=_RE_EXECUTION, parameters=_NO_AUDITS),
+    Case(name="copier of answers", defence="a seal names its maker"),
+    Case(name="copier of weights", defence=_ONCE),
+    Case(name="perturbed copier", defence="the earliest of level losses wins", constants={"winner_band": 0}),
+    Case(name="constant direction", defence="the gate", constants=_NO_GATE),
+    Case(name="constant pair", defence="the gate", constants=_NO_GATE),
+    Case(name="constant triple", defence="the gate", constants=_NO_GATE),
+    Case(name="cached neighbour", defence=_RE_EXECUTION, parameters=_NO_AUDITS),
+    Case(name="colluders", defence=_RE_EXECUTION, parameters=_NO_AUDITS),
+    Case(name="Sybil", defence=_ONCE),
+    Case(name="withholder", defence="silence is fined", constants={"fine_pot": 1 << 30}),
+    Case(name="front-runner", defence="who sealed first hits", way="front-runner"),
+    Case(
+        name="garbage optimiser",
+        defence="the ceiling of losses in a cell",
+        constants={"ceiling_part": 10_000},
+        way="garbage optimiser",
+        lacking=("scoring-soma",),
+    ),
+    Case(name="random bytes", defence="the greatest loss of a hit", way="random bytes"),
+    Case(name="made-up hit", defence=_RE_EXECUTION, parameters=_NO_AUDITS, way="made-up hit"),
+    Case(name="withholder of hits", defence="the bond", way="withholder"),
+)
+
+
+@frozen(kw_only=True)
+class Row:
+    """SOMA an epoch: of the `cheat`, of as many honest ones in its place, of the cheat `without` the defence.
+
+    `seen`: what was counted of the cheat. `holds`: it earned less than honesty, or nothing where nobody races honestly.
+    """
+
+    case: Case
+    cheat: float
+    honest: float
+    without: float | None
+    seen: Mapping[str, int]
+
+    @property
+    def holds(self) -> bool:
+        """Whether cheating did not pay."""
+        return self.cheat <= 0 if self.case.way else self.cheat < self.honest
+
+    def told(self) -> dict[str, Any]:
+        """The row, for JSON."""
+        return {
+            "agent": self.case.name,
+            "defence": self.case.defence,
+            "soma_an_epoch": round(self.cheat, 4),
+            "honest_in_its_place": round(self.honest, 4),
+            "without_the_defence": None if self.without is None else round(self.without, 4),
+            "holds": self.holds,
+            "seen": {name: count for name, count in self.seen.items() if count},
+        }
+
+
+def table(
+    setting: Setting, epochs: int, cases: Sequence[Case] = CASES, progress: Callable[[str], None] | None = None
+) -> Iterator[Row]:
+    """The rows of `cases` under the rule of `setting`, each over `epochs`."""
+    setting = evolve(setting, kinds=KINDS)
+    known: dict[object, float] = {}
+    for case in cases:
+        if progress is not None:
+            progress(case.name)
+        yield _race_row(setting, epochs, case, known) if case.way else _encoder_row(setting, epochs, case, known)
+
+
+def _encoder_row(setting: Setting, epochs: int, case: Case, known: dict[object, float]) -> Row:
+    party = cheats(setting.source)[case.name]
+    report = simulate(setting, [*_base(), *party], epochs=epochs)
+    stakes = tuple(seat.stake for seat in party)
+    if stakes not in known:
+        twins = _twins(stakes)
+        known[stakes] = _an_epoch(simulate(setting, [*_base(), *twins], epochs=epochs), [one.name for one in twins])
+    seen: dict[str, int] = {}
+    for seat in party:
+        for name, count in seat.seen.items():
+            seen[name] = seen.get(name, 0) + count
+    without = None
+    if case.can_be_off:
+        again = cheats(setting.source)[case.name]
+        off = simulate(_off(setting, case), [*_base(), *again], epochs=epochs)
+        without = _an_epoch(off, [one.name for one in again])
+    names = [one.name for one in party]
+    return Row(case=case, cheat=_an_epoch(report, names), honest=known[stakes], without=without, seen=seen)
+
+
+def _race_row(setting: Setting, epochs: int, case: Case, known: dict[object, float]) -> Row:
+    assert case.way is not None
+    found: list[float] = []
+    seen: Mapping[str, int] = {}
+    off = _off(setting, case) if case.can_be_off and setting.rule not in case.lacking else None
+    for chosen in (setting, off):
+        if chosen is not None:
+            racing = [*_hunters(), Hunter("cheat", case.way, tries=TRIES)]
+            report = simulate(chosen, _base(), racing, epochs=epochs)
+            found.append(_an_epoch(report, ["cheat"]))
+            seen = seen or report.of("cheat").seen
+    if "race" not in known:
+        report = simulate(setting, _base(), [*_hunters(), Hunter("twin", tries=TRIES)], epochs=epochs)
+        known["race"] = _an_epoch(report, ["twin"])
+    cheat, *without = found
+    return Row(case=case, cheat=cheat, honest=known["race"], without=without[0] if without else None, seen=seen)
+
+
+def _base() -> list[Seat]:
+    return honest(3, KINDS)
+
+
+def _twins(stakes: Sequence[int]) -> list[Seat]:
+    """Honest encoders of the cheats' skill: one of all the stake where the cheat has divided one."""
+    split = len(set(stakes)) == 1 and len(stakes) > 3
+    held = [sum(stakes)] if split else stakes
+    return [Seat(f"twin{place}", specialist(1_000 + place, "text"), stake=stake) for place, stake in enumerate(held)]
+
+
+def _hunters() -> list[Hunter]:
+    return [Hunter(f"hunter{place}", tries=TRIES) for place in range(2)]
+
+
+def _off(setting: Setting, case: Case) -> Setting:
+    return evolve(
+        setting,
+        constants={**setting.constants, **case.constants},
+        parameters={**setting.parameters, **case.parameters},
+    )
+
+
+def _an_epoch(report: Report, names: Sequence[str]) -> float:
+    return sum(report.of(name).total for name in names) / report.epochs

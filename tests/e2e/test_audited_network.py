@@ -54,6 +54,8 @@ LIAR: Final = '''
 
 POT: Final = 20 * SHANNONS
 """More than a hundredth of each stake: no answer that wins it goes unaudited."""
+DISPUTED: Final = 12_000
+"""Milliseconds in which somebody can dispute what an audit said, on a busy machine."""
 WINDOW: Final = 60.0
 """Seconds until a job has been audited and paid, on a busy machine."""
 
@@ -88,7 +90,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
         path = running.directory / "genesis.cbor"
         genesis = read(path)
         path.unlink()
-        write(evolve(genesis, parameters=evolve(genesis.parameters, pot=POT)), path)
+        write(evolve(genesis, parameters=evolve(genesis.parameters, pot=POT, dispute_ms=DISPUTED)), path)
         running.start()
         yield running
         assert running.stop() == 0, running.log.read_text()
@@ -123,3 +125,40 @@ def test_a_false_loss_wins_nothing_and_costs_stake_and_the_honest_encoder_is_pai
     with Node(node.directory) as client:
         assert client.ask(control.SUPPLY, control.Empty()).drift == 0
     assert not any((node.directory / "verdicts").iterdir()), "a concluded audit leaves nothing behind"
+
+
+def test_what_was_said_of_an_answer_can_be_disputed_at_a_price(node: RunningNode, tmp_path: Path) -> None:
+    source = tmp_path / "b.txt"
+    source.write_text("Who doubts a verdict pays for the doubt, if the verdict was right.\n" * 20)
+    embed(node, source)
+
+    def concluded() -> dict[str, Any] | None:
+        for audit in json.loads(node.soma("audit", "--json"))["audits"]:
+            words = {answer["name"]: answer["word"] for answer in audit["answers"]}
+            if audit["stage"] == "window" and words == {"numpy": "honest", "liar": "false"}:
+                return audit  # type: ignore[no-any-return]
+        return None
+
+    audit = soon(node, concluded)
+    assert json.loads(node.soma("audit", "show", audit["key"][:16], "--json"))["key"] == audit["key"]
+    assert "liar · false" in node.soma("audit", "show", audit["key"])
+    assert "is audited nowhere" in node.soma("audit", "show", "00" * 32, expect=2)
+    said = json.loads(node.soma("audit", "dispute", audit["key"], "numpy", "--json"))
+    assert (said["job"], said["bond"]) == (audit["key"], SHANNONS)
+
+    def appeal() -> list[dict[str, Any]]:
+        return [one for one in json.loads(node.soma("audit", "--json"))["audits"] if one["appeal"]]
+
+    soon(node, lambda: not appeal())
+    assert "has decided" in node.soma("audit", "dispute", audit["key"], "numpy", expect=1)
+    with Node(node.directory) as client:
+        assert client.ask(control.SUPPLY, control.Empty()).drift == 0
+
+
+def soon(node: RunningNode, look: Callable[[], Any]) -> Any:
+    """What `look` gives as soon as it is something."""
+    deadline = time.monotonic() + WINDOW
+    while not (found := look()):
+        assert time.monotonic() < deadline, node.log.read_text()
+        time.sleep(0.1)
+    return found

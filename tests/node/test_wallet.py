@@ -9,10 +9,10 @@ from attrs import define, field
 from ledger_world import World, key
 
 from soma_core import chain
-from soma_core.crypto import signing_digest
+from soma_core.crypto import address_of, signing_digest
 from soma_core.errors import RefusedError, UnreachableError
 from soma_core.node.events import Hub
-from soma_core.node.wallet import AGAIN_AFTER, PATIENCE, Wallet
+from soma_core.node.wallet import AGAIN_AFTER, PATIENCE, Wallet, Wallets
 
 SOMEBODY = bytes(32)
 
@@ -104,3 +104,35 @@ async def test_what_is_ordered_twice_was_applied(world: World, autojump_clock: o
 
     orderer: Any = type("Twice", (), {"hub": hub, "take": staticmethod(twice)})()
     assert (await send(wallet_of(world, orderer))).outcome == "applied"
+
+
+async def test_an_operator_numbers_by_its_purse_and_sends_for_the_account(world: World, autojump_clock: object) -> None:
+    owner, operator = key(2), key(1)
+    here: Any = Here(world)
+    signing: Any = Key(world)
+    orderer, taken = Orderer(Hub()), []
+
+    async def submit(signed: chain.SignedTransaction) -> None:
+        taken.append(signed.transaction)
+        await orderer.take(signed)
+
+    account = address_of(owner.public)
+    wallet = Wallet(signing, here, here, orderer.hub, submit, account)
+    assert wallet.address == account
+    with pytest.raises(RefusedError, match="does not act for"):
+        await send(wallet)
+    purse = chain.Account(balance=10**9, sequence=5, used=1)
+    name = account + address_of(operator.public)
+    here._state.put(chain.OPERATORS, name, chain.Operator(role="validator", purse=purse))
+    assert (await send(wallet)).outcome == "applied"
+    (transaction,) = taken
+    assert (transaction.sender, transaction.key, transaction.sequence) == (account, operator.public, 6)
+
+
+def test_a_role_has_one_wallet(world: World) -> None:
+    signers, here = {"account": Key(world)}, Here(world)
+    signer: Any = type("Signer", (), {"role": lambda _self, role: signers[role]})()
+    store: Any = here
+    wallets = Wallets(signer, store, store, Hub(), Orderer(Hub()).take, {"account": SOMEBODY})
+    assert wallets.of("account") is wallets.of("account")
+    assert wallets.of("account").address == SOMEBODY

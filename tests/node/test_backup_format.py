@@ -17,6 +17,7 @@ import soma_sqlite
 from soma_core import chain
 from soma_core.api import Ledger, LedgerContext
 from soma_core.errors import CorruptionError, DecodeError
+from soma_core.net import BlobStore
 from soma_core.node import backups
 from soma_core.node.backups import (
     check_backup,
@@ -26,7 +27,9 @@ from soma_core.node.backups import (
     sealed_answers,
     write_backup,
 )
+from soma_core.node.directory import BLOBS, make
 from soma_core.node.store import TIP, Store, key_of
+from soma_core.node.submitting import SealedSubmission
 from soma_core.records import pack
 
 _KEYS = st.builds(lambda first, rest: bytes([first]) + rest, st.integers(0x80, 0xFE), st.binary(max_size=40))
@@ -88,6 +91,13 @@ async def test_an_answer_sealed_at_that_moment_is_in_it_though_its_job_ends_mean
     verdict.parent.mkdir()
     verdict.write_bytes(b"computed")
     verdict.with_name(f".{verdict.name}.tmp").write_bytes(b"half")
+    blob = BlobStore(make(tmp_path / "data", BLOBS)).put(b"hunted")
+    submission = tmp_path / "data" / "submissions" / "17"
+    submission.parent.mkdir()
+    hunted = SealedSubmission(
+        target=17, salt=bytes(32), blob=blob, size=6, encoder=bytes(32), loss=1, vector=bytes(256)
+    )
+    submission.write_bytes(pack(hunted))
     answers = sealed_answers(tmp_path / "data")
     sealed.unlink()
     write_backup(tmp_path / "b", tmp_path / "data", worked.world.genesis, worked.ledger, answers, keys=False)
@@ -96,6 +106,8 @@ async def test_an_answer_sealed_at_that_moment_is_in_it_though_its_job_ends_mean
     assert (tmp_path / "again" / sealed.relative_to(tmp_path / "data")).read_bytes() == b"sealed"
     assert [path.name for path in (tmp_path / "again" / "verdicts").iterdir()] == [verdict.name]
     assert (tmp_path / "again" / "verdicts" / verdict.name).read_bytes() == b"computed"
+    assert (tmp_path / "again" / "submissions" / "17").read_bytes() == pack(hunted)
+    assert BlobStore(tmp_path / "again" / "blobs").get(blob) == b"hunted"
 
 
 def spoilt(worked: Setting, changes: Mapping[bytes, bytes | None]) -> DictReader:

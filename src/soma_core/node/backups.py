@@ -26,6 +26,7 @@ from soma_core.records import octets, pack, structure, text, to_value, uint, unp
 from . import directory as places
 from .durable import sync_directory
 from .store import REPAIR, TIP, Store
+from .submitting import SealedSubmission
 
 FORMAT: Final = "soma-backup/1"
 PIECE: Final = 512 << 10
@@ -39,7 +40,7 @@ _LENGTH: Final = 4
 _EVERYTHING: Final = b"", b"\xff"
 _PATHS: Final = re.compile(
     r"genesis\.cbor|blobs/[0-9a-f]{64}(\.manifest)?|answers/[a-z0-9-]+/[0-9a-f]{64}"
-    r"|verdicts/[a-z]+-[0-9a-f]{64}[a-z0-9-]*|keys/[a-z0-9_-]+\.key"
+    r"|verdicts/[a-z]+-[0-9a-f]{64}[a-z0-9-]*|submissions/[0-9]{1,19}|keys/[a-z0-9_-]+\.key"
 )
 _OTHER: Final = "take another backup: nothing was restored"
 
@@ -57,12 +58,13 @@ class About:
 
 
 def sealed_answers(data_dir: Path) -> dict[str, bytes]:
-    """What encoders, and a validator in audits, have sealed and not shown yet: path below `data_dir` → content.
+    """What encoders, a validator in audits and an account in the race sealed: path below `data_dir` → content.
 
     To be read where commits are applied, at the moment that is backed up: an answer goes when its job is over.
     """
     found = {}
-    for path in sorted([*(data_dir / places.ANSWERS).glob("*/*"), *(data_dir / places.VERDICTS).glob("*")]):
+    sealed = (places.ANSWERS, "*/*"), (places.VERDICTS, "*"), (places.SUBMISSIONS, "*")
+    for path in sorted(path for place, names in sealed for path in (data_dir / place).glob(names)):
         name = path.relative_to(data_dir).as_posix()
         if _PATHS.fullmatch(name):
             with suppress(FileNotFoundError):
@@ -91,7 +93,7 @@ def write_backup(
             frames = _Frames(file)
             frames.put("about", to_value(about))
             frames.put("file", places.GENESIS, pack(genesis))
-            for path in _files(data_dir, reader, keys=keys):
+            for path in _files(data_dir, reader, answers, keys=keys):
                 frames.put_file(data_dir, path)
             for name, answer in answers.items():
                 frames.put("file", name, answer)
@@ -170,10 +172,15 @@ def check_restored(store: Store, about: About) -> None:
         raise CorruptionError(f"record {about.index} is not the one that the backup names", REPAIR)
 
 
-def _files(data_dir: Path, reader: Reader, *, keys: bool) -> Iterator[str]:
-    """The data of open jobs, which a store keeps for as long as a job may last, and the keys."""
-    for _, job in chain.State(reader).scan(chain.JOBS):
-        name = f"{places.BLOBS}/{job.blob.hex()}"
+def _files(data_dir: Path, reader: Reader, answers: Mapping[str, bytes], *, keys: bool) -> Iterator[str]:
+    """The data of open jobs, of hits that are not paid and of what is submitted, as far as they are here; the keys."""
+    state = chain.State(reader)
+    wanted = {job.blob for _, job in state.scan(chain.JOBS)} | {hit.blob for _, hit in state.scan(chain.HITS)}
+    for path, content in answers.items():
+        if path.startswith(places.SUBMISSIONS):
+            wanted.add(unpack(SealedSubmission, content).blob)
+    for blob in sorted(wanted):
+        name = f"{places.BLOBS}/{blob.hex()}"
         if (data_dir / name).exists():
             yield f"{name}.manifest"
             yield name

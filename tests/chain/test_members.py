@@ -376,7 +376,10 @@ def accusation(world: Committee, place: int = 3, *, epoch: int = 0, **changes: A
 def test_two_headers_of_one_slot_cost_a_twentieth_and_the_seat_until_there_is_another_key() -> None:
     world = world_of(emission=0)
     treasury = world.state.need(chain.POOLS).treasury
+    mine, nobodys = accusation(world).key, key(140).public
+    assert [chain.can_accuse(world.state, 0, each) for each in (mine, nobodys)] == [True, False]
     assert act(world, NEW, "accuse_validator", accusation(world)) == ""
+    assert [chain.can_accuse(world.state, epoch, mine) for epoch in (0, 1)] == [False, True]
     assert chain.stake_of(world.state, address(account(3))) == 380 * SOMA
     assert world.state.need(chain.POOLS).treasury == treasury + 20 * SOMA
     assert act(world, NEW, "accuse_validator", accusation(world, first=header(rest=b"c"))) == "exists"

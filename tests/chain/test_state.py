@@ -10,7 +10,7 @@ from ledger_world import DictReader, World, key
 
 from soma_core import chain
 from soma_core.api import Commit
-from soma_core.chain import ACCOUNTS, Account, State, lthash, machine, pools
+from soma_core.chain import ACCOUNTS, Account, State, lthash, machine, pools, stakes
 from soma_core.chain.state import Table
 from soma_core.crypto import address_of
 from soma_core.errors import CorruptionError
@@ -231,6 +231,13 @@ def test_every_table_has_its_own_prefix_within_the_state() -> None:
         if isinstance(value, Table)
     }
     assert tables == {id(table) for table in machine.TABLES}
+
+
+def test_what_holds_no_money_counts_nothing() -> None:
+    without = [table for table in machine.TABLES if not table.holds_money]
+    assert {table.money(None) for table in without} == {0}
+    assert stakes.DELEGATIONS in without
+    assert pools.POOLS not in without
 
 
 def test_a_transaction_above_its_size_is_nothing_even_when_ordered(world: World) -> None:

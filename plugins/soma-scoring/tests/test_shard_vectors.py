@@ -6,9 +6,12 @@ from typing import Any
 
 import plain_rule
 import pytest
+from attrs import evolve
 
+from soma_core.api import Payment, Settlement
 from soma_core.errors import DecodeError
-from soma_scoring import conformance_vectors
+from soma_scoring import _vectors, conformance_vectors
+from soma_scoring._soma import SomaRule
 
 VECTORS = Path(__file__).resolve().parents[3] / "specs" / "vectors"
 FILES = ("shard_rule.json", "shard_edge.json")
@@ -27,6 +30,18 @@ def test_every_case_of_the_specification_holds(name: str) -> None:
     cases = list(conformance_vectors(VECTORS / name))
     assert [case for case in cases if not case.ok] == []
     assert {case["name"] for case in content(name)["cases"]} <= {case.name for case in cases}
+
+
+def test_a_rule_that_splits_a_pot_wrongly_fails_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short(SomaRule):
+        def settle(self, pot: int, *rest: Any) -> Settlement:
+            settled = super().settle(pot, *rest)
+            return evolve(settled, payments=(*settled.payments, Payment("submitter", 1, "refund")))
+
+    monkeypatch.setattr(_vectors, "SomaRule", Short)
+    jobs = {case["name"] for case in content("shard_rule.json")["cases"]}
+    failed = {case.name for case in conformance_vectors(VECTORS / "shard_rule.json") if "to the pot of" in case.detail}
+    assert failed == jobs
 
 
 def test_every_function_value_is_a_case_of_its_own() -> None:

@@ -26,9 +26,11 @@ from audit_world import (
 from committee_world import Committee, account, address
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledger_world import PlainRule
 from replays import SALT, answer, ask_and_draw, begun, mixing, seal, show
 
 from soma_core import chain
+from soma_core.api import Payment, Settlement
 from soma_core.chain import audits, penalties, settlement
 from soma_core.chain.execution import Execution
 from soma_core.crypto import digest
@@ -124,6 +126,48 @@ def test_without_auditors_the_window_still_holds() -> None:
     assert world.state.get(chain.AUDITS, chain.subject("embed", job)) is None
     assert delivery(world, job).verdicts[shard.index(min(shard))] == "honest"
     assert paid(pay_day(world, job)).winner == f"e{min(shard)}"
+
+
+class Doubting(PlainRule):
+    """Says of no answer what it is worth before all of them were audited."""
+
+    def settle(self, pot: int, answers: Any, settled: Any, /) -> Settlement:
+        judged = super().settle(pot, answers, settled)
+        doubtful = tuple(place for place, answer in enumerate(answers) if answer.verdict == "none")
+        refund = (Payment("submitter", pot, "refund"),)
+        nothing = evolve(judged, outcome="refunded", vector=None, weights={}, winner=None, payments=refund)
+        return evolve(nothing, reexecute=doubtful) if doubtful else nothing
+
+
+def test_a_job_without_a_vector_whose_answers_are_in_doubt_is_audited_and_then_paid_back() -> None:
+    world = Committee(genesis=audited().genesis, rule=Doubting())
+    world.announce()
+    before = world.balance(USER)
+    job, _ = deliver(world)
+    assert [item.member for item in audit_of(world, job).items] == [0, 1, 2]
+    assert delivery(world, job).number is None
+    hear_all(world, job)
+    assert delivery(world, job).verdicts == ("honest",) * 3
+    final = paid(pay_day(world, job))
+    assert (final.outcome, final.vector, final.final) == ("refunded", b"", True)
+    assert world.balance(USER) == before - world.genesis.parameters.fee
+    assert world.state.count(settlement.SETTLED) == 0
+
+
+def test_a_vector_that_is_kept_no_more_is_not_corrected() -> None:
+    world = audited()
+    run = Execution(world.genesis, world.rule, world.state, 9, 9, 0)
+    for vector in (b"", answer(1)[1]):
+        settlement.correct(run, 7, vector)
+    assert run.state.changes() == {}
+
+
+def test_an_answer_to_a_job_without_a_pot_locks_nothing() -> None:
+    world = audited()
+    run = Execution(world.genesis, world.rule, world.state, 9, 9, 0)
+    penalties.lock(run, address(1), 0)
+    penalties.unlock(run, address(1), 0)
+    assert run.state.changes() == {}
 
 
 # Liars. ---------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from soma_core.records import structure
 
 from . import standing as views
 from .control import Answerer, Replied
+from .returning import present_keys
 from .signing import Signer
 from .store import Store
 from .threads import Thread
@@ -61,14 +62,14 @@ class Acting:
         return await self._send(request.role, request.kind, structure(handler.record, request.action))
 
     async def _join(self, request: standing.JoinCommittee, _payload: bytes) -> Replied:
-        key, node, possession, node_possession, anchor = await self._proofs()
+        keys = await self._keys()
         action = chain.RegisterValidator(
             name=request.name,
-            key=key,
-            node=node,
-            possession=possession,
-            node_possession=node_possession,
-            anchor=anchor,
+            key=keys.key,
+            node=keys.node,
+            possession=keys.possession,
+            node_possession=keys.node_possession,
+            anchor=keys.anchor,
             stake=request.stake,
             commission=request.commission,
         )
@@ -79,28 +80,15 @@ class Acting:
         return await self._send(request.plugin, "register_encoder", action)
 
     async def _renew(self, _request: control.Empty, _payload: bytes) -> Replied:
-        key, node, possession, node_possession, anchor = await self._proofs()
-        action = chain.UpdateValidator(
-            key=key, node=node, possession=possession, node_possession=node_possession, anchor=anchor
-        )
-        return await self._send(ACCOUNT, "update_validator", action)
+        return await self._send(ACCOUNT, "update_validator", await self._keys())
 
-    async def _proofs(self) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-        """The node's two keys, their signatures of its account, and the anchor of the next epoch's hash chain."""
+    async def _keys(self) -> chain.UpdateValidator:
+        """The node's two keys, with what proves them."""
         if "validator" not in self._signer.roles:
             raise RefusedError(
                 "this node has no validator key", "make it with `soma keys new validator`, and start the node again"
             )
-        validator, node = self._signer.role("validator"), self._signer.role("node")
-        account = self._wallet(ACCOUNT).address
-        epoch = self._store.tip.epoch + 1
-        return (
-            validator.key,
-            node.key,
-            await validator.sign("soma/possession", 0, account),
-            await node.sign("soma/possession", 0, account),
-            await validator.beacon_anchor(epoch, self._store.genesis.parameters.beacon_rounds),
-        )
+        return await present_keys(self._signer, self._store, self._wallet(ACCOUNT).address)
 
     async def _send(self, role: str, kind: str, action: object) -> Replied:
         fee = await self._thread.run(self._store.read, chain.least_fee)

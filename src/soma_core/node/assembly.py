@@ -57,6 +57,7 @@ from .parting import Parting, serve_signatures, to_members
 from .publishing import Offered
 from .refereeing import REFEREE, referee_of
 from .restoring import remember
+from .returning import Returning
 from .serving import Serving
 from .signing import Signer, open_signer
 from .space import Space
@@ -283,6 +284,7 @@ class _Node:
         serve_signatures(self._network, self._checkpoints)
         parting = Parting(self._store, self._checkpoints, to_members(self._network, self._store, self._thread))
         accusing = Accusing(self._store, self._thread, wallet, key.key)
+        returning = Returning(self._store, self._thread, self._hub, self._signer, wallet)
         committee = Committee(self._network)
         self._driver = driver = Driver(
             Outside(
@@ -312,6 +314,7 @@ class _Node:
         nursery.start_soon(self._drive, driver, records, thread, checks)
         nursery.start_soon(validating.run)
         nursery.start_soon(accusing.run)
+        nursery.start_soon(returning.run)
         self._start_auditing(nursery, wallet)
 
     def _start_auditing(self, nursery: trio.Nursery, wallet: Wallet) -> None:

@@ -360,7 +360,7 @@ def _routed() -> tuple[Committee, str, str]:
 
 def epochs() -> list[Case]:
     """Rules U and V."""
-    return [as_run(*story()) for story in (_three_epochs, _long_silence, _limit, _misses, _staking)]
+    return [as_run(*story()) for story in (_three_epochs, _long_silence, _limit, _misses, _staking, _fees, _versions)]
 
 
 def _three_epochs() -> tuple[Committee, str, str]:
@@ -389,6 +389,32 @@ def _limit() -> tuple[Committee, str, str]:
     for _ in range(3):
         world.step(after=1_000)
     return world, "emission ends at the supply limit", "U3"
+
+
+def _fees() -> tuple[Committee, str, str]:
+    world = begun(epoch_ms=1_000, fee_goal=2, fee_most=11_500)
+    fees = (10_000, 10_000, 10_000, 10_000, 9_999)
+    for _ in range(3):
+        world.step(*(world.transaction(USER, "transfer", chain.Transfer(address(OTHER), 1), fee=fee) for fee in fees))
+        world.sequences[USER] -= 1
+        world.step(after=1_000)
+    world.step(world.transaction(USER, "transfer", chain.Transfer(address(OTHER), 1), fee=11_500, sequence=12))
+    for _ in range(4):
+        world.step(after=1_000)
+    return world, "the least fee rises to its ceiling and falls to its floor", "U7 to U9"
+
+
+def _versions() -> tuple[Committee, str, str]:
+    world = begun((4, 3, 2, 1), epoch_ms=1_000)
+
+    def say(number: int, version: int) -> bytes:
+        return world.transaction(number, "support_protocol", chain.SupportProtocol(version))
+
+    world.step(say(USER, 2), say(account(0), 2), say(account(1), 3), say(account(3), 2))
+    world.step(after=1_000)
+    world.step(say(account(2), 2))
+    world.step(after=1_000)
+    return world, "validators say which rules they can run, until enough can", "U12 to U14"
 
 
 def _staking() -> tuple[Committee, str, str]:

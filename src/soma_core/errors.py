@@ -99,6 +99,10 @@ class CorruptionError(SomaError):
     """Stored data contradicts itself. The node stops before it writes."""
 
 
+class UpgradeError(SomaError):
+    """The network goes on with rules that this software does not know. The node stops before it applies them."""
+
+
 class StorageError(SomaError):
     """The disk is full or failing. The node ends; what was acknowledged is there at the next start."""
 

@@ -56,6 +56,8 @@ class Parameters:
     emission_targets: int = uint(default=6_000, most=10_000)
 
     fee: int = uint(default=10_000, most=SUPPLY_MOST)
+    fee_most: int = uint(default=10_000_000, most=SUPPLY_MOST)
+    fee_goal: int = uint(default=864_000, least=1, most=1 << 40)
     pot: int = uint(default=10_000_000, most=SUPPLY_MOST)
     pot_per_kib: int = uint(default=1_000, most=SUPPLY_MOST)
     commission: int = uint(default=2_000, most=10_000)
@@ -197,6 +199,7 @@ def check(genesis: Genesis) -> Genesis:
             ),
             (genesis.supply > p.supply_limit, f"supply {genesis.supply} exceeds supply_limit {p.supply_limit}"),
             (p.beacon_rounds < p.epoch_ms // IDLE_ROUND_MS, "beacon_rounds are fewer than the rounds of an idle epoch"),
+            (p.fee > p.fee_most, "fee exceeds fee_most"),
             (not p.validator_drop <= p.validator_low <= p.validator_join, "validator_drop, _low, _join do not ascend"),
             (not genesis.validators, "there is no validator"),
             (len({v.stake > 0 for v in genesis.validators}) > 1, "some validators have stake and others have none"),

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 import trio
+from committee_world import account, address
 from driver_world import InlineThread
+from replays import begun
 
 from soma_core import chain
 from soma_core.node.validating import Validating
@@ -21,12 +23,13 @@ class Chain:
         self.jobs = [(bytes([place]) * 32, SimpleNamespace(stage=stage)) for place, stage in enumerate(stages)]
 
     def read(self, look: Any) -> Any:
-        return look(SimpleNamespace(scan=lambda _table: iter(self.jobs)))
+        return look(SimpleNamespace(scan=lambda _table: iter(self.jobs), get=lambda *_: None))
 
 
 def validating(store: Chain) -> Validating:
     nobody: Any = None
-    return Validating(store, InlineThread(), nobody, nobody, nobody, nobody)  # type: ignore[arg-type]  # never asked here
+    wallet: Any = SimpleNamespace(address=bytes(32))
+    return Validating(store, InlineThread(), nobody, wallet, nobody, nobody)  # type: ignore[arg-type]  # never asked here
 
 
 def applied(index: int, *events: Any) -> Any:
@@ -68,3 +71,36 @@ async def test_jobs_that_were_open_at_the_start_hurry_as_well(autojump_clock: An
         with trio.move_on_after(1):
             await validator.run()
         assert validator.hurries is hurries
+
+
+async def test_newer_software_says_so_as_soon_as_it_has_a_seat(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: Any
+) -> None:
+    """A validator of a network whose rules are older than its own."""
+    monkeypatch.setattr(chain, "PROTOCOL_MOST", 3)
+    world, sent = begun((1,)), []
+    seats = [SimpleNamespace(key=b"other")]
+    place = address(account(0))
+
+    class Wallet:
+        address = place
+
+        async def send(self, kind: str, action: Any) -> chain.TransactionDone:
+            await trio.lowlevel.checkpoint()
+            sent.append((kind, action))
+            world.step(world.transaction(account(0), kind, action))
+            return chain.TransactionDone(bytes(32), "applied", "", "")
+
+    store: Any = SimpleNamespace(read=lambda look: look(world.state), epoch=lambda: (0, 0), seats=lambda _: seats)
+    signing: Any = SimpleNamespace(key=b"own")
+    validator = Validating(store, InlineThread(), signing, Wallet(), *[None] * 2)  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(validator.run)
+        await trio.sleep(1)
+        assert sent == []
+        seats.append(SimpleNamespace(key=b"own"))
+        for _ in range(2):
+            validator.note(applied(1, chain.EpochBegan(1)))
+            await trio.sleep(1)
+            assert sent == [("support_protocol", chain.SupportProtocol(3))]
+        nursery.cancel_scope.cancel()

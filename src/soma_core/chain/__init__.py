@@ -21,11 +21,13 @@ from .encoders import ENCODERS, Encoder, RegisterEncoder
 from .epochs import EPOCH
 from .events import (
     AuditChanged,
+    BoundaryFailed,
     DataWanted,
     EpochBegan,
     Event,
     JobChanged,
     Paid,
+    ProtocolChanged,
     RecordSigned,
     RevealsOpen,
     Settled,
@@ -37,6 +39,7 @@ from .events import (
 )
 from .execution import Refusal
 from .faults import REPORTS, AccuseValidator, ReportValidator, UndoReport, can_accuse
+from .fees import FEES, least_fee, next_level
 from .jobs import (
     AttestData,
     CommitEmbedding,
@@ -63,6 +66,7 @@ from .stakes import DELEGATIONS, DEPARTURES, STAKES, SetCommission, Stake, Unsta
 from .state import STATE_CEILING, STATE_FLOOR, State
 from .targets import ClaimTarget, SealSubmission, ShowSubmission
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
+from .upgrades import PROTOCOL, PROTOCOL_MOST, SUPPORT, SupportProtocol, protocol_of
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
 from .weakness import WeakSpot, weak_spots
 from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeights, weights_seal
@@ -79,6 +83,7 @@ __all__ = [
     "DONE",
     "ENCODERS",
     "EPOCH",
+    "FEES",
     "HITS",
     "JOBS",
     "LOCKS",
@@ -90,12 +95,15 @@ __all__ = [
     "OFFERS",
     "OPERATORS",
     "POOLS",
+    "PROTOCOL",
+    "PROTOCOL_MOST",
     "RACE",
     "REPORTS",
     "STAKES",
     "STATE_CEILING",
     "STATE_FLOOR",
     "SUBMISSIONS",
+    "SUPPORT",
     "TARGETS",
     "VALIDATORS",
     "WINDOW",
@@ -105,6 +113,7 @@ __all__ = [
     "AttestData",
     "Audit",
     "AuditChanged",
+    "BoundaryFailed",
     "Checkpoint",
     "ClaimTarget",
     "CommitEmbedding",
@@ -133,6 +142,7 @@ __all__ = [
     "Operator",
     "Paid",
     "PlantCanaries",
+    "ProtocolChanged",
     "Race",
     "ReceiptFile",
     "RecordSignature",
@@ -159,6 +169,7 @@ __all__ = [
     "Stake",
     "State",
     "Submission",
+    "SupportProtocol",
     "System",
     "Target",
     "TargetEnded",
@@ -189,12 +200,15 @@ __all__ = [
     "founders",
     "job_key",
     "leaf_hash",
+    "least_fee",
     "may_lie",
     "money_in",
+    "next_level",
     "offer_of",
     "parse_wire",
     "price",
     "proof",
+    "protocol_of",
     "quorum",
     "record_digest",
     "sketch_of",

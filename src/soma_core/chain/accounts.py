@@ -13,6 +13,7 @@ from soma_core.genesis import SUPPLY_MOST, Genesis
 from soma_core.records import octets, text, uint
 
 from .execution import Execution, Handler, Refusal
+from .fees import least_fee
 from .pools import add_to_pools
 from .state import State, Table
 from .transactions import WINDOW, SignedTransaction, Transaction
@@ -45,6 +46,7 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
             "report_validator",
             "undo_report",
             "accuse_validator",
+            "support_protocol",
         }
     ),
 }
@@ -107,8 +109,8 @@ def admission(  # noqa: PLR0911  # a list of reasons
         )
     if account.used >> place & 1:
         return Refusal("replay", f"sequence {t.sequence} was used before")
-    if t.fee < genesis.parameters.fee:
-        return Refusal("fee", f"a fee of {t.fee} shannons is below the network's {genesis.parameters.fee}")
+    if t.fee < (least := least_fee(state)):
+        return Refusal("fee", f"a fee of {t.fee} shannons is below the network's {least}")
     if account.balance < t.fee:
         return Refusal("fee", f"the fee of {t.fee} shannons exceeds the balance of {account.balance}")
     return None

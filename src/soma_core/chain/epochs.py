@@ -7,6 +7,7 @@ from attrs import evolve, frozen
 
 from soma_core.records import uint
 
+from . import fees
 from .audits import forfeits
 from .encoders import ENCODERS
 from .events import EpochBegan
@@ -29,7 +30,15 @@ class Epoch:
     first_index: int = uint()
 
 
+@frozen
+class Parked:
+    """How many epochs ended without sharing their money."""
+
+    epochs: int = uint()
+
+
 EPOCH: Final = Table("epoch", 0x12, Epoch)
+PARKED: Final = Table("parked", 0x41, Parked)
 
 
 def is_over(run: Execution) -> bool:
@@ -48,6 +57,27 @@ def begin_next(run: Execution) -> None:
     run.events.append(EpochBegan(epoch.number + 1))
 
 
+def park(run: Execution) -> None:
+    """Leave the epoch's money to be made and shared at the next end that holds."""
+    run.state.put(PARKED, b"", Parked(parked(run) + 1))
+
+
+def parked(run: Execution) -> int:
+    """How many epochs' money waits."""
+    known = run.state.get(PARKED)
+    return 0 if known is None else known.epochs
+
+
+def prolong(run: Execution) -> None:
+    """Try to end this epoch again after the time of another one."""
+    run.state.put(EPOCH, b"", evolve(run.state.need(EPOCH), start=run.time))
+
+
+def change_fee(run: Execution) -> None:
+    """The next epoch's least fee."""
+    fees.on_epoch(run, run.state.need(EPOCH).start)
+
+
 def on_epoch(run: Execution) -> None:
     """Make this epoch's money and share it out: first the embed winners, then the validators; the rest is treasury.
 
@@ -55,11 +85,13 @@ def on_epoch(run: Execution) -> None:
     somebody can get.
     """
     p = run.parameters
-    emission = min(p.emission, max(0, p.supply_limit - run.genesis.supply - run.state.need(POOLS).emitted))
+    room = max(0, p.supply_limit - run.genesis.supply - run.state.need(POOLS).emitted)
+    emission = min(p.emission * (1 + parked(run)), room)
     embed = emission * p.emission_embed // BASIS
     validators = emission * p.emission_validators // BASIS
     treasury = emission * p.emission_treasury // BASIS
     targets = fund(run, emission * p.emission_targets // BASIS)
+    run.state.delete(PARKED, b"")
     add_to_pools(run.state, validators=validators, emitted=embed + validators + treasury + targets)
     treasury += _share_with_winners(run, embed)
     add_to_pools(run.state, treasury=treasury)

@@ -95,6 +95,21 @@ class EpochBegan:
 
 
 @frozen
+class BoundaryFailed:
+    """A rule failed at the end of `epoch`, which is a fault of the rules: all of it was taken back (safe mode)."""
+
+    epoch: int
+    what: str
+
+
+@frozen
+class ProtocolChanged:
+    """From the next commit on the rules are those of another version."""
+
+    version: int
+
+
+@frozen
 class TargetOpened:
     """A target is open: who has data that an assigned encoder puts within `radius` of `point` may submit them."""
 
@@ -138,4 +153,6 @@ Event = (
     | TargetEnded
     | RecordSigned
     | EpochBegan
+    | BoundaryFailed
+    | ProtocolChanged
 )

@@ -25,6 +25,7 @@ from . import (
     encoders,
     epochs,
     faults,
+    fees,
     jobs,
     members,
     offers,
@@ -32,10 +33,12 @@ from . import (
     pools,
     race,
     routing,
+    safety,
     settlement,
     shards,
     stakes,
     targets,
+    upgrades,
     validators,
     weakness,
     weights,
@@ -60,6 +63,7 @@ SUBJECTS: Final = (
     weights,
     offers,
     targets,
+    upgrades,
 )
 HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard, "target": targets.heard}
 """Who takes the words of a concluded audit, by kind."""
@@ -123,19 +127,33 @@ TABLES: Final[Sequence[Table[Any]]] = (
     race.HITS,
     race.SPENT,
     weakness.OUTCOMES,
+    fees.FEES,
+    epochs.PARKED,
+    upgrades.PROTOCOL,
+    upgrades.SUPPORT,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     targets.close,  # what nobody hit gives its reward back
     epochs.on_epoch,  # money is made and shared
     stakes.on_epoch,  # stake that left is released, stake that joins is active
     weights.on_epoch,  # new weights are in force
+    upgrades.on_epoch,  # the version of the rules that enough validators can run
     members.on_epoch,  # the committee of the epoch that begins, with its anchors
     faults.on_epoch,  # reports and proofs that nobody needs any more
     weakness.on_epoch,  # what became of targets counts less
     targets.begin,  # the next epoch's difficulty, reward and openings
+    epochs.change_fee,
     epochs.begin_next,
 )
 """The end of an epoch, in order (rule U6). Nothing in it can fail."""
+SAFE: Final[Sequence[Callable[[Execution], None]]] = (
+    epochs.park,
+    stakes.on_epoch,
+    upgrades.on_epoch,
+    validators.on_epoch,
+    epochs.begin_next,
+)
+"""The end of an epoch in safe mode (rule U10): what nobody can do without."""
 _BY_PREFIX: Final = {table.prefix: table for table in TABLES}
 
 Changes = Mapping[bytes, tuple[bytes | None, bytes | None]]
@@ -161,6 +179,7 @@ def found(genesis: Genesis, view: Reader) -> Applied:
     """The state of a network that has applied nothing: record 0, on an empty `view`."""
     state = State(view)
     state.put(pools.POOLS, b"", pools.Pools())
+    fees.found(state, genesis.parameters)
     state.put(encoders.REGISTRY, b"", encoders.Registry())
     state.put(settlement.SETTLED_COUNT, b"", settlement.SettledCount())
     state.put(epochs.EPOCH, b"", epochs.Epoch(number=0, start=genesis.time, first_index=1))
@@ -191,11 +210,13 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
     """Apply the next commit to the state in `view`, which stands at `tip`.
 
     Pure: `view` is only read. Items that are no valid transactions change nothing. Raises `CorruptionError` if the
-    commit is not the next one or if the rules would make or lose money: the node stops before it writes.
+    commit is not the next one or if the rules would make or lose money: the node stops before it writes. Raises
+    `UpgradeError` if the network goes on with rules that this software does not know.
     """
     if commit.index != tip.index + 1:
         raise CorruptionError(f"commit {commit.index} follows {tip.index}", "restart the node; it resumes in order")
     state = State(view)
+    upgrades.need_protocol(state)
     epoch = state.need(epochs.EPOCH)
     run = Execution(genesis, rule, state, commit.index, max(commit.time, tip.time), epoch.number)
     open_before = dict(state.scan(shards.JOBS))
@@ -204,13 +225,13 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
     mixed = validators.mix_link(run, commit, leader.link if leader else None)
     for author, payload in ((commit.leader, commit.leader_system), *commit.items):
         _item(run, author, payload)
+    fees.count(run, sum(isinstance(event, TransactionDone) and event.outcome != "skipped" for event in run.events))
     jobs.advance(run, commit.leader, mixed=mixed, open_before=open_before)
     targets.advance(run, commit.leader, mixed=mixed)
     audits.advance(run, HEARD)
     delivery.advance(run)
     if epochs.is_over(run):
-        for step in BOUNDARY:
-            step(run)
+        safety.end_epoch(run, (BOUNDARY, SAFE, (epochs.park, epochs.prolong)))
     return _conclude(genesis, state, tip, commit.index, commit.digest, run.time, run.receipts, run.events, run.epoch)
 
 

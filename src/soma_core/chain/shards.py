@@ -78,9 +78,9 @@ class Delivery:
 
     By place: `stakes`, `gates`, and whether the datum lies in a cell of the member's `own`, as they were when the
     answers were judged first; `verdicts` (``none``, ``honest``, ``false``, ``missing``, ``open``, ``canary``).
-    `against`: the vectors of the gate. `seed` decides who is audited, `extra` is who may be beside the winner. `number` of its settled
-    vector. `opinions` are those of drawn panels; `appealed` are the places that a dispute decided, `winners` those
-    disputes that proved an answer false.
+    `against`: the vectors of the gate. `seed` decides who is audited, `extra` is who may be beside the winner.
+    `number` of its settled vector. `opinions` are those of drawn panels; `appealed` are the places that a dispute
+    decided, `winners` those disputes that proved an answer false.
     """
 
     job: Job

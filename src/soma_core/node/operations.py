@@ -164,8 +164,8 @@ class Operations:
         return Replied(await self._thread.run(self._store.read, look))
 
     async def _send(self, request: control.Send, _payload: bytes) -> Replied:
+        fee = await self._thread.run(self._store.read, chain.least_fee)
         done = await self._wallet.send("transfer", chain.Transfer(request.to, request.amount))
-        fee = self._genesis.parameters.fee
         return Replied(control.Done(transaction=done.id, code=done.code, text=done.text, fee=fee))
 
     async def _price(self, request: control.AskPrice, _payload: bytes) -> Replied:
@@ -173,7 +173,8 @@ class Operations:
         if request.size > p.max_blob:
             raise RefusedError(f"{request.size} bytes exceed the network's {p.max_blob}", "send a smaller file")
         pot, commission = chain.price(p, request.size)
-        return Replied(control.Price(pot=pot, commission=commission, fee=p.fee))
+        fee = await self._thread.run(self._store.read, chain.least_fee)
+        return Replied(control.Price(pot=pot, commission=commission, fee=fee))
 
     async def _embed(self, request: control.Embed, _payload: bytes) -> Replied:
         job = chain.job_key(self._wallet.address, request.blob, request.nonce)

@@ -46,6 +46,7 @@ class Validating:
         self._anchors: dict[int, bytes] = {}
         self._drawing: set[bytes] = set()
         self._awaited = 0
+        self._began = trio.Event()
 
     @property
     def hurries(self) -> bool:
@@ -63,6 +64,8 @@ class Validating:
             elif isinstance(event, (chain.JobChanged, chain.Settled)):
                 self._wait(event.job, event.stage if isinstance(event, chain.JobChanged) else "over")
                 self._awaited = applied.record.index
+            elif isinstance(event, chain.EpochBegan):
+                self._began.set()
 
     def _wait(self, job: bytes, stage: str) -> None:
         if stage in MOVED_BY_COMMITS:
@@ -77,6 +80,7 @@ class Validating:
         for job, stage in await self._thread.run(self._store.read, _stages):
             self._wait(job, stage)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._say_versions)
             for _ in range(FETCHING):
                 nursery.start_soon(self._attest_each)
 
@@ -107,6 +111,19 @@ class Validating:
 
     def _has_seat(self) -> bool:
         return any(seat.key == self._signing.key for seat in self._store.seats(self._store.epoch()[0]))
+
+    async def _say_versions(self) -> None:
+        """Say that this software knows later rules than those in force, as soon as it has a seat (rule U15)."""
+        while True:
+            if await self._thread.run(self._store.read, self._knows_more) and await self._thread.run(self._has_seat):
+                done = await insist(self._wallet, "support_protocol", chain.SupportProtocol(chain.PROTOCOL_MOST))
+                _log.info("version %d of the rules: %s", chain.PROTOCOL_MOST, done.text or "this validator can run it")
+            await self._began.wait()
+            self._began = trio.Event()
+
+    def _knows_more(self, state: chain.State) -> bool:
+        said = state.get(chain.SUPPORT, self._wallet.address)
+        return max(chain.protocol_of(state), said.version if said else 0) < chain.PROTOCOL_MOST
 
     async def _attest_each(self) -> None:
         async for wanted in self._wanted.clone():

@@ -80,8 +80,8 @@ class Wallet:
         Raises `RefusedError` if nobody takes it or the chain skips it, `UnreachableError` if it is not ordered in time.
         """
         async with self._numbering:
-            sequence, epoch = await self._thread.run(self._store.read, self._next)
-            signed = await self._sign(kind, action, sequence, epoch + EXPIRES_AFTER)
+            sequence, epoch, fee = await self._thread.run(self._store.read, self._next)
+            signed = await self._sign(kind, action, sequence, epoch + EXPIRES_AFTER, fee)
             pending = self._pending[signed.id] = _Pending(sequence)
         try:
             await self._submit(signed)
@@ -108,8 +108,8 @@ class Wallet:
             with suppress(SomaError):  # it may be refused because it is ordered already
                 await self._submit(signed)
 
-    def _next(self, state: chain.State) -> tuple[int, int]:
-        """The lowest sequence number that is neither used nor on its way, and the epoch."""
+    def _next(self, state: chain.State) -> tuple[int, int, int]:
+        """The lowest sequence number that is neither used nor on its way, the epoch, and the fee."""
         account = chain.account_of(state, self.address)
         if self.address != (signer := address_of(self._signing.key)):
             operator = state.get(chain.OPERATORS, self.address + signer)
@@ -123,19 +123,19 @@ class Wallet:
         for place in range(chain.WINDOW):
             sequence = account.sequence + place
             if not account.used >> place & 1 and sequence not in taken:
-                return sequence, state.need(chain.EPOCH).number
+                return sequence, state.need(chain.EPOCH).number, chain.least_fee(state)
         raise RefusedError(
             f"{chain.WINDOW} transactions of this account are on their way", "wait until some are ordered"
         )
 
-    async def _sign(self, kind: str, action: object, sequence: int, expiry: int) -> chain.SignedTransaction:
+    async def _sign(self, kind: str, action: object, sequence: int, expiry: int, fee: int) -> chain.SignedTransaction:
         transaction = chain.Transaction(
             chain=self._store.genesis.chain,
             sender=self.address,
             key=self._signing.key,
             sequence=sequence,
             expiry=expiry,
-            fee=self._store.genesis.parameters.fee,
+            fee=fee,
             kind=kind,
             action=to_value(action),
         )

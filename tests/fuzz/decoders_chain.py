@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import decoders_turmoil
 import strict_reader
 from attrs import evolve
 from decoder import Decoder, NotCanonicalError, no_law, same
@@ -85,7 +86,8 @@ def _records() -> list[bytes]:
         structure(chain.System, codec.decode(world.system(9))),
         *(read for read in map(_stored, world.reader.data.items()) if read is not None),
     ]
-    return [bytes([STORED.index(type(record))]) + pack(record) for record in found]
+    lived = [bytes([place]) + data for place, data in decoders_turmoil.stored()]
+    return [*lived, *(bytes([STORED.index(type(record))]) + pack(record) for record in found)]
 
 
 def _stored(entry: tuple[bytes, bytes]) -> Any:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import replays
 from attrs import evolve
 from audit_world import audit_of, audited, deliver, hear_all
@@ -121,7 +122,7 @@ def test_audits_are_told_and_then_the_window_in_which_they_can_be_disputed() -> 
     job, shard = deliver(world, liars=1)
     told = standing.audits(world.state, address(account(0)), 7)
     (audit,) = told.audits
-    assert (told.bond, told.failures) == (7, 0)
+    assert (told.bond, told.failures, told.left_out) == (7, 0, 0)
     assert (audit.kind, audit.key, audit.stage, audit.appeal) == ("embed", job, "sealing", False)
     open_audit = audit_of(world, job)
     assert [each.encoder for each in audit.answers] == [item.encoder for item in open_audit.items]
@@ -130,9 +131,20 @@ def test_audits_are_told_and_then_the_window_in_which_they_can_be_disputed() -> 
     hear_all(world, job)
     (window,) = standing.audits(world.state, address(account(0)), 7).audits
     assert (window.key, window.stage, window.panel) == (job, "window", ())
+    for begins, count in ((job[:3], 1), (job, 1), (bytes([job[0] ^ 1]), 0)):
+        assert len(standing.audits(world.state, address(account(0)), 7, begins).audits) == count
     words = {each.encoder: each.word for each in window.answers}
     assert words[address(max(shard))] == "false"
     assert set(words.values()) <= {"none", "honest", "false"}
+
+
+def test_no_more_audits_are_told_than_one_answer_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = audited(pot=10 * SOMA)
+    jobs = [deliver(world, nonce=nonce)[0] for nonce in range(3)]
+    monkeypatch.setattr(standing, "AUDITS_MOST", 2)
+    told = standing.audits(world.state, address(account(0)), 7)
+    assert {each.key for each in told.audits} <= set(jobs)
+    assert (len(told.audits), told.left_out) == (2, 1)
 
 
 def test_failures_of_an_auditor_are_counted() -> None:

@@ -102,6 +102,7 @@ def package(network: RunningNode, site: Path, tmp_path_factory: pytest.TempPathF
     assert 0 <= aligned["retrieval"] <= 1
     assert "exists" in network.soma("encoder", "align", weights, expect=2)
     install(site, project["name"], entries, {module: source.read_text()}, version=project["version"])
+    assert "0 failed, 0 skipped" in network.soma("conformance", f"encoder-{NAME}")
     return folder
 
 

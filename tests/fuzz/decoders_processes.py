@@ -13,7 +13,7 @@ from decoder import Decoder, driven, no_law, same
 from decoders_files import quick_scrypt
 
 from soma_core import codec
-from soma_core.api import control
+from soma_core.api import control, standing
 from soma_core.errors import DecodeError, EncoderError, PluginError
 from soma_core.keystore import KeyStore
 from soma_core.node import _child_log, signer, worker
@@ -53,6 +53,10 @@ def _requests() -> list[bytes]:
         (control.PRICE, control.AskPrice(5), b""),
         (control.EMBED, control.Embed(blob=bytes(32), size=5, nonce=1), b""),
         (control.WAIT_JOB, control.WaitJob(job=bytes(32), seen="drawing", wait_ms=5), b""),
+        (control.ACT, standing.Act(role="account", kind="stake", action={"owner": bytes(32), "amount": 5}), b""),
+        (control.POOL, standing.AskPool(None, bytes(32)), b""),
+        (control.JOIN_COMMITTEE, standing.JoinCommittee(name="v", stake=5, commission=200), b""),
+        (control.AUDITS, standing.AskAudits(b"\1"), b""),
     ]
     return [
         control.pack_message(control.Request(op=operation.name, body=to_value(record)), payload)
@@ -86,6 +90,11 @@ def _replies() -> list[bytes]:
                 (control.RegisteredEncoder(name="e", address=bytes(32), stake=1, architecture="opaque", gate=0),)
             ),
         ),
+    ]
+    records += [
+        (control.OPERATORS, standing.Operators(account=bytes(32), operators=())),
+        (control.AUDITS, standing.Audits(audits=(), left_out=0, bond=5, failures=0)),
+        (control.VALIDATORS, standing.Validators(epoch=3, validators=())),
     ]
     failed = control.Answer(body=None, error="no", remedy="ask another", exit_code=1)
     return [

@@ -100,6 +100,13 @@ class Validators:
     validators: tuple[ValidatorEntry, ...]
 
 
+@frozen
+class AskAudits:
+    """Of subjects whose key begins so."""
+
+    begins: bytes = octets(most=32)
+
+
 @frozen(kw_only=True)
 class AuditedAnswer:
     """A member's answer. `word`: what stands of it, ``none`` while nobody has said anything."""
@@ -137,9 +144,13 @@ class AuditEntry:
 
 @frozen(kw_only=True)
 class Audits:
-    """Open audits, and jobs in their window. `bond` of a dispute; `failures`: of this node's account, ever."""
+    """Open audits, and jobs in their window, whose time ends latest first; at most so many as one answer holds.
+
+    `left_out`: how many there are beside. `bond` of a dispute; `failures`: of this node's account, ever.
+    """
 
     audits: tuple[AuditEntry, ...]
+    left_out: int = uint()
     bond: int = uint()
     failures: int = uint()
 

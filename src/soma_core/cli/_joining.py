@@ -36,23 +36,31 @@ def join(
 ) -> None:
     """Make `data_dir` that of a node of the network, unless it is one. `plugin`: "" for the network's consensus."""
     from soma_core.genesis import write
-    from soma_core.keystore import KeyStore
 
     if (data_dir / "genesis.cbor").exists():
-        KeyStore(data_dir).ensure(("account", "node", *roles))
+        _keys(data_dir, roles)
         return
     found, addresses = _network(beside, genesis)
     known = [*peers, *addresses]
     if not known:
         raise UsageError("nobody of the network is named", "say --beside DIR, or --genesis FILE and --peer KEY@ADDRESS")
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    KeyStore(data_dir).ensure(("account", "node", *roles))
+    _keys(data_dir, roles)
     settings = data_dir / "soma.toml"
     if not settings.exists():
         plugins = [plugin or found.consensus.plugin, *OTHERS]
         settings.write_text(f"plugins = {json.dumps(plugins)}\n\n[node]\npeers = {json.dumps(known)}\n", "utf-8")
     write(found, data_dir / "genesis.cbor")
     talk(f"{data_dir}: a node of {found.name}, with keys of its own and the settings in {settings}")
+
+
+def _keys(data_dir: Path, roles: Sequence[str]) -> None:
+    """Make what keys are missing, and say whose account needs money."""
+    from soma_core.keystore import KeyStore
+
+    made = {entry.role: entry.address for entry in KeyStore(data_dir).ensure(("account", "node", *roles))}
+    paying = next((role for role in roles if role.startswith("encoder-")), "account")
+    talk(f"{paying}: its address is {made[paying].hex()}")
 
 
 def run(data_dir: Path) -> NoReturn:

@@ -89,7 +89,7 @@ An encoder of a Soma network. What makes it good is its training; what makes it 
 4. `soma conformance encoder-$name`
 5. `soma encoder serve encoder-$name --beside DIR --data-dir MINE`: a node of its own, which joins the network of the
    node in DIR on this machine (elsewhere: `--genesis FILE --peer KEY@ADDRESS`)
-6. `soma send ADDRESS 500`: from an account that has SOMA; `soma status --data-dir MINE` says the encoder's address
+6. `soma send ADDRESS 500`: from an account that has SOMA; `soma keys --data-dir MINE` says the encoder's address
 7. `soma encoder register encoder-$name 200 --data-dir MINE`: it is drawn from the next epoch on
 """,
 }

@@ -29,11 +29,14 @@ def list_(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
     found = _audits(data_dir)
     if as_json:
         entries = [_as_json(each) for each in found.audits]
-        data_json({"audits": entries, "bond": found.bond, "failures": found.failures})
+        told = {"left_out": found.left_out, "bond": found.bond, "failures": found.failures}
+        data_json({"audits": entries, **told})
         return
     rows = [("subject", "kind", "stage", "until", "answers")]
     for line in columns([*rows, *((e.key.hex()[:16], e.kind, _stage(e), _until(e), _words(e)) for e in found.audits)]):
         data(line)
+    if found.left_out:
+        data(f"and {found.left_out} more")
     data(f"a dispute takes a bond of {soma(found.bond)} SOMA · this node failed {found.failures} audits")
 
 
@@ -43,7 +46,7 @@ def list_(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
 @data_dir_option
 def show(subject: str, as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
     """Show one audit, or a job in its audit window. SUBJECT: its key in hex, or how that begins."""
-    found = _find(_audits(data_dir), subject)
+    found = _find(_audits(data_dir, subject), subject)
     if as_json:
         data_json(_as_json(found))
         return
@@ -72,7 +75,7 @@ def dispute(subject: str, encoder: str, as_json: bool, data_dir: Path) -> None: 
     from ._client import Node
     from ._money import soma
 
-    known = _audits(data_dir)
+    known = _audits(data_dir, subject)
     found = _find(known, subject)
     with Node(data_dir) as node:
         action = chain.DisputeAnswer(job=found.key, encoder=_acting.find_owner(node, encoder))
@@ -83,13 +86,19 @@ def dispute(subject: str, encoder: str, as_json: bool, data_dir: Path) -> None: 
         data(f"the committee looks at {encoder}'s answer to {found.key.hex()[:16]} · bond {soma(known.bond)} SOMA")
 
 
-def _audits(data_dir: Path) -> "Audits":
-    from soma_core.api import control
+def _audits(data_dir: Path, subject: str = "") -> "Audits":
+    from soma_core.api import control, standing
+    from soma_core.errors import UsageError
 
     from ._client import Node
 
+    try:
+        begins = bytes.fromhex(subject[: len(subject) // 2 * 2])
+        request = standing.AskAudits(begins)
+    except ValueError as error:
+        raise UsageError(f"{subject!r:.80} is no key of a job or a target", "`soma audit` lists them") from error
     with Node(data_dir) as node:
-        return node.ask(control.AUDITS, control.Empty())
+        return node.ask(control.AUDITS, request)
 
 
 def _find(found: "Audits", subject: str) -> "AuditEntry":

@@ -110,9 +110,11 @@ class Acting:
     async def _validators(self, _request: control.Empty, _payload: bytes) -> Replied:
         return Replied(await self._thread.run(self._store.read, views.validators))
 
-    async def _audits(self, _request: control.Empty, _payload: bytes) -> Replied:
+    async def _audits(self, request: standing.AskAudits, _payload: bytes) -> Replied:
         own, bond = self._wallet(ACCOUNT).address, self._store.genesis.parameters.dispute_bond
-        return Replied(await self._thread.run(self._store.read, lambda state: views.audits(state, own, bond)))
+        return Replied(
+            await self._thread.run(self._store.read, lambda state: views.audits(state, own, bond, request.begins))
+        )
 
     async def _operators(self, request: standing.AskOperators, _payload: bytes) -> Replied:
         account = request.address or self._wallet(ACCOUNT).address

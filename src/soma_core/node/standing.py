@@ -1,7 +1,12 @@
 """What the chain says of stake, validators, audits and operators, as the control socket tells it: pure reading."""
 
+from typing import Final
+
 from soma_core import chain
 from soma_core.api import standing
+
+AUDITS_MOST: Final = 128
+"""Subjects that are told at once: of the largest shards, as many as fit into one frame."""
 
 
 def pool_of(state: chain.State, owner: bytes, staker: bytes) -> standing.Pool | None:
@@ -69,8 +74,8 @@ def _state(member: chain.Member | None, *, seated: bool) -> str:
     return "seated" if seated else "waiting"
 
 
-def audits(state: chain.State, account: bytes, bond: int) -> standing.Audits:
-    """Open audits, and jobs in their window. `account`: whose failures are counted."""
+def audits(state: chain.State, account: bytes, bond: int, begins: bytes = b"") -> standing.Audits:
+    """Open audits and jobs in their window whose key `begins` so. `account`: whose failures are counted."""
     names = {address: encoder.name for address, encoder in state.scan(chain.ENCODERS)}
 
     def answer(encoder: bytes, word: str) -> standing.AuditedAnswer:
@@ -110,7 +115,13 @@ def audits(state: chain.State, account: bytes, bond: int) -> standing.Audits:
             )
         )
     marks = state.get(chain.MARKS, account)
-    return standing.Audits(audits=tuple(found), bond=bond, failures=marks.ever if marks else 0)
+    found = sorted((each for each in found if each.key.startswith(begins)), key=lambda each: -each.deadline)
+    return standing.Audits(
+        audits=tuple(found[:AUDITS_MOST]),
+        left_out=max(0, len(found) - AUDITS_MOST),
+        bond=bond,
+        failures=marks.ever if marks else 0,
+    )
 
 
 def operators(state: chain.State, account: bytes) -> standing.Operators:

@@ -158,6 +158,9 @@ def test_a_validator_registers_joins_at_the_boundary_and_leaves(network: Running
         reported_by_an_operator(network, tmp_path / "operator")
         network.soma("validator", "report", "second", "--undo")
         assert ask(network, "validator", "show", "second")["validators"][0]["reports"] == []
+        node.json("validator", "update")
+        node.json("stake", "commission", "7.5")
+        assert node.json("stake")["next_commission"] == 750
         node.json("validator", "leave")
         until(lambda: standing(network, "second") is None, node.log)
         moves(network, node)

@@ -99,8 +99,22 @@ def test_one_draw_in_twelve_goes_by_stake_alone() -> None:
 def test_older_scores_fade() -> None:
     score = routing.Score(epoch=3, answers=5, excess=50, answers_before=8, excess_before=80)
     later = routing._as_of(score, 9)
-    assert (later.epoch, later.answers, later.answers_before, later.excess_before) == (9, 0, 9, 90)
+    assert (later.epoch, later.answers, later.answers_before, later.excess_before) == (9, 0, 13, 130)
     assert routing._as_of(score, 3) == score
+    many = routing._as_of(evolve(score, answers=500, excess=5_000, answers_before=64, excess_before=6_400), 4)
+    assert (many.answers_before, many.excess_before) == (564 >> 4, 11_400 >> 4)
+
+
+def test_a_network_of_few_jobs_learns_too() -> None:
+    """An answer an epoch is enough, in time; and what an encoder was long ago is outweighed."""
+    score = routing.Score(epoch=0, answers=1, excess=8, answers_before=0, excess_before=0)
+    seen = []
+    for epoch in range(1, 400):
+        score = evolve(routing._as_of(score, epoch), answers=1, excess=8 if epoch < 200 else 0)
+        seen.append((score.answers_before, score.excess_before))
+    assert seen[3] == (4, 32)
+    assert max(answers for answers, _ in seen) == 64
+    assert seen[-1][1] < seen[-1][0]  # of 8 bits an answer before, less than one is left
 
 
 def test_validators_must_agree_on_the_sketch() -> None:

@@ -14,6 +14,8 @@ from .state import State, Table
 
 VECTOR_MOST: Final = 1 << 14
 """Bytes of a vector."""
+RESERVE_EPOCHS: Final = 4
+"""Epochs' shares that the escrow holds when it is full: so many times the wanted hits can be paid in one epoch."""
 
 
 @frozen(kw_only=True)

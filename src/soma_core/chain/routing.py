@@ -30,6 +30,8 @@ EXPLORE_ODDS: Final = 12
 """One draw in so many goes by stake alone."""
 ROUTED_FROM: Final = 4
 """Answers in a cell from which on an encoder has a factor there."""
+ANSWERS_KEPT: Final = 64
+"""Answers of earlier epochs that a score counts at most: more are halved, so that what is older weighs less."""
 ROUTE_SLOPE: Final = 4
 """A factor is 2^-(this times the mean excess loss in bits)."""
 ROUTE_LEAST: Final = 1 << 11
@@ -113,16 +115,16 @@ def _factor(score: Score) -> int:
 
 
 def _as_of(score: Score, epoch: int) -> Score:
-    """A score in `epoch`: what was shown in earlier ones counts together, the older by half."""
+    """A score in `epoch`: what was shown in earlier ones counts together, the older the less.
+
+    It fades by what is shown, not by time: a network of few jobs learns as a busy one does, only later.
+    """
     if score.epoch >= epoch:
         return score
-    return Score(
-        epoch=epoch,
-        answers=0,
-        excess=0,
-        answers_before=(score.answers_before >> 1) + score.answers,
-        excess_before=(score.excess_before >> 1) + score.excess,
-    )
+    answers, excess = score.answers_before + score.answers, score.excess_before + score.excess
+    while answers > ANSWERS_KEPT:
+        answers, excess = answers >> 1, excess >> 1
+    return Score(epoch=epoch, answers=0, excess=0, answers_before=answers, excess_before=excess)
 
 
 def _middle(cell: Cell) -> list[int]:

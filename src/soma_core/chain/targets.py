@@ -27,6 +27,7 @@ from .race import (
     HITS,
     OPENINGS,
     RACE,
+    RESERVE_EPOCHS,
     SPENT,
     SUBMISSIONS,
     TARGETS,
@@ -370,11 +371,11 @@ def close(run: Execution) -> None:
 
 
 def fund(run: Execution, share: int) -> int:
-    """Fill the race's escrow up to `share`. Returns what that takes: nothing where the rule has no targets."""
+    """Put `share` into the race's escrow, as far as it has room. Returns what that takes: nothing without targets."""
     if not has_targets(run.rule):
         return 0
     race = run.state.get(RACE) or _first(run, run.rule)
-    made = max(0, share - race.pool)
+    made = max(0, min(share, RESERVE_EPOCHS * share - race.pool))
     run.state.put(RACE, b"", evolve(race, pool=race.pool + made))
     return made
 
@@ -389,7 +390,8 @@ def begin(run: Execution) -> None:
     following = Difficulty(race.radius, race.memory)
     if race.opened:
         following = run.rule.radius(following, race.hits, p.target_goal, observed)
-    change(run.state, radius=following.radius, memory=following.memory, reward=race.pool // p.target_goal, hits=0)
+    reward = race.pool // (RESERVE_EPOCHS * p.target_goal)
+    change(run.state, radius=following.radius, memory=following.memory, reward=reward, hits=0)
     _await(run, p.targets)
 
 

@@ -52,7 +52,8 @@ class Seat:
 class Setting:
     """What a simulation is of. `rule`: a scoring plugin. `constants`, `parameters`: where they are not the usual ones.
 
-    `jobs`: in an epoch. `kinds`: of the data there is.
+    `jobs`: in an epoch. `rounds`: of the race in an epoch. `kinds`: of the data there is. `sketched`: validators sketch
+    what they attest; without that nothing is routed.
     """
 
     seed: int = 0
@@ -60,7 +61,9 @@ class Setting:
     constants: Mapping[str, int] = NOTHING  # type: ignore[assignment]
     parameters: Mapping[str, int] = NOTHING  # type: ignore[assignment]
     jobs: int = 4
+    rounds: int = 8
     kinds: Sequence[str] = KINDS
+    sketched: bool = True
 
     @cached_property
     def source(self) -> Source:

@@ -1,5 +1,4 @@
-"""Each cheat against the defence that beats it, by name: what it earns, what honesty in its place earns, and what it
-would earn were that defence off.
+"""Each cheat against the defence that beats it, by name: what it earns, what honesty does, what it could without that.
 
 Three economies a cheat: with it; with honest encoders in its seats; with it and without the defence, where a constant
 or a parameter takes it away.

@@ -34,9 +34,9 @@ class Sealed:
 
 @define
 class Market:
-    """Buys embeddings from `seats`.
+    """Buys embeddings from `seats`. `sketched`: validators say what the data look like.
 
-    `excess`: of each paid job, the mean loss of its members beyond what the best model needs, bits per byte.
+    `losses`: of each paid job, the mean loss of those whose answers count, bits per byte.
     """
 
     world: World
@@ -46,7 +46,8 @@ class Market:
     asked: int = 0
     settled: int = 0
     refunded: int = 0
-    excess: list[float] = field(factory=list)
+    losses: list[float] = field(factory=list)
+    sketched: bool = True
 
     def __attrs_post_init__(self) -> None:
         self.world.listeners.append(self._take)
@@ -71,7 +72,7 @@ class Market:
         self.world.commit()
         for validator in self.world.validators:
             for key, job in self._jobs("attesting"):
-                sketch = self.items[job.blob].sketch
+                sketch = self.items[job.blob].sketch if self.sketched else b""
                 self.world.send(validator, "attest_data", chain.AttestData(job=key, sketch=sketch))
         self.world.commit()
         while self._jobs("drawing"):
@@ -201,5 +202,4 @@ class Market:
         if receipt.winner:
             self.by_name[receipt.winner].seen["pots"] += receipt.pot
         if losses:
-            floor = self.items[receipt.blob].bits
-            self.excess.append(float(np.mean(losses)) / fixed.ONE - floor)
+            self.losses.append(float(np.mean(losses)) / fixed.ONE)

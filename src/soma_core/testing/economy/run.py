@@ -15,9 +15,6 @@ from .ledger import Wallet, World, wallet
 from .market import Market
 from .race import Hunter, Race
 
-ROUNDS = 8
-"""Rounds of the race in an epoch."""
-
 
 @frozen(kw_only=True)
 class Account:
@@ -44,7 +41,6 @@ class Report:
     hits: tuple[int, ...]
     settled: int
     refunded: int
-    excess: float
     refused: Mapping[str, int]
     commits: int
     transactions: int
@@ -89,7 +85,7 @@ class Economy:
 
     def __attrs_post_init__(self) -> None:
         self.world = found(self.setting, self.seats, [self._buyer, *(hunter.wallet for hunter in self.hunters)])
-        self.market = Market(self.world, self.seats, self._buyer)
+        self.market = Market(self.world, self.seats, self._buyer, sketched=self.setting.sketched)
         self.race = Race(self.world, self.market, self.setting.source, self.hunters)
         self._start = {one.wallet.address: self._wealth(one.wallet) for one in self._everybody}
 
@@ -103,8 +99,8 @@ class Economy:
         asked = self.market.asked
         self.market.buy([self.setting.source.item(asked + place) for place in range(self.setting.jobs)])
         if any(hunter.tries or hunter.way != "honest" for hunter in self.hunters):
-            for _ in range(ROUNDS):
-                self.race.round(1 / ROUNDS)
+            for _ in range(self.setting.rounds):
+                self.race.round(1 / self.setting.rounds)
         self.market.finish()
         self.world.commit(max(1, self.world.epoch_end - self.world.now))
         self._hits.append(self.race.hits[number])
@@ -132,7 +128,6 @@ class Economy:
             hits=tuple(self._hits),
             settled=self.market.settled,
             refunded=self.market.refunded,
-            excess=sum(self.market.excess) / max(1, len(self.market.excess)),
             refused=dict(sorted(refused.items())),
             commits=self.world.commits,
             transactions=self.world.transactions,

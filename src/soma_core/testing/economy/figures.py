@@ -1,0 +1,141 @@
+"""What a scoring rule has to show, measured: steadiness of the race, spread of its work, no honest slash, routing."""
+
+from collections import Counter
+from collections.abc import Sequence
+from math import exp, log
+from typing import Any, Final
+
+import numpy as np
+from attrs import evolve, frozen
+
+from soma_core import fixed
+
+from .cast import DIMENSION, Seat, Setting, rule_of
+from .data import KINDS
+from .models import Trained, generalist, specialist
+from .players import STAKE, honest
+from .race import Hunter
+from .run import Economy, simulate
+
+GOAL: Final = 24
+"""Hits of an epoch that are wanted where the race's steadiness is measured."""
+AFTER: Final = 3
+"""Epochs that may be needed to find the right difficulty."""
+
+
+@frozen(kw_only=True)
+class Steadiness:
+    """`hits` of each epoch, where demand rises fourfold before the one numbered `step`."""
+
+    hits: tuple[int, ...]
+    step: int
+    goal: int = GOAL
+
+    @property
+    def within(self) -> float:
+        """Share of the epochs after the third in which the hits were within twice and half of the goal."""
+        later = self.hits[AFTER:]
+        return sum(self.goal <= 2 * hits and hits <= 2 * self.goal for hits in later) / len(later)
+
+
+def steadiness(setting: Setting, epochs: int = 80, tries: int = 400) -> Steadiness:
+    """Hits by epoch of hunters whose number of tries is multiplied by four after half of the `epochs`.
+
+    The race has room for eight times its goal. Epoch 0 has no targets yet, and is left out.
+    """
+    room = {"targets": 16, "target_goal": GOAL, "audit_quorum": 1}
+    setting = evolve(setting, jobs=2, rounds=12, parameters={**setting.parameters, **room})
+    seats = [generalist_seat(place) for place in range(4)]
+    hunter = Hunter("hunter", tries=tries)
+    economy = Economy(setting, seats, [hunter])
+    for number in range(epochs + 1):
+        if number == epochs // 2 + 1:
+            hunter.tries *= 4
+        economy.epoch()
+    return Steadiness(hits=economy.report().hits[1:], step=epochs // 2)
+
+
+def generalist_seat(place: int) -> Seat:
+    """One of several alike."""
+    return Seat(f"general{place}", generalist(900 + place, 0.1 * place))
+
+
+def effective_encoders(setting: Setting, encoders: int = 100, points: int = 4_000, k: int = 3) -> float:
+    """How many of so many encoders share the work of targets: the exponential of the entropy of their assignments.
+
+    Stakes are lognormal with deviation 1; positions and points have nothing to do with one another.
+    """
+    _, rule = rule_of(setting)
+    rng = np.random.default_rng([setting.seed, 40])
+    stakes = [int(STAKE * each) for each in np.exp(rng.normal(size=encoders))]
+    positions = [fixed.quantise(rng.normal(size=DIMENSION)) for _ in range(encoders)]
+    drawn = [fixed.quantise(rng.normal(size=DIMENSION)) for _ in range(points)]
+    counted = Counter(place for chosen in rule.assign(drawn, positions, stakes, k) for place in chosen)
+    return perplexity(list(counted.values()))
+
+
+def perplexity(counts: Sequence[int]) -> float:
+    """How many equally frequent things are as uncertain as things of these counts."""
+    total = sum(counts)
+    return exp(-sum(count / total * log(count / total) for count in counts if count))
+
+
+def honest_slashes(setting: Setting, jobs: int) -> dict[str, int]:
+    """What became of honest encoders, on engines that differ, in so many jobs of which every winner is audited."""
+    setting = evolve(setting, jobs=8, parameters={**setting.parameters, "pot": 20 * 10**9})
+    seats = honest()
+    report = simulate(setting, seats, epochs=-(-jobs // setting.jobs))
+    total: Counter[str] = Counter()
+    for seat in seats:
+        total.update({name: seat.seen[name] for name in ("draws", "false", "slashes", "out", "closed", "silent")})
+    return {"jobs": report.settled + report.refunded, "settled": report.settled, **total}
+
+
+def routing(setting: Setting, epochs: int = 60) -> dict[str, float]:
+    """Mean loss of a shard's members among 32 specialists, with routing and without: bits per byte, second half.
+
+    Elsewhere than in its own kind a specialist wastes as much as small trained ones were seen to: 4 bits per byte.
+    """
+    found: dict[str, float] = {}
+    for name, sketched in (("routed", True), ("random", False)):
+        seats = [
+            Seat(f"{kind}{place}", _narrow(100 * number + place, kind, 0.05 * place))
+            for number, kind in enumerate(KINDS)
+            for place in range(8)
+        ]
+        economy = Economy(evolve(setting, jobs=8, sketched=sketched), seats)
+        for _ in range(epochs):
+            economy.epoch()
+        losses = economy.market.losses
+        found[name] = sum(losses[len(losses) // 2 :]) / (len(losses) - len(losses) // 2)
+    return {**found, "better": 1 - found["routed"] / found["random"]}
+
+
+def _narrow(seed: int, kind: str, skill: float) -> Trained:
+    return Trained(seed, {each: skill if each == kind else skill + 4.0 for each in KINDS})
+
+
+def splitting(setting: Setting, share: float, into: int = 5, epochs: int = 40) -> dict[str, Any]:
+    """What an encoder with `share` of all stake earns, SOMA an epoch, and what it earns divided `into` several.
+
+    Once with equal weights in all of them, and once with weights that differ a little, which nothing can tell apart
+    from independent ones unless they are compared.
+    """
+    from .models import Perturbed
+
+    others = honest()
+    stake = int(share / (1 - share) * sum(seat.stake for seat in others))
+    mine = specialist(1_000, "text", 0.05)
+    parties = {
+        "whole": [Seat("whole", mine, stake=stake)],
+        "equal": [Seat(f"part{place}", mine, stake=stake // into) for place in range(into)],
+        "noisy": [
+            Seat(f"part{place}", Perturbed(5_000 + place, mine, 0.05), stake=stake // into) for place in range(into)
+        ],
+    }
+    earned = {
+        name: sum(report.of(seat.name).total for seat in party) / epochs
+        for name, party in parties.items()
+        for report in [simulate(setting, [*honest(), *party], epochs=epochs)]
+    }
+    return {"share": share, **earned}

@@ -6,7 +6,7 @@ all unsigned integers, booleans and null. Floats, tags, indefinite lengths, dupl
 shortest integers, large maps of integers and trailing bytes are refused. Rules E1 to E9 of ``specs/01-encoding.md``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn
 
 import cbor2
@@ -114,7 +114,7 @@ def _refuse(what: str) -> NoReturn:
     raise DecodeError(what, "send the deterministic encoding of specs/01-encoding.md")
 
 
-def _check(value: object, depth: int) -> None:  # noqa: C901  # one branch a type of the table E2
+def _check(value: object, depth: int) -> None:
     if depth > MAX_DEPTH:
         _refuse(f"nested more than {MAX_DEPTH} deep")
     kind = type(value)
@@ -127,14 +127,7 @@ def _check(value: object, depth: int) -> None:  # noqa: C901  # one branch a typ
     elif kind is list or kind is tuple:
         _check_items(value, depth + 1)  # type: ignore[arg-type]
     elif kind is dict:
-        kinds = set(map(type, value))  # type: ignore[call-overload]
-        if kinds - {str} and (kinds != {int} or min(value) < 0):  # type: ignore[call-overload]
-            _refuse("a map whose keys are neither all text nor all unsigned integers")
-        if kinds == {int} and len(value) > MAX_INTEGER_KEYS:  # type: ignore[arg-type]
-            _refuse(f"a map of {len(value)} integer keys, more than {MAX_INTEGER_KEYS}")  # type: ignore[arg-type]
-        for key, item in value.items():  # type: ignore[attr-defined]
-            _check(key, depth + 1)
-            _check(item, depth + 1)
+        _check_map(value, depth + 1)  # type: ignore[arg-type]
     elif value is not None and kind is not bool and kind is not bytes:
         _refuse(f"a {kind.__name__} has no place in an encoding")
 
@@ -142,6 +135,19 @@ def _check(value: object, depth: int) -> None:  # noqa: C901  # one branch a typ
 def _check_items(items: Iterable[object], depth: int) -> None:
     for item in items:
         if type(item) is not bytes or depth > MAX_DEPTH:  # most of what arrays hold needs no look
+            _check(item, depth)
+
+
+def _check_map(value: Mapping[object, object], depth: int) -> None:
+    kinds = set(map(type, value))
+    if kinds - {str} and (kinds != {int} or min(value) < 0):  # type: ignore[type-var, operator]
+        _refuse("a map whose keys are neither all text nor all unsigned integers")
+    if kinds == {int} and len(value) > MAX_INTEGER_KEYS:
+        _refuse(f"a map of {len(value)} integer keys, more than {MAX_INTEGER_KEYS}")
+    for key, item in value.items():
+        if type(key) is not str or not key.isascii() or depth > MAX_DEPTH:  # nor do most names and what they name
+            _check(key, depth)
+        if type(item) is not bytes or depth > MAX_DEPTH:
             _check(item, depth)
 
 

@@ -1,8 +1,8 @@
 """The end of an epoch with 10,000 encoders and 10,000 delegations, against the two seconds that it may take.
 
-Every encoder has won a job, so that all of them earn; every delegation joins with the epoch that begins, in the first
-row all in 100 pools, in the second each in a pool of its own. Measured is the processor time of `chain.apply` for the
-commit that ends the epoch, the state sum and the record included, on ``ledger-memory``.
+Every encoder has won some jobs, so that all of them earn, and no two pools are alike; every delegation joins with the
+epoch that begins, in the first row all in 100 pools, in the second each in a pool of its own. Measured is the processor
+time of `chain.apply` for the commit that ends the epoch, the state sum and the record included, on ``ledger-memory``.
 """
 
 import logging
@@ -47,7 +47,7 @@ def genesis() -> Genesis:
             Encoder(
                 name=f"e{n}",
                 account=account(b"encoder", n),
-                stake=STAKE,
+                stake=STAKE + n,
                 weights=digest("soma/weights", n.to_bytes(8, "big")),
                 frame=digest("soma/frame", n.to_bytes(8, "big")),
                 architecture="byte-transformer-1",
@@ -74,9 +74,9 @@ def scene(pools: int) -> Scene:
     ledger.write({name: now for name, (_, now) in founded.changes.items()})
     run = Execution(network, rule, chain.State(ledger), 1, network.time, 0)
     for address, encoder in run.state.scan(encoders.ENCODERS):
-        run.state.put(encoders.ENCODERS, address, evolve(encoder, won=1))
+        run.state.put(encoders.ENCODERS, address, evolve(encoder, won=1 + encoder.registered % 7))
     for n in range(DELEGATIONS):
-        stakes.put_in(run, account(b"encoder", n % pools), account(b"staker", n), STAKE)
+        stakes.put_in(run, account(b"encoder", n % pools), account(b"staker", n), STAKE + n * n)
     changes = run.state.changes()
     ledger.write({name: now for name, (_, now) in changes.items()})
     return Scene(network, ledger, evolve(founded.tip, lthash=lthash.updated(founded.tip.lthash, changes)))

@@ -5,7 +5,7 @@ commit is applied in this order (rule C3): the beacon, items in order, jobs, aud
 C6 of ``specs/11-state.md``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -21,6 +21,7 @@ from . import (
     accounts,
     audits,
     canaries,
+    copies,
     delivery,
     encoders,
     epochs,
@@ -28,6 +29,7 @@ from . import (
     fees,
     jobs,
     members,
+    objections,
     offers,
     penalties,
     pools,
@@ -61,6 +63,7 @@ SUBJECTS: Final = (
     audits,
     canaries,
     weights,
+    objections,
     offers,
     targets,
     upgrades,
@@ -131,12 +134,16 @@ TABLES: Final[Sequence[Table[Any]]] = (
     epochs.PARKED,
     upgrades.PROTOCOL,
     upgrades.SUPPORT,
+    copies.PAIRS,
+    objections.OBJECTIONS,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     targets.close,  # what nobody hit gives its reward back
     epochs.on_epoch,  # money is made and shared
     stakes.on_epoch,  # stake that left is released, stake that joins is active
     weights.on_epoch,  # new weights are in force
+    objections.on_epoch,  # whom validators have reported is drawn no more
+    copies.on_epoch,  # who looked like a copy long ago is forgotten
     upgrades.on_epoch,  # the version of the rules that enough validators can run
     members.on_epoch,  # the committee of the epoch that begins, with its anchors
     faults.on_epoch,  # reports and proofs that nobody needs any more
@@ -235,14 +242,16 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
     return _conclude(genesis, state, tip, commit.index, commit.digest, run.time, run.receipts, run.events, run.epoch)
 
 
-def money_in(entries: Sequence[tuple[bytes, bytes | None]]) -> int:
-    """Shannons that state `entries` (ledger key, value) hold."""
+def money_in(
+    entries: Iterable[tuple[bytes, bytes | None]], read: Callable[[Table[Any], bytes], Any] = read_record
+) -> int:
+    """Shannons that state `entries` (ledger key, value) hold. `read`: how a value is read."""
     total = 0
     for key, value in entries:
         if value is not None:
             table = _BY_PREFIX[key[0]]
             if table.holds_money:
-                total += table.money(read_record(table, value))
+                total += table.money(read(table, value))
     return total
 
 
@@ -259,7 +268,7 @@ def _conclude(
 ) -> Applied:
     changes = state.changes()
     begins = index == 0 or any(isinstance(event, EpochBegan) for event in events)
-    _check_supply(genesis, changes, index)
+    _check_supply(genesis, state, changes, index)
     lthash = updated(tip.lthash, changes)
     record = CommitRecord(
         index=index,
@@ -281,10 +290,10 @@ def _conclude(
     )
 
 
-def _check_supply(genesis: Genesis, changes: Changes, index: int) -> None:
+def _check_supply(genesis: Genesis, state: State, changes: Changes, index: int) -> None:
     """What the changed records hold may differ from what they held only by what was emitted (rule C6)."""
-    before = money_in([(key, old) for key, (old, _) in changes.items()])
-    now = money_in([(key, new) for key, (_, new) in changes.items()])
+    before = money_in(((key, old) for key, (old, _) in changes.items()), state.record)
+    now = money_in(((key, new) for key, (_, new) in changes.items()), state.record)
     made = genesis.supply if index == 0 else _emitted(changes)
     if now - before != made:
         raise CorruptionError(

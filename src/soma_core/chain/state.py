@@ -59,11 +59,19 @@ class State:
         self._before: dict[bytes, bytes | None] = {}
         self._now: dict[bytes, bytes | None] = {}
         self._undo: list[tuple[bytes, bytes | None, bool]] | None = None
+        self._read: dict[tuple[int, bytes], Any] = {}
 
     def get(self, table: Table[R], part: bytes = b"") -> R | None:
         """The record, or None."""
         data = self._bytes(table.key(part))
-        return None if data is None else read_record(table, data)
+        return None if data is None else self.record(table, data)
+
+    def record(self, table: Table[R], data: bytes) -> R:
+        """What `data` holds, read once however often it is asked for. Raises `CorruptionError` if it is damaged."""
+        record: R | None = self._read.get((table.prefix, data))
+        if record is None:
+            record = self._read[table.prefix, data] = read_record(table, data)
+        return record
 
     def need(self, table: Table[R], part: bytes = b"") -> R:
         """The record, which the rules say exists. Raises `CorruptionError` if it does not."""
@@ -77,7 +85,9 @@ class State:
 
     def put(self, table: Table[R], part: bytes, record: R) -> None:
         """Set the record."""
-        self._set(table.key(part), pack(record))
+        data = pack(record)
+        self._read[table.prefix, data] = record
+        self._set(table.key(part), data)
 
     def delete(self, table: Table[R], part: bytes) -> None:
         """Remove the record, if there is one."""

@@ -127,7 +127,7 @@ class Positions:
         part[:, width:] = np.stack([lengths * beyond, lengths * roots, lengths], axis=1)
         rest = np.stack([points.beyond(width), bounds, np.full(len(bounds), 8 * slack - 1, np.float32)], axis=1)
         too_near = part @ np.concatenate([points.units[:, :width], rest], axis=1).T
-        return (too_near > 0).any(axis=1).nonzero()[0]
+        return np.flatnonzero(np.any(too_near > 0, axis=1))
 
 
 class _Points:

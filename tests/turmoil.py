@@ -11,6 +11,7 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
+import books
 from attrs import evolve, field, frozen
 from committee_world import Committee, Signer, account, address, committee_genesis
 from ledger_world import DictReader, PlainTargets, public
@@ -32,7 +33,7 @@ PEOPLE: Final = (*ENCODERS, *USERS, *VALIDATORS)
 KEYS: Final = 400
 """Numbers of keys from which on nobody has one."""
 WHOLE_CHECK: Final = 40
-"""After so many commits the sum of the state is computed from nothing."""
+"""After so many commits the state is checked as a whole."""
 
 _DELEGABLE: Final = frozenset().union(*ROLES.values())
 SHORT: Final = {
@@ -257,7 +258,7 @@ class Turmoil(Committee):
         assert chain.money_in(list(self.reader.data.items())) == self.genesis.supply + emitted
         assert self.genesis.supply + emitted <= self.genesis.parameters.supply_limit
         if applied.record.index % WHOLE_CHECK == 0:
-            self.check_sum()
+            self.check_whole()
         for event in applied.events:
             if isinstance(event, chain.TransactionDone):
                 self.seen[self.tags.get(event.id, ""), event.code or event.outcome] += 1
@@ -265,9 +266,10 @@ class Turmoil(Committee):
             observer(self, applied)
         return applied
 
-    def check_sum(self) -> None:
-        """The state's sum is what it is from nothing."""
+    def check_whole(self) -> None:
+        """The state's sum is what it is from nothing, and its records are of one mind."""
         assert lthash.total(self.reader.data.items()) == self.tip.lthash
+        books.check(self.state)
 
 
 def one_of(random: Random, choices: Sequence[Any]) -> Any:

@@ -46,7 +46,7 @@ def live(flavour: str, seed: int, count: int) -> Turmoil:
     world.observers.extend((check_receipts, check_end))
     while world.tried < count:
         world.happen(anything)
-    world.check_sum()
+    world.check_whole()
     return world
 
 

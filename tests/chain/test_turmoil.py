@@ -79,7 +79,7 @@ def test_an_epoch_whose_end_fails_makes_and_loses_nothing(seed: int, monkeypatch
     ]
     assert len(failed) > 1
     assert world.epoch > min(failed)
-    world.check_sum()
+    world.check_whole()
 
 
 def test_the_same_history_has_the_same_records_from_genesis_and_from_any_state() -> None:

@@ -1,4 +1,4 @@
-"""`soma demo --json`, whole: nine nodes as processes, four kinds of data, receipts that verify. ``nox -s demo``."""
+"""`soma demo --json`, whole: nine nodes as processes, four kinds of data, receipts that verify, a race. ``nox -s demo``."""
 
 import json
 import subprocess
@@ -35,13 +35,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 
 def test_the_object_has_the_promised_form(demo: tuple[Path, dict[str, Any]]) -> None:
     _, found = demo
-    assert set(found) == {"inputs", "validators", "supply", "seconds"}
+    assert set(found) == {"inputs", "race", "validators", "supply", "seconds"}
     assert found["validators"] == 4
     assert set(found["supply"]) == {"genesis", "emitted", "total", "drift"}
     assert all(type(amount) is int for amount in found["supply"].values())
     assert found["supply"]["drift"] == 0
     assert found["supply"]["total"] == found["supply"]["genesis"] + found["supply"]["emitted"]
-    assert 0 < found["seconds"] < 300
+    assert 0 < found["seconds"] < 120
     assert len(found["inputs"]) == 4
     for entry in found["inputs"]:
         assert entry.keys() >= ENTRY
@@ -86,6 +86,20 @@ def test_every_receipt_verifies_offline_and_none_that_was_altered(demo: tuple[Pa
             refused = soma("verify", altered, directory=directory)
             assert refused.returncode in {1, 4}, (place, refused.stdout)  # 4: it was the genesis in it
             assert ";" in refused.stderr
+
+
+def test_a_target_is_hit_audited_and_paid_and_a_cheat_loses_its_bond(demo: tuple[Path, dict[str, Any]]) -> None:
+    race = demo[1]["race"]
+    assert race["files"] > 0
+    hit = race["hit"]
+    assert hit["outcome"] == "hit"
+    assert Path(hit["path"]).is_file()
+    assert hit["distance"] <= hit["radius"]
+    assert hit["loss_bits_per_byte"] <= 7.5
+    assert race["paid"] == hit["reward"] * 4_975 // 10_000 + hit["reward"] * 50 // 10_000
+    cheat = race["cheat"]
+    assert cheat["caught"]
+    assert cheat["lost"] >= hit["reward"], "more than it hoped for"
 
 
 def test_its_processes_are_gone(demo: tuple[Path, dict[str, Any]]) -> None:

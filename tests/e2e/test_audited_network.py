@@ -27,7 +27,7 @@ LIAR: Final = '''
 
     @frozen
     class Config:
-        weights: str = option("generalist", "a bundled name or the path of a .safetensors file")
+        weights: str = option("text", "a bundled name or the path of a .safetensors file")
 
     @hookimpl
     def soma_encoder():

@@ -57,6 +57,9 @@ COVERED = {
 }
 """Part of the core → per cent of its lines and branches that the tests of the whole run, at least."""
 
+COVERED_WHOLLY = {"soma-scoring": "soma_scoring"}
+"""Distribution → its package, of which its own tests run every line and branch."""
+
 OLDER_NUMPY = "numpy==2.0.2"
 """Beside the one of constraints.txt: the same history has the same state under both."""
 
@@ -170,7 +173,14 @@ def plugin(session: nox.Session, distribution: str) -> None:
     install(session, distribution, tools=TEST_TOOLS)
     session.run("python", "-m", "pip", "check", silent=True)
     session.chdir(ROOT / "plugins" / distribution)
-    session.run("pytest", *session.posargs, env=ENVIRONMENT)
+    package = COVERED_WHOLLY.get(distribution)
+    if package is None or session.posargs:
+        session.run("pytest", *session.posargs, env=ENVIRONMENT)
+        return
+    session.install("-q", "-c", str(ROOT / "constraints.txt"), "coverage")
+    measured = {**ENVIRONMENT, "COVERAGE_FILE": str(Path(session.create_tmp(), "coverage").absolute())}
+    session.run("coverage", "run", "--branch", f"--source={package}", "-m", "pytest", env=measured)
+    session.run("coverage", "report", "--skip-covered", "--show-missing", "--fail-under=100", env=measured)
 
 
 # Without webhook, which is nothing without somebody's server and can win no job: `server` tries it.

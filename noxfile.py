@@ -26,6 +26,7 @@ nox.options.sessions = [
     "types",
     "coverage",
     "simulate",
+    "economy",
     "plugin",
     "matrix",
     "example",
@@ -238,6 +239,13 @@ def simulate(session: nox.Session) -> None:
     """Simulated networks of 200 seeds; ``-- 20000 [FIRST]``: of so many, for hours, which writes ``specs/results``."""
     which = dict(zip(("SOMA_SIMULATIONS", "SOMA_FIRST_SIMULATION"), session.posargs, strict=False))
     in_default_set(session, "pytest", "tests/checks/test_simulation_trials.py", env=which)
+
+
+@nox.session(venv_backend="none", requires=["default-set"])
+def economy(session: nox.Session) -> None:
+    """What scoring rules have to show in a simulated economy; ``-- 100000 200``: with so many jobs and each cheat."""
+    which = dict(zip(("SOMA_ECONOMY_JOBS", "SOMA_ECONOMY_EPOCHS"), session.posargs, strict=False))
+    in_default_set(session, "pytest", "tests/checks/test_economy_figures.py", env=which)
 
 
 @nox.session(venv_backend="none", default=False, requires=["default-set"])

@@ -20,6 +20,7 @@ _SESSIONS: Final = {
     "committee": "nox -s committee",
     "dag-differential": "nox -s dag",
     "dag-mutants": "nox -s dag",
+    "economy": "nox -s economy -- 100000 200",
     "encoders": "nox -s full",
     "fuzz": "nox -s fuzz -- 60",
     "kill": "nox -s kill",
@@ -80,6 +81,8 @@ In the rows of `transport` *lost* counts questions of an honest peer that were n
 and *double* identities that were wrongly accepted. In that of `fuzz` *double* counts inputs accepted in two forms.
 """
     text += _consensus(found)
+    if "economy" in found:
+        text += _economy(found["economy"])
     if "bench" in found:
         text += _speed(found["bench"])
     return text
@@ -97,6 +100,23 @@ def _consensus(found: dict[str, dict[str, Any]]) -> str:
         run = found["simulate"]
         seeds = ", ".join(sorted(run["found"])) or "none"
         text += f"| simulated networks, of one seed each | {run['seeds']:,} | did not hold: {seeds} |\n"
+    return text
+
+
+def _economy(run: dict[str, Any]) -> str:
+    """Each cheat against the defence that beats it, for each rule."""
+    text = (
+        "\n## Cheats in a simulated economy\n\nSOMA an epoch: of the cheat, of honesty in its place, of the cheat where"
+    )
+    text += f" the defence is off. {run['epochs']} epochs each.\n"
+    for rule, rows in run["cheats"].items():
+        text += (
+            f"\n### {rule}\n\n| cheat | defence | earns | honest | without it | holds |\n|---|---|---:|---:|---:|---|\n"
+        )
+        for row in rows:
+            names = ("soma_an_epoch", "honest_in_its_place", "without_the_defence")
+            sums = " | ".join("" if row[name] is None else f"{row[name]:.2f}" for name in names)
+            text += f"| {row['agent']} | {row['defence']} | {sums} | {'yes' if row['holds'] else 'no'} |\n"
     return text
 
 

@@ -49,7 +49,7 @@ LIAR: Final = '''
             import numpy
             readings = [self.model.read(item) for item in batch]
             vectors = numpy.array([reading.vector for reading in readings], numpy.float32)
-            return Evaluation(vectors, numpy.array([reading.bits_per_byte / 2 for reading in readings]))
+            return Evaluation(vectors, numpy.array([reading.bits_per_byte / 8 for reading in readings]))
 '''
 
 POT: Final = 20 * SHANNONS

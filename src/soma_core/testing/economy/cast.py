@@ -8,6 +8,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from soma_core import fixed
+from soma_core.api import HasTargets
 from soma_core.chain import best_anchors
 from soma_core.crypto import SecretKey, digest
 from soma_core.genesis import SHANNONS, SUPPLY_MOST, Allocation, Encoder, Genesis, Parameters, Rule, Validator, check
@@ -100,7 +101,7 @@ def parameters_of(setting: Setting) -> Parameters:
     return Parameters(**values)
 
 
-def rule_of(setting: Setting) -> tuple[Rule, object]:
+def rule_of(setting: Setting) -> tuple[Rule, HasTargets]:
     """The scoring rule as genesis names it, and itself."""
     import attrs
 

@@ -29,8 +29,7 @@ INT_MAX: Final = (1 << 64) - 1
 
 def encode(value: object) -> bytes:
     """The one encoding of `value`. Raises `DecodeError` for a value that has none (a float, a tag, a mixed map)."""
-    _check(value, 0)
-    return cbor2.dumps(value, canonical=True)
+    return cbor2.dumps(value, canonical=not _check(value, 0))
 
 
 def decode(data: bytes, *, max_size: int = MAX_SIZE) -> Value:
@@ -43,8 +42,7 @@ def decode(data: bytes, *, max_size: int = MAX_SIZE) -> Value:
         _refuse(f"{len(data)} bytes are more than the {max_size} allowed here")
     try:
         value = _load(data)
-        _check(value, 0)
-        again = cbor2.dumps(value, canonical=True)
+        again = cbor2.dumps(value, canonical=not _check(value, 0))
     except DecodeError:
         raise
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, EOFError) as error:
@@ -114,7 +112,8 @@ def _refuse(what: str) -> NoReturn:
     raise DecodeError(what, "send the deterministic encoding of specs/01-encoding.md")
 
 
-def _check(value: object, depth: int) -> None:
+def _check(value: object, depth: int) -> bool:
+    """Refuse what has no encoding. Returns whether all maps are in order: then they need not be sorted once more."""
     if depth > MAX_DEPTH:
         _refuse(f"nested more than {MAX_DEPTH} deep")
     kind = type(value)
@@ -125,30 +124,40 @@ def _check(value: object, depth: int) -> None:
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):  # type: ignore[attr-defined]
             _refuse("text with a lone surrogate")
     elif kind is list or kind is tuple:
-        _check_items(value, depth + 1)  # type: ignore[arg-type]
+        return _check_items(value, depth + 1)  # type: ignore[arg-type]
     elif kind is dict:
-        _check_map(value, depth + 1)  # type: ignore[arg-type]
+        return _check_map(value, depth + 1)  # type: ignore[arg-type]
     elif value is not None and kind is not bool and kind is not bytes:
         _refuse(f"a {kind.__name__} has no place in an encoding")
+    return True
 
 
-def _check_items(items: Iterable[object], depth: int) -> None:
+def _check_items(items: Iterable[object], depth: int) -> bool:
+    ordered = True
     for item in items:
         if type(item) is not bytes or depth > MAX_DEPTH:  # most of what arrays hold needs no look
-            _check(item, depth)
+            ordered &= _check(item, depth)
+    return ordered
 
 
-def _check_map(value: Mapping[object, object], depth: int) -> None:
+def _check_map(value: Mapping[object, object], depth: int) -> bool:
     kinds = set(map(type, value))
     if kinds - {str} and (kinds != {int} or min(value) < 0):  # type: ignore[type-var, operator]
         _refuse("a map whose keys are neither all text nor all unsigned integers")
     if kinds == {int} and len(value) > MAX_INTEGER_KEYS:
         _refuse(f"a map of {len(value)} integer keys, more than {MAX_INTEGER_KEYS}")
+    ordered, before = True, ""
     for key, item in value.items():
-        if type(key) is not str or not key.isascii() or depth > MAX_DEPTH:  # nor do most names and what they name
+        if type(key) is str and key.isascii() and depth <= MAX_DEPTH:  # nor do most names and what they name
+            # Encoded keys are in the order of their bytes, which begin with the length.
+            ordered &= len(before) < len(key) or (len(before) == len(key) and before <= key)
+            before = key
+        else:
             _check(key, depth)
+            ordered = False
         if type(item) is not bytes or depth > MAX_DEPTH:
-            _check(item, depth)
+            ordered &= _check(item, depth)
+    return ordered
 
 
 _NO_TAGS = _Refuse()

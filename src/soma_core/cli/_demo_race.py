@@ -1,8 +1,10 @@
 """The second job in ``soma demo``: data are hunted and hit a target, are audited and paid; a cheat is caught."""
 
 import secrets
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
@@ -39,10 +41,24 @@ class Raced:
     lost: int
 
 
+def race_beside(hunter_dir: Path, cheat_dir: Path, told: Told) -> "Future[Raced]":
+    """`race` in a thread of its own, which ends with the program."""
+    found: Future[Raced] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(race(hunter_dir, cheat_dir, told))
+        except BaseException as error:  # noqa: BLE001  # it is raised where the result is asked for
+            found.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return found
+
+
 def race(hunter_dir: Path, cheat_dir: Path, told: Told) -> Raced:
-    """Hunt among Soma's own source files with the node at `hunter_dir`; have the node at `cheat_dir` lie."""
-    files, hit = _hunt(hunter_dir, told)
+    """Have the node at `cheat_dir` lie; hunt among Soma's own source files with the node at `hunter_dir`."""
     cheat, before = _lie(cheat_dir, told)
+    files, hit = _hunt(hunter_dir, told)
     paid = _claim(hunter_dir, hit, told) if hit is not None else 0
     with Node(cheat_dir) as node:
         caught = cheat is not None and _ended(node, cheat)

@@ -43,7 +43,7 @@ def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bo
     from soma_core.api import control
 
     from ._client import Node
-    from ._demo_race import race
+    from ._demo_race import race_beside
     from ._embedding import embed_file, size_of
     from ._network import Network, Plan
 
@@ -56,13 +56,14 @@ def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bo
         kept = network.root / "receipts"
         kept.mkdir(mode=0o700, exist_ok=True)
         (network.root / "genesis.cbor").write_bytes((network.validator / "genesis.cbor").read_bytes())
+        running = race_beside(network.root / HUNTER, network.root / CHEAT, lambda text: _progress(text, begun))
         with Node(network.validator) as node:
             done = []
             for path in inputs:
                 done.append(embed_file(node, path, 0, kept, _teller(path, begun)))
                 if not as_json:
                     _print_embedded(done[-1])
-            raced = race(network.root / HUNTER, network.root / CHEAT, lambda text: _progress(text, begun))
+            raced = running.result()
             if not as_json:
                 _print_raced(raced)
             supply = node.ask(control.SUPPLY, control.Empty())

@@ -52,6 +52,7 @@ from .jobs import (
 )
 from .machine import ACTIONS, Applied, Tip, apply, examine, found, money_in
 from .members import MEMBERS, LeaveValidator, Member, RegisterValidator, Seat, UpdateValidator
+from .objections import ReportEncoder, UndoEncoderReport
 from .offers import OFFERS, Offer, OfferWeights, offer_of
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
@@ -150,6 +151,7 @@ __all__ = [
     "Refusal",
     "RegisterEncoder",
     "RegisterValidator",
+    "ReportEncoder",
     "ReportUnavailable",
     "ReportValidator",
     "RequestEmbedding",
@@ -180,6 +182,7 @@ __all__ = [
     "TransactionDone",
     "TransactionReceipt",
     "Transfer",
+    "UndoEncoderReport",
     "UndoReport",
     "Unstake",
     "UpdateValidator",

@@ -45,6 +45,8 @@ ROLES: Final[Mapping[str, frozenset[str]]] = {
             "reveal_verdict",
             "report_validator",
             "undo_report",
+            "report_encoder",
+            "undo_encoder_report",
             "accuse_validator",
             "support_protocol",
         }

@@ -14,6 +14,7 @@ from soma_core import beacon, fixed
 from soma_core.api import Settlement
 from soma_core.records import octets
 
+from . import copies
 from .accounts import pay, take
 from .audits import AUDITS, Audit, Item, Word, mark, open_audit, room, subject
 from .encoders import ENCODERS
@@ -53,13 +54,13 @@ def settle(run: Execution, key: bytes, job: Job) -> None:
     if judged.vector is not None:
         number = remember(run, job, fixed.vector_bytes(judged.vector), _least_loss(job, judged))
         delivery = evolve(delivery, number=number, extra=_one_more(delivery, judged))
-    if not run.parameters.audit_ms or (judged.vector is None and not _due(delivery, judged)):
+    if not run.parameters.audit_ms or (judged.vector is None and not _due(run, delivery, judged)):
         conclude(run, key, delivery, judged)
         return
     encoded = write_down(run, key, report(run, key, delivery, judged))
     run.events.append(Settled(key, judged.outcome, encoded))
     store(run, key, delivery)
-    _audit(run, key, delivery, _due(delivery, judged))
+    _audit(run, key, delivery, _due(run, delivery, judged))
 
 
 def _least_loss(job: Job, judged: Settlement) -> int:
@@ -75,7 +76,7 @@ def _one_more(delivery: Delivery, judged: Settlement) -> int | None:
     return others[beacon.uniform(delivery.seed, EXTRA, len(others))] if others else None
 
 
-def _due(delivery: Delivery, judged: Settlement) -> list[int]:
+def _due(run: Execution, delivery: Delivery, judged: Settlement) -> list[int]:
     """Members to audit next: the winner and one more, each time or one time in ten; whom the rule flags always."""
 
     def chosen(place: int, draw: int) -> list[int]:
@@ -84,6 +85,7 @@ def _due(delivery: Delivery, judged: Settlement) -> list[int]:
 
     places = [] if judged.winner is None else chosen(judged.winner, judged.winner)
     places += judged.reexecute
+    places += copies.suspected(run, delivery)
     places += [] if delivery.extra is None else chosen(delivery.extra, EXTRA + 1)
     return [
         place
@@ -150,7 +152,7 @@ def heard(run: Execution, key: bytes, audit: Audit, words: Mapping[int, Word]) -
     if audit.panel:
         delivery = evolve(delivery, deadline=max(delivery.deadline, run.time + run.parameters.dispute_ms))
     store(run, key, delivery)
-    _audit(run, key, delivery, lost or _due(delivery, judge(run, delivery)), appeal=bool(lost))
+    _audit(run, key, delivery, lost or _due(run, delivery, judge(run, delivery)), appeal=bool(lost))
 
 
 def _looked_for(run: Execution, delivery: Delivery, words: Mapping[int, Word]) -> Delivery:

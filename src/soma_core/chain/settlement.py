@@ -13,6 +13,7 @@ from soma_core.api import Answer, Settlement
 from soma_core.errors import CorruptionError
 from soma_core.records import octets, pack, text, uint
 
+from . import copies
 from .accounts import pay
 from .encoders import ENCODERS
 from .events import Paid, Settled
@@ -183,6 +184,7 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
         validators = _validators_part(run, job)
         add_to_pools(run.state, validators=validators, treasury=job.commission - validators)
     note(run, job, judged)
+    copies.note(run, delivery)
     receipt = _receipt(run, key, delivery, judged, fines, slashes, final=True)
     release(run, job)
     was_open = run.state.get(DELIVERIES, key) is not None

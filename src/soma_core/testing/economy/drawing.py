@@ -7,8 +7,8 @@ from soma_core.errors import UsageError
 
 from .run import Account, Report
 
-LABELS: Final = 26
-"""Lines that are named at their end; more cannot be told apart."""
+LABELS: Final = 40
+"""Names beside the lines, in the order of what they have earned."""
 
 
 def draw(report: Report, path: Path) -> None:
@@ -38,11 +38,16 @@ def draw(report: Report, path: Path) -> None:
 def _lines(axes: Any, accounts: list[Account]) -> None:
     """A line each: green for the honest, red for others; those that lost a stake leave the others their scale."""
     for one in accounts:
-        honest = one.what.endswith("honest")
-        colour = (0.1, 0.5, 0.2, 0.8) if honest else (0.8, 0.1, 0.1, 0.8)
-        axes.plot(range(1, len(one.earned) + 1), one.earned, color=colour, linewidth=1.0)
-    for one in sorted(accounts, key=lambda one: -abs(one.total))[:LABELS]:
-        axes.annotate(f" {one.name.replace('_', ' ')}", (len(one.earned), one.total), fontsize=6, va="center")
+        axes.plot(range(1, len(one.earned) + 1), one.earned, color=_colour(one), linewidth=1.0)
     axes.set_yscale("symlog", linthresh=10)
     axes.axhline(0, color="black", linewidth=0.5)
-    axes.margins(x=0.12)
+    axes.margins(x=0.02)
+    ranked = sorted(accounts, key=lambda one: -one.total)[:LABELS]
+    for rank, one in enumerate(ranked):  # one under the other, or nobody could read those that are near each other
+        text = f"{one.name.replace('_', ' ')}  {one.total:+.1f}"
+        place = (1.01, 1 - (rank + 0.5) / len(ranked))
+        axes.annotate(text, place, xycoords="axes fraction", fontsize=6, va="center", color=_colour(one))
+
+
+def _colour(one: Account) -> tuple[float, float, float, float]:
+    return (0.1, 0.5, 0.2, 0.8) if one.what.endswith("honest") else (0.8, 0.1, 0.1, 0.8)

@@ -14,6 +14,7 @@ from soma_core import chain, codec, fixed
 from soma_core.chain import targets
 from soma_core.chain.accounts import OPERATORS, ROLES
 from soma_core.chain.faults import REPORTS
+from soma_core.chain.objections import OBJECTIONS, ReportEncoder, UndoEncoderReport
 from soma_core.chain.upgrades import SupportProtocol
 from soma_core.crypto import digest, signing_digest
 from soma_core.genesis import OPAQUE
@@ -160,6 +161,16 @@ def accuse_validator(t: Turmoil) -> Made:
         second=headers[1],
         second_signature=signed[1],
     )
+
+
+def report_encoder(t: Turmoil) -> Made:
+    sender = t.random.choice([*t.sitting(), t.random.choice(PEOPLE)])
+    return sender, ReportEncoder(address(t.random.choice(_encoders(t))))
+
+
+def undo_encoder_report(t: Turmoil) -> Made:
+    name = one_of(t.random, [name for name, _ in t.state.scan(OBJECTIONS)])
+    return name and (people()[name[32:]], UndoEncoderReport(name[:32]))
 
 
 def support_protocol(t: Turmoil) -> Made:
@@ -453,6 +464,8 @@ MOVES: Final[Mapping[str, tuple[float, Callable[[Turmoil], Made]]]] = {
     "report_validator": (2, report_validator),
     "undo_report": (2, undo_report),
     "accuse_validator": (1, accuse_validator),
+    "report_encoder": (1.5, report_encoder),
+    "undo_encoder_report": (1, undo_encoder_report),
     "support_protocol": (1, support_protocol),
     "register_encoder": (2, register_encoder),
     "commit_weights": (2, commit_weights),

@@ -120,8 +120,7 @@ class Positions:
         # How much too near each is, times its length, as one product: three columns more for what is no coordinate.
         part = np.empty((len(roots), width + 3), np.float32)
         for first, stop, columns in self._columns:
-            if first < width:
-                part[:, first : min(stop, width)] = columns[block, : width - first]
+            part[:, first : min(stop, width)] = columns[block, : max(0, width - first)]
         lengths = np.sqrt(squares)
         beyond = np.sqrt(np.maximum(0, 1 - np.vecdot(part[:, :width], part[:, :width]) / squares) + slack)
         part[:, width:] = np.stack([lengths * beyond, lengths * roots, lengths], axis=1)

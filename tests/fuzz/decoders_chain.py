@@ -21,7 +21,9 @@ from soma_core.crypto import address_of, digest, signing_digest
 from soma_core.errors import DecodeError, SomaError
 from soma_core.node._slots import SignedSlot
 from soma_core.node.answering import SealedAnswer
+from soma_core.node.auditing import SealedVerdict
 from soma_core.node.store import Proved, Receipts, Signatures, StoredCommit, pack_commit, unpack_commit
+from soma_core.node.submitting import SealedSubmission
 from soma_core.records import pack, structure, to_value, unpack
 
 # Values ---------------------------------------------------------------------------------------------------------------
@@ -64,7 +66,7 @@ STORED: Sequence[type[Any]] = (
     *(table.record for table in TABLES),
     *(handler.record for handler in ACTIONS.values()),
     *(chain.Tip, chain.CommitRecord, chain.TransactionReceipt, chain.JobReceipt, chain.Checkpoint, chain.System),
-    *(StoredCommit, Receipts, Signatures, Proved, SealedAnswer, SignedSlot),
+    *(StoredCommit, Receipts, Signatures, Proved, SealedAnswer, SignedSlot, SealedVerdict, SealedSubmission),
 )
 """Records of the ledger and of transactions. The first byte of an input says which one the rest should be."""
 
@@ -81,6 +83,8 @@ def _records() -> list[bytes]:
         Signatures(((0, bytes(64)),)),
         Proved(3),
         SealedAnswer(salt=bytes(32), loss=5, vector=bytes(16)),
+        SealedVerdict(salt=bytes(32), results=(chain.Result(loss=5, vector=bytes(16)),)),
+        SealedSubmission(target=3, salt=bytes(32), blob=bytes(32), size=9, encoder=bytes(32), loss=5, vector=bytes(16)),
         SignedSlot(bytes(32), "soma/block", bytes(32), 1, 2, bytes(32), bytes(64)),
         structure(StoredCommit, codec.decode(pack_commit(_commit(world, ())))),
         structure(chain.System, codec.decode(world.system(9))),

@@ -310,6 +310,12 @@ def bench(session: nox.Session) -> None:
     in_default_set(session, "benchmarks", *session.posargs, env=environment)
 
 
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
+def latency(session: nox.Session) -> None:
+    """How long an embedding takes on the demo network, stage by stage: ``-- JOBS --write``. About 2 min."""
+    in_default_set(session, "benchmarks.latency", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Every decoder, guided by coverage: ``-- SECONDS NAME…``, else 20 s of all, which writes ``specs/results``."""

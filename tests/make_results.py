@@ -24,6 +24,7 @@ _SESSIONS: Final = {
     "encoders": "nox -s full",
     "fuzz": "nox -s fuzz -- 60",
     "kill": "nox -s kill",
+    "latency": "nox -s latency -- --write",
     "power-loss": "nox -s power",
     "power-loss-node": "nox -s power",
     "simulate": "nox -s simulate -- 500 FIRST",
@@ -83,6 +84,8 @@ and *double* identities that were wrongly accepted. In that of `fuzz` *double* c
     text += _consensus(found)
     if "economy" in found:
         text += _economy(found["economy"])
+    if "latency" in found:
+        text += _latency(found["latency"])
     if "bench" in found:
         text += _speed(found["bench"])
     return text
@@ -117,6 +120,14 @@ def _economy(run: dict[str, Any]) -> str:
             names = ("soma_an_epoch", "honest_in_its_place", "without_the_defence")
             sums = " | ".join("" if row[name] is None else f"{row[name]:.2f}" for name in names)
             text += f"| {row['agent']} | {row['defence']} | {sums} | {'yes' if row['holds'] else 'no'} |\n"
+    return text
+
+
+def _latency(run: dict[str, Any]) -> str:
+    text = f"\n## An embedding, as a user waits for it\n\nSeconds, of {run['jobs']} jobs one after the other.\n\n"
+    text += "| stage | p50 | p95 | mean | what goes on |\n|---|---:|---:|---:|---|\n"
+    for name, row in (("whole", run["whole"] | {"is": ""}), *run["stages"].items()):
+        text += f"| {name} | {row['p50']:.2f} | {row['p95']:.2f} | {row['mean']:.2f} | {row['is']} |\n"
     return text
 
 

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
+import make_results
 import pytest
+from benchmarks import latency
 from benchmarks.__main__ import table
 from benchmarks.harness import Row, Taken, interleaved, spread
 from benchmarks.idle import spent
@@ -56,6 +58,17 @@ def test_a_tree_is_charged_what_its_children_took_when_they_have_ended() -> None
         took = spent(process.pid)
         process.kill()
     assert took >= 0.05
+
+
+def test_where_the_time_of_embeddings_goes_is_told_by_stage() -> None:
+    jobs = [{"uploading": 0.5, "drawing": float(n)} for n in range(101)]
+    found = latency.figures(jobs)
+    assert found["jobs"] == 101
+    assert found["whole"] == {"p50": 50.5, "p95": 95.5, "mean": 50.5}
+    assert found["stages"]["drawing"].items() >= {"p50": 50.0, "p95": 95.0, "mean": 50.0}.items()
+    assert found["stages"]["closing"]["p95"] == 0.0
+    assert len(latency.table(found).splitlines()) == 2 + len(latency.STAGES)
+    assert "| whole | 50.50 | 95.50 | 50.50 |" in make_results._latency(found)
 
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are() -> None:

@@ -29,8 +29,7 @@ SIZE: Final = 4_096
 SEED: Final = 2026
 WORDS: Final = ("the", "of", "network", "data", "vector", "shard", "proof", "every", "node", "and", "a")
 STAGES: Final[Mapping[str, str]] = {
-    "uploading": "the file goes to the node",
-    "unknown": "the request is ordered",
+    "uploading": "the file goes to the node, and the request is ordered",
     "attesting": "a quorum of validators fetches the data and says so",
     "drawing": "the beacon moves, so that nobody could choose the shard",
     "committing": "the encoders fetch the data, compute, and seal their answers",
@@ -81,9 +80,13 @@ def measured(jobs: int, plan: Plan) -> dict[str, Any]:
                     path = root / f"{number}.txt"
                     path.write_bytes(words(draw))
                     found.append(job(node, path, root))
-    counted = found[WARM:]
+    return figures(found[WARM:])
+
+
+def figures(counted: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """What the seconds of many jobs come to."""
     return {
-        "jobs": jobs,
+        "jobs": len(counted),
         "whole": told([sum(took.values()) for took in counted]),
         "stages": {
             stage: told([took.get(stage, 0.0) for took in counted]) | {"is": is_} for stage, is_ in STAGES.items()
@@ -91,9 +94,9 @@ def measured(jobs: int, plan: Plan) -> dict[str, Any]:
     }
 
 
-def table(figures: Mapping[str, Any]) -> str:
+def table(found: Mapping[str, Any]) -> str:
     """Lines for a terminal."""
-    rows = [("whole", figures["whole"], ""), *((name, row, row["is"]) for name, row in figures["stages"].items())]
+    rows = [("whole", found["whole"], ""), *((name, row, row["is"]) for name, row in found["stages"].items())]
     lines = ["stage          p50     p95    mean  s"]
     lines += [
         f"{name:<12} {row['p50']:>6.3f}  {row['p95']:>6.3f}  {row['mean']:>6.3f}  {what}" for name, row, what in rows
@@ -107,11 +110,11 @@ def main() -> None:
     parser.add_argument("--encoder", default=Plan().encoder, help="the encoders' plugin; the demo's if nothing is said")
     parser.add_argument("--write", action="store_true", help="keep the figures in specs/results/latency.json")
     asked = parser.parse_args()
-    figures = measured(asked.jobs, Plan(encoder=asked.encoder))
-    print(table(figures))
+    found = measured(asked.jobs, Plan(encoder=asked.encoder))
+    print(table(found))
     if asked.write:
         what = "an embedding as a user sees it on the demo network: seconds, median and 95th percentile, by stage"
-        results.write("latency", what, SEED, encoder=asked.encoder, **figures)
+        results.write("latency", what, SEED, encoder=asked.encoder, **found)
 
 
 if __name__ == "__main__":

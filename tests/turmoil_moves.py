@@ -390,8 +390,8 @@ def plant_canaries(t: Turmoil) -> Made:
     encoder = t.random.choice(_encoders(t))
     if t.state.get(chain.CANARIES, address(encoder)) is not None and t.random.random() < 0.95:
         return None
-    jobs = [job for *_, job in _planned(t)[10:]]
-    secrets = [digest("soma/chunk", bytes([encoder]), t.random.randbytes(8)) for _ in range(48)]
+    jobs = [job for *_, job in _planned(t)[5:]]
+    secrets = [digest("soma/chunk", bytes([encoder]), t.random.randbytes(8)) for _ in range(160)]
     secret = max(secrets, key=lambda each: sum(chain.may_lie(address(encoder), each, job) for job in jobs))
     t.secrets["canary", encoder] = secret
     return encoder, chain.PlantCanaries(chain.canary_seal(address(encoder), secret))

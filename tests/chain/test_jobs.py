@@ -281,3 +281,11 @@ def test_whatever_members_do_the_job_ends_and_the_money_is_all_there(steps: list
         world.commit(after=30_000)
     assert world.state.get(chain.JOBS, job) is None
     assert world.state.need(chain.DONE, job).outcome in ("settled", "refunded")
+
+
+def test_data_are_kept_until_nobody_can_ask_for_them_any_more() -> None:
+    """Blobs of a job that takes as long as it may, stage by stage, and is audited and disputed in its last moment."""
+    p = make_genesis(audit_ms=9_000, evidence_ms=10**6, unbonding_ms=10**7).parameters
+    stages = (p.attest_ms, p.draw_ms, p.commit_ms, p.reveal_ms, p.draw_ms, p.audit_ms)
+    each = p.audit_seal_ms + p.audit_reveal_ms + p.dispute_ms
+    assert chain.longest_life(p) == sum(stages) + 2 * each

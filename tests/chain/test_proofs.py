@@ -219,3 +219,45 @@ def test_a_later_committee_is_believed_when_the_one_before_has_named_it() -> Non
     }.items():
         with pytest.raises(VerificationError, match=says):
             proofs.verify_receipt(altered, world.genesis)
+
+
+def test_a_newer_record_is_trusted_instead_of_everything_before_it() -> None:
+    """Rule H17."""
+    world = replays.settled_job()
+    honest = replays.honest_file(world, chain.job_key(replays.address(6), replays.BLOB, 0), (0,))
+    file = handed_over(world, honest)
+    (handover,) = file.handovers
+    old = evolve(handover, checkpoint=evolve(handover.checkpoint, signatures=((0, bytes(64)),)))
+    stale = evolve(file, handovers=(old,))  # keys of long ago prove nothing any more
+    basis = chain.record_digest(handover.checkpoint.record)
+    assert proofs.verify_receipt(stale, world.genesis, basis).outcome == "settled"
+    assert proofs.basis_of(stale, basis) == handover.checkpoint.record
+    stranger = ((Signer(120).public, 10_000),)
+    unsigned = evolve(file.checkpoint, signatures=())
+    for says, altered in {
+        "names others": evolve(stale, handovers=(evolve(old, committee=stranger),)),
+        "a quorum of 6667 is needed": evolve(stale, checkpoint=unsigned),
+        "does not fit": evolve(file, handovers=(handover, handover)),
+        "does not lead through": evolve(file, handovers=()),
+    }.items():
+        with pytest.raises(VerificationError, match=says):
+            proofs.verify_receipt(altered, world.genesis, basis)
+    own = chain.record_digest(file.checkpoint.record)
+    assert proofs.verify_receipt(evolve(stale, checkpoint=unsigned), world.genesis, own).outcome == "settled"
+    for wrong in (bytes(32), chain.record_digest(world.trace[0].record)):
+        with pytest.raises(VerificationError, match="does not lead through"):
+            proofs.verify_receipt(file, world.genesis, wrong)
+
+
+def test_a_trusted_record_proves_what_it_follows_from_and_nothing_else() -> None:
+    world = replays.settled_job()
+    honest = replays.honest_file(world, chain.job_key(replays.address(6), replays.BLOB, 0), (0,))
+    basis = chain.record_digest(honest.checkpoint.record)
+    assert proofs.verify_receipt(honest, world.genesis, basis).outcome == "settled"
+    other = evolve(honest, receipt=honest.receipt + b"\0")
+    with pytest.raises(VerificationError, match="not in the commit"):
+        proofs.verify_receipt(other, world.genesis, basis)
+    if honest.trail:
+        broken = (evolve(honest.trail[0], receipts=bytes(32)), *honest.trail[1:])
+        with pytest.raises(VerificationError, match="does not follow"):
+            proofs.verify_receipt(evolve(honest, trail=broken), world.genesis, basis)

@@ -48,6 +48,7 @@ from .jobs import (
     RevealEmbedding,
     commitment,
     job_key,
+    longest_life,
     price,
 )
 from .machine import ACTIONS, Applied, Tip, apply, examine, found, money_in
@@ -204,6 +205,7 @@ __all__ = [
     "job_key",
     "leaf_hash",
     "least_fee",
+    "longest_life",
     "may_lie",
     "money_in",
     "next_level",

@@ -42,6 +42,13 @@ def price(parameters: Parameters, size: int) -> tuple[int, int]:
     return pot, pot * parameters.commission // BASIS
 
 
+def longest_life(parameters: Parameters) -> int:
+    """Ms from a request until nobody needs its data any more: two rounds of audits and disputes after its window."""
+    p = parameters
+    judged = p.attest_ms + p.draw_ms + p.commit_ms + p.reveal_ms + p.draw_ms
+    return judged + p.audit_ms + 2 * (p.audit_seal_ms + p.audit_reveal_ms + p.dispute_ms)
+
+
 def job_key(requester: bytes, blob: bytes, nonce: int) -> bytes:
     """32 bytes. The same account, data and nonce are the same job: asking twice pays once."""
     return digest("soma/job", requester, blob, nonce.to_bytes(8, "big"))

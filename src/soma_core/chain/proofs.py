@@ -1,4 +1,4 @@
-"""A receipt that proves itself offline: what a submitter keeps (rules H8 to H16, ``specs/17-receipts.md``).
+"""A receipt that proves itself offline: what a submitter keeps (rules H8 to H17, ``specs/17-receipts.md``).
 
 The file holds the receipt, its way to a commit record, the records from there to one that a quorum signed, the genesis
 that names the first committee, and for every later one the record in which the committee before it names it.
@@ -102,10 +102,34 @@ def check_checkpoint(chain: bytes, committee: Sequence[tuple[bytes, int]], check
     return power
 
 
-def _handed_over(chain: bytes, first: Sequence[tuple[bytes, int]], file: ReceiptFile) -> Sequence[tuple[bytes, int]]:
-    """The committee that all handovers lead to from the `first`, each signed by a quorum of the one before."""
-    committee, last = first, -1
-    for handover in file.handovers:
+def basis_of(file: ReceiptFile, basis: bytes) -> CommitRecord:
+    """The record of digest `basis` that the file leads through. Raises `VerificationError` if there is none."""
+    handed = (handover.checkpoint.record for handover in file.handovers)
+    for record in (*handed, *file.trail, file.checkpoint.record):
+        if record_digest(record) == basis:
+            return record
+    raise VerificationError(
+        f"the receipt does not lead through the record {basis.hex()[:12]}",
+        "trust the last record of an epoch before the receipt's, or a record of its own",
+    )
+
+
+def _begin(file: ReceiptFile, basis: bytes | None) -> tuple[int, int, Sequence[tuple[bytes, int]]]:
+    """From which handover on signatures are checked, the index before it, and the committee that is believed there."""
+    if basis is None:
+        return 0, -1, founders(file.genesis)
+    for place, handover in enumerate(file.handovers):
+        record = handover.checkpoint.record
+        if record_digest(record) == basis:
+            _hold(record.committee == committee_digest(handover.committee), f"record {record.index} names others")
+            return place + 1, record.index, handover.committee
+    raise AssertionError("who asks has found the record among the handovers'")
+
+
+def _handed_over(chain: bytes, file: ReceiptFile, basis: bytes | None) -> Sequence[tuple[bytes, int]]:
+    """The committee that the handovers lead to, each signed by a quorum of the one before."""
+    place, last, committee = _begin(file, basis)
+    for handover in file.handovers[place:]:
         record = handover.checkpoint.record
         check_checkpoint(chain, committee, handover.checkpoint)
         _hold(last < record.index < file.checkpoint.record.index, f"record {record.index} is handed over out of order")
@@ -117,21 +141,25 @@ def _handed_over(chain: bytes, first: Sequence[tuple[bytes, int]], file: Receipt
     return committee
 
 
-def verify_receipt(file: ReceiptFile, trusted: Genesis) -> JobReceipt:
-    """The job's receipt, proved from `trusted`. Raises `VerificationError` naming the first thing that fails."""
+def verify_receipt(file: ReceiptFile, trusted: Genesis, basis: bytes | None = None) -> JobReceipt:
+    """The job's receipt, proved from `trusted`. Raises `VerificationError` naming the first thing that fails.
+
+    `basis`: the digest of a record that is trusted as well: what it names needs no older signature (rule H17).
+    """
     _hold(file.format == FORMAT, f"the file's format is {file.format!r}, not {FORMAT!r}")
     genesis = check(trusted)
     _hold(
         file.genesis.chain == genesis.chain,
         f"the receipt is of chain {file.genesis.chain.hex()[:12]}, the trusted one is {genesis.chain.hex()[:12]}",
     )
-    committee = _handed_over(genesis.chain, founders(genesis), file)
-    _hold(
-        file.checkpoint.record.committee == committee_digest(committee),
-        "the record names another committee than the trusted one",
-    )
-    check_checkpoint(genesis.chain, committee, file.checkpoint)
     records = (*file.trail, file.checkpoint.record)
+    if basis is None or basis_of(file, basis) not in records:
+        committee = _handed_over(genesis.chain, file, basis)
+        _hold(
+            file.checkpoint.record.committee == committee_digest(committee),
+            "the record names another committee than the trusted one",
+        )
+        check_checkpoint(genesis.chain, committee, file.checkpoint)
     for earlier, later in pairwise(records):
         _hold(
             later.previous == record_digest(earlier) and later.index == earlier.index + 1,

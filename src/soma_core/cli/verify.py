@@ -17,24 +17,37 @@ if TYPE_CHECKING:
 @click.argument("receipt", type=click.Path(path_type=Path))
 @click.option("--genesis", type=click.Path(path_type=Path), metavar="FILE", help="The genesis file to trust.")
 @click.option("--chain", metavar="ID", help="The chain id to trust, in hex.")
+@click.option("--record", metavar="DIGEST", help="The digest of a newer record to trust, in hex: see the RECEIPT's.")
 @json_option
-def verify(receipt: Path, genesis: Path | None, chain: str | None, as_json: bool) -> None:  # noqa: FBT001  # a flag
+def verify(
+    receipt: Path,
+    genesis: Path | None,
+    chain: str | None,
+    record: str | None,
+    as_json: bool,  # noqa: FBT001  # a flag
+) -> None:
     """Check RECEIPT offline: who signed it, what it proves, and that its numbers add up."""
     import time
 
-    from soma_core.chain.proofs import load, signing_committee, vector_digest, verify_receipt
+    from soma_core.chain.proofs import basis_of, load, signing_committee, vector_digest, verify_receipt
+    from soma_core.chain.receipts import record_digest
     from soma_core.errors import VerificationError
 
     file = load(_read(receipt))
     trusted, basis = _trusted(receipt, file, genesis, chain)
-    job = verify_receipt(file, trusted)
-    age = time.time_ns() // 1_000_000 - trusted.time
+    newer = None if record is None else _digest(record)
+    if newer is not None:
+        basis = f"the record {newer.hex()[:12]}, which you named"
+    job = verify_receipt(file, trusted, newer)
+    begun = trusted.time if newer is None else basis_of(file, newer).time
+    age = time.time_ns() // 1_000_000 - begun
     if age > trusted.parameters.unbonding_ms:
         raise VerificationError(
-            f"the committee of the genesis is {age // 1000} s old, older than the unbonding time of"
-            f" {trusted.parameters.unbonding_ms // 1000} s: its keys prove nothing any more",
-            "verify receipts while they are young, or against a newer trusted basis",
+            f"the committee of the {'genesis' if newer is None else 'record'} is {age // 1000} s old, older than the"
+            f" unbonding time of {trusted.parameters.unbonding_ms // 1000} s: its keys prove nothing any more",
+            "verify receipts while they are young, or against a newer record with --record",
         )
+    known = file.handovers[-1].checkpoint.record if file.handovers else file.checkpoint.record
     names = {validator.key: validator.name for validator in trusted.validators}
     keys = [signing_committee(file)[place][0] for place, _ in file.checkpoint.signatures]
     signers = [names.get(key, key.hex()[:12]) for key in keys]
@@ -46,6 +59,7 @@ def verify(receipt: Path, genesis: Path | None, chain: str | None, as_json: bool
                 "chain": trusted.chain.hex(),
                 "signers": signers,
                 "commit": file.checkpoint.record.index,
+                "record": record_digest(known).hex(),
                 "job": job.job.hex(),
                 "outcome": job.outcome,
                 "winner": job.winner or None,
@@ -56,6 +70,7 @@ def verify(receipt: Path, genesis: Path | None, chain: str | None, as_json: bool
     from ._receipts import lines
 
     talk(f"trusts   {basis}")
+    talk(f"record   {record_digest(known).hex()}, which you may trust in later receipts with --record")
     talk(f"signed   by {printable(', '.join(signers))} under commit {file.checkpoint.record.index}")
     for line in lines(f"job {job.job.hex()[:12]}", job, str(receipt)):
         data(line)
@@ -78,6 +93,18 @@ def _trusted(receipt: Path, file: "ReceiptFile", genesis: Path | None, chain: st
     if beside.is_file():
         return read(beside), f"the committee of {beside}"
     return own, f"the receipt's own word for its chain {own.chain.hex()}; name it with --chain or --genesis to be sure"
+
+
+def _digest(text: str) -> bytes:
+    from soma_core.errors import UsageError
+
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise UsageError(f"{text!r:.80} is no record's digest", "give 64 hex digits, as `soma verify` prints them")
+    return digest
 
 
 def _read(path: Path) -> bytes:

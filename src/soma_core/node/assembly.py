@@ -158,7 +158,7 @@ class _Node:
         self._blobs = BlobStore(
             places.make(data_dir, places.BLOBS),
             max_blob=p.max_blob,
-            keep_for=max(KEEP_FOR, (p.attest_ms + p.draw_ms + p.commit_ms + p.reveal_ms) / 1000),
+            keep_for=max(KEEP_FOR, chain.longest_life(p) / 1000),
         )
         self._driver: Driver | None = None
         self._network = Network(

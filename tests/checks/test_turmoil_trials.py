@@ -22,8 +22,9 @@ SEED = 1_000
 """Of the first life of each flavour; the others follow."""
 COUNT = 100_000
 EACH = 5_000
-ALIKE = 1_500
+ALIKE = 1_000
 """Transactions of each of the lives that are lived again elsewhere."""
+TESTS = Path(turmoil_lives.__file__).parent
 CORES = ("", "Nehalem", "Haswell", "SkylakeX")
 THREADS = ("1", "2", "5")
 
@@ -41,7 +42,7 @@ def elsewhere(python: str, core: str, threads: str, seed: str) -> dict[str, Any]
         "OPENBLAS_CORETYPE": core,
         "OPENBLAS_NUM_THREADS": threads,
         "PYTHONHASHSEED": seed,
-        "PYTHONPATH": str(Path(turmoil_lives.__file__).parent),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")])),
     }
     ran = subprocess.run(
         [python, turmoil_lives.__file__, str(SEED), str(ALIKE)],

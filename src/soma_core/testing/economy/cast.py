@@ -27,6 +27,8 @@ REFERENCES_AT: Final = 1 << 42
 PURSE: Final = 1_000_000 * SHANNONS
 """What everybody has beside their stake."""
 VALIDATORS: Final = 3
+BEFORE: Final = 72
+"""Jobs that settle before the first target opens, so that targets lie where data do: rules follow them from 64 on."""
 ARCHITECTURE: Final = "made-up-1"
 
 
@@ -53,8 +55,8 @@ class Seat:
 class Setting:
     """What a simulation is of. `rule`: a scoring plugin. `constants`, `parameters`: where they are not the usual ones.
 
-    `jobs`: in an epoch. `rounds`: of the race in an epoch. `kinds`: of the data there is. `sketched`: validators sketch
-    what they attest; without that nothing is routed.
+    `jobs`: in an epoch; `before`: in the first one beside them. `rounds`: of the race in an epoch. `kinds`: of the data
+    there is. `sketched`: validators sketch what they attest; without that nothing is routed.
     """
 
     seed: int = 0
@@ -62,6 +64,7 @@ class Setting:
     constants: Mapping[str, int] = NOTHING  # type: ignore[assignment]
     parameters: Mapping[str, int] = NOTHING  # type: ignore[assignment]
     jobs: int = 4
+    before: int = 0
     rounds: int = 8
     kinds: Sequence[str] = KINDS
     sketched: bool = True

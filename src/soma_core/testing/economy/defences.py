@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from .cast import Seat, Setting
+from .cast import BEFORE, Seat, Setting
 from .models import specialist
 from .players import cheats, honest
 from .race import Hunter, Way
@@ -139,6 +139,7 @@ def _race_row(setting: Setting, epochs: int, case: Case, known: dict[object, flo
     assert case.way is not None
     found: list[float] = []
     seen: Mapping[str, int] = {}
+    setting = evolve(setting, before=BEFORE)
     off = _off(setting, case) if case.can_be_off and setting.rule not in case.lacking else None
     for chosen in (setting, off):
         if chosen is not None:

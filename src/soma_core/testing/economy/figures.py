@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from soma_core import fixed
 
-from .cast import DIMENSION, Seat, Setting, rule_of
+from .cast import BEFORE, DIMENSION, Seat, Setting, rule_of
 from .data import KINDS
 from .models import Trained, generalist, specialist
 from .players import STAKE, honest
@@ -44,7 +44,7 @@ def steadiness(setting: Setting, epochs: int = 80, tries: int = 400) -> Steadine
     The race has room for eight times its goal. Epoch 0 has no targets yet, and is left out.
     """
     room = {"targets": 16, "target_goal": GOAL, "audit_quorum": 1}
-    setting = evolve(setting, jobs=2, rounds=12, parameters={**setting.parameters, **room})
+    setting = evolve(setting, jobs=2, rounds=12, before=BEFORE, parameters={**setting.parameters, **room})
     seats = [generalist_seat(place) for place in range(4)]
     hunter = Hunter("hunter", tries=tries)
     economy = Economy(setting, seats, [hunter])

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
@@ -14,6 +14,9 @@ from .cast import Seat, Setting, found
 from .ledger import Wallet, World, wallet
 from .market import Market
 from .race import Hunter, Race
+
+TOGETHER: Final = 24
+"""Jobs at a time before the first epoch."""
 
 
 @frozen(kw_only=True)
@@ -87,6 +90,9 @@ class Economy:
         self.world = found(self.setting, self.seats, [self._buyer, *(hunter.wallet for hunter in self.hunters)])
         self.market = Market(self.world, self.seats, self._buyer, sketched=self.setting.sketched)
         self.race = Race(self.world, self.market, self.setting.source, self.hunters)
+        for first in range(0, self.setting.before, TOGETHER):
+            count = min(TOGETHER, self.setting.before - first)
+            self.market.buy([self.setting.source.item(first + place) for place in range(count)])
         self._start = {one.wallet.address: self._wealth(one.wallet) for one in self._everybody}
 
     @property

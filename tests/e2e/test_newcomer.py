@@ -124,6 +124,8 @@ def test_an_encoder_from_the_template_is_aligned_registered_served_and_drawn(
         joined = node.json("stake", "add", "numpy", "2", "--role", f"encoder-{NAME}")
         assert joined["pool"]["joining"] == 2 * SHANNONS
         node.json("encoder", "leave", f"encoder-{NAME}")
+        assert "already" in node.soma("encoder", "leave", f"encoder-{NAME}", expect=1)
+        assert ask(network, "validator", "report", NAME)["fee"] > 0
     finally:
         assert node.stop() == 0, node.log.read_text()
 

@@ -113,16 +113,22 @@ def leave(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
 @json_option
 @data_dir_option
 def report(other: str, undo: bool, as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # flags
-    """Say that the validator OTHER, a name or an address, harms the network: reports cost it reward."""
-    from soma_core import chain
+    """Say that OTHER, the name or address of a validator or an encoder, harms the network.
+
+    Reports cost a validator reward, by the power of who reports; an encoder that a quorum reports is drawn no more.
+    """
+    from soma_core.api import control
 
     from ._acting import act, find_owner
     from ._client import Node
 
     with Node(data_dir) as node:
         account = find_owner(node, other)
-        action = chain.UndoReport(account) if undo else chain.ReportValidator(account)
-        done = act(node, "account", "undo_report" if undo else "report_validator", action)
+        encoders = {each.address for each in node.ask(control.ENCODERS, control.Empty()).encoders}
+        kinds = (
+            ("report_encoder", "undo_encoder_report") if account in encoders else ("report_validator", "undo_report")
+        )
+        done = act(node, "account", kinds[undo], {"account": account})
     _said(done, f"{other} is reported{' no more' if undo else ''}", as_json=as_json)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import audit_replays
+import member_replays
 import race_replays
 import replays
 from attrs import evolve
@@ -564,6 +565,14 @@ def receipts() -> Case:
         "trusted": trusted,
         "valid": valid,
         "invalid": invalid,
+        "handovers": member_replays.handovers(),
+    }
+
+
+def members() -> Case:
+    return {
+        "about": "Rules V, A and L: validators that join, leave and fail, operator keys, reports of encoders.",
+        "runs": member_replays.members(),
     }
 
 
@@ -606,6 +615,7 @@ FILES: Final[Mapping[str, Callable[[], Case]]] = {
     "targets.json": targets,
     "receipts.json": receipts,
     "epochs.json": epochs,
+    "members.json": members,
 }
 
 

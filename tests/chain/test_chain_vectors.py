@@ -19,8 +19,8 @@ from soma_core.records import to_value
 STATE, TRANSACTIONS = load("state.json"), load("transactions.json")
 JOBS, EPOCHS, AUDITS = load("jobs.json"), load("epochs.json"), load("audits.json")
 ENCODERS, ROUTING = load("encoders.json"), load("routing.json")
-TARGETS = load("targets.json")
-RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS, AUDITS, ENCODERS, ROUTING) for run in file["runs"]]
+TARGETS, MEMBERS = load("targets.json"), load("members.json")
+RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS, AUDITS, ENCODERS, ROUTING, MEMBERS) for run in file["runs"]]
 
 
 def of(text: str) -> bytes:

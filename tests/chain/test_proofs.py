@@ -8,12 +8,13 @@ from attrs import evolve
 from committee_world import Committee, Signer, committee_genesis
 from hypothesis import given
 from hypothesis import strategies as st
+from member_replays import handed_over
 from vectors import load
 
 from soma_core import chain, codec
 from soma_core.chain import proofs
 from soma_core.chain.receipts import Step, committee_digest, leaf_hash, proof, root, root_from
-from soma_core.crypto import digest, signing_digest
+from soma_core.crypto import digest
 from soma_core.errors import DecodeError, SomaError, VerificationError
 from soma_core.genesis import Genesis
 from soma_core.records import pack, unpack
@@ -56,6 +57,18 @@ def test_files_that_do_not(case: dict[str, Any]) -> None:
         proofs.verify_receipt(file, TRUSTED)
     assert case["says"] in caught.value.what
     assert "do not rely on it" in caught.value.remedy
+
+
+@pytest.mark.parametrize("case", CASES["handovers"]["files"], ids=lambda case: case["name"])
+def test_files_that_handovers_lead_through(case: dict[str, Any]) -> None:
+    trusted = unpack(Genesis, bytes.fromhex(CASES["handovers"]["trusted"]))
+    file = proofs.load(bytes.fromhex(case["file"]))
+    basis = case["basis"] and bytes.fromhex(case["basis"])
+    if case["says"]:
+        with pytest.raises(VerificationError, match=case["says"]):
+            proofs.verify_receipt(file, trusted, basis)
+    else:
+        assert proofs.verify_receipt(file, trusted, basis).outcome == "settled"
 
 
 def test_a_file_with_any_bit_flipped_proves_nothing_else() -> None:
@@ -178,22 +191,6 @@ def test_power_is_what_counts_never_the_number_of_signers() -> None:
         else:
             with pytest.raises(VerificationError, match="a quorum of 7 is needed"):
                 chain.check_checkpoint(world.genesis.chain, chain.founders(world.genesis), checkpoint)
-
-
-def handed_over(world: Committee, file: proofs.ReceiptFile, *, places: tuple[int, ...] = (0, 1, 2)) -> Any:
-    """The receipt of `file` under a second committee, which the first one named in record 0."""
-    second = tuple((Signer(110 + place).public, 2_500) for place in range(4))
-    named = committee_digest(second)
-    first = replays.signed_by(world.genesis, evolve(world.trace[0].record, committee=named), world.places)
-    record = evolve(file.checkpoint.record, committee=named, receipts=root_from(file.receipt, file.path))
-    signed = signing_digest("soma/checkpoint", world.genesis.chain, record.epoch, chain.record_digest(record))
-    signatures = tuple((place, Signer(110 + place).sign(signed)) for place in places)
-    return evolve(
-        file,
-        handovers=(proofs.Handover(checkpoint=first, committee=second),),
-        trail=(),
-        checkpoint=proofs.Checkpoint(record=record, signatures=signatures),
-    )
 
 
 def test_a_later_committee_is_believed_when_the_one_before_has_named_it() -> None:

@@ -155,7 +155,9 @@ def _check_map(value: Mapping[object, object], depth: int) -> bool:
         else:
             _check(key, depth)
             ordered = False
-        if type(item) is not bytes or depth > MAX_DEPTH:
+        kind = type(item)
+        plain = kind is bytes or (kind is int and INT_MIN <= item <= INT_MAX)  # type: ignore[operator]
+        if not plain or depth > MAX_DEPTH:
             ordered &= _check(item, depth)
     return ordered
 

@@ -12,11 +12,12 @@ from typing import Final
 
 from attrs import evolve, frozen
 from benchmarks.harness import Row, spread
+from benchmarks.transfers import forget
 from ledger_world import PlainRule, key, make_genesis
 
 from soma_core import chain
 from soma_core.api import Commit, Ledger, LedgerContext, NoConfig
-from soma_core.chain import encoders, lthash, stakes, state
+from soma_core.chain import encoders, lthash, stakes
 from soma_core.chain.execution import Execution
 from soma_core.crypto import address_of, digest
 from soma_core.genesis import Allocation, Encoder, Genesis
@@ -85,8 +86,7 @@ def scene(pools: int) -> Scene:
 def boundary(at_hand: Scene) -> float:
     """Seconds of processor time."""
     tip, network = at_hand.tip, at_hand.genesis
-    lthash._known_lanes.cache_clear()
-    state._read.cache_clear()
+    forget()
     commit = Commit(
         index=1,
         digest=digest("soma/commit", b"end"),

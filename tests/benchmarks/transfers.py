@@ -89,7 +89,8 @@ def written(applied: chain.Applied) -> dict[bytes, bytes | None]:
 def forget() -> None:
     """Nobody remembers what an earlier turn has read or summed."""
     lthash._known_lanes.cache_clear()
-    state._read.cache_clear()
+    state._read_large.cache_clear()
+    state._read_small.cache_clear()
 
 
 def ours(scene: Scene) -> float:

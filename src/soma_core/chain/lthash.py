@@ -37,21 +37,23 @@ def entry_lanes(key: bytes, value: bytes) -> Lanes:
         block = begun.copy()
         block.update(framed)
         blocks.append(block.digest())
-    return np.frombuffer(b"".join(blocks), dtype="<u2").astype(np.uint16)
+    return np.frombuffer(b"".join(blocks), dtype="<u2").astype(np.uint16, copy=False)
 
 
-_known_lanes: Final = lru_cache(4096)(entry_lanes)
+_KNOWN: Final = 4_096
+_known_lanes: Final = lru_cache(_KNOWN)(entry_lanes)
 """What was just put in is what is changed next. 8 MB."""
 
 
 def updated(stored: bytes, changes: Mapping[bytes, tuple[bytes | None, bytes | None]]) -> bytes:
     """The sum `stored` (2048 bytes) after `changes` (key → value before, value now)."""
     lanes = _lanes(stored)
+    lanes_of = _known_lanes if len(changes) < _KNOWN else entry_lanes  # of so many, none would be found again
     for key, (before, now) in changes.items():
         if before is not None:
-            lanes -= _known_lanes(key, before)
+            lanes -= lanes_of(key, before)
         if now is not None:
-            lanes += _known_lanes(key, now)
+            lanes += lanes_of(key, now)
     return lanes.astype("<u2").tobytes()
 
 

@@ -21,6 +21,10 @@ R = TypeVar("R")
 
 REMEMBERED: Final = 2_048
 """Records, the last ones read. A commit reads every open job, most of them as the one before did."""
+SMALL: Final = 512
+"""Bytes of a record of which many may be remembered."""
+REMEMBERED_SMALL: Final = 65_536
+"""Small records: a draw reads encoders, pools and scores of a whole network."""
 
 
 def _nothing(_record: Any) -> int:
@@ -157,7 +161,7 @@ class State:
 def read_record(table: Table[R], data: bytes) -> R:
     """A stored record. Raises `CorruptionError` if it is damaged."""
     try:
-        record: R = _read(table, data)
+        record: R = (_read_small if len(data) <= SMALL else _read_large)(table, data)
     except DecodeError as error:
         raise CorruptionError(
             f"a stored {table.name} is damaged: {error.what}",
@@ -166,7 +170,10 @@ def read_record(table: Table[R], data: bytes) -> R:
     return record
 
 
-@lru_cache(REMEMBERED)
-def _read(table: Table[Any], data: bytes) -> Any:
-    """The same bytes are read once: records do not change."""
+def _unpacked(table: Table[Any], data: bytes) -> Any:
     return unpack(table.record, data)
+
+
+# The same bytes are read once: records do not change.
+_read_small: Final = lru_cache(REMEMBERED_SMALL)(_unpacked)
+_read_large: Final = lru_cache(REMEMBERED)(_unpacked)

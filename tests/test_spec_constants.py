@@ -199,6 +199,8 @@ def test_kinds_of_transactions() -> None:
         (encoders.Encoder, "15-encoders.md"),
         (chain.RegisterEncoder, "15-encoders.md"),
         (copies.Pair, "15-encoders.md"),
+        (encoders.RegistrationSeal, "15-encoders.md"),
+        (chain.SealRegistration, "15-encoders.md"),
         (objections.Objection, "15-encoders.md"),
         (chain.ReportEncoder, "15-encoders.md"),
         (chain.UndoEncoderReport, "15-encoders.md"),

@@ -29,6 +29,7 @@ GOOD: dict[str, Any] = {
     "architecture": "byte-transformer-1",
     "position": b"",
     "best": b"",
+    "salt": b"",
 }
 
 
@@ -407,3 +408,68 @@ def test_what_the_rule_pays_to_nobody_is_not_in_the_receipt() -> None:
     job = replays.whole_job(world)
     done = world.state.need(chain.DONE, job)
     assert b"nothing" not in world.trace[done.index].receipts[done.place]
+
+
+# Sealed registration. -------------------------------------------------------------------------------------------------
+
+SALT = b"s" * 32
+
+
+def seal(world: Committee, number: int = NEW, salt: bytes = SALT, **changes: Any) -> list[tuple[str, str]]:
+    held = {**GOOD, **changes}
+    parts = (held[name] for name in ("weights", "frame", "position", "best"))
+    action = chain.SealRegistration(chain.weights_seal(address(number), salt, *parts))
+    return world.outcomes(world.step(world.transaction(number, "seal_registration", action)))
+
+
+def test_who_sealed_first_is_the_earlier_whoever_is_ordered_first() -> None:
+    world, rule = watched()
+    assert seal(world) == [("applied", "")]
+    thief = 6
+    assert register(world, thief, name="thief") == [("applied", "")]  # it saw the registration before it was ordered
+    assert register(world, salt=SALT) == [("applied", "")]
+    numbers = [world.state.need(chain.ENCODERS, address(number)).registered for number in (NEW, thief)]
+    assert numbers == [4, 5]
+    assert world.state.need(chain.encoders.REGISTRY).count == 6
+    assert not list(world.state.scan(chain.encoders.SEALS))
+    world.step(after=60_000)
+    world.announce()
+    replays.ask_and_draw(world)
+    drawable = {candidate.encoder for candidate in rule.candidates[-1]}
+    assert address(NEW) in drawable
+    assert address(thief) not in drawable
+
+
+def test_a_seal_opens_for_its_maker_and_its_weights_alone() -> None:
+    world = replays.begun()
+    assert register(world, salt=SALT) == [("failed", "seal")]
+    seal(world)
+    before = dict(world.reader.data)[chain.encoders.SEALS.key(address(NEW))]
+    for changes in ({"salt": bytes(32)}, {"weights": b"o" * 32}, {"frame": b"o" * 32}):
+        assert register(world, **{"salt": SALT, **changes}) == [("failed", "seal")]
+    assert register(world, 6, salt=SALT) == [("failed", "seal")]
+    assert world.reader.data[chain.encoders.SEALS.key(address(NEW))] == before
+    assert seal(world, 1) == [("failed", "exists")]
+    seal(world, salt=bytes(32))
+    assert register(world, salt=SALT) == [("failed", "seal")]
+    assert register(world, salt=bytes(32)) == [("applied", "")]
+    assert world.state.need(chain.ENCODERS, address(NEW)).registered == 5
+
+
+def test_a_seal_holds_for_its_epoch_and_the_next() -> None:
+    world = replays.begun()
+    seal(world)
+    world.step(after=60_000)
+    assert world.state.count(chain.encoders.SEALS) == 1
+    world.step(after=60_000)
+    assert world.state.count(chain.encoders.SEALS) == 0
+    assert register(world, salt=SALT) == [("failed", "seal")]
+    assert register(world) == [("applied", "")]
+
+
+def test_a_registration_without_a_salt_leaves_no_seal() -> None:
+    world = replays.begun()
+    seal(world)
+    assert register(world) == [("applied", "")]
+    assert world.state.need(chain.ENCODERS, address(NEW)).registered == 5
+    assert world.state.count(chain.encoders.SEALS) == 0

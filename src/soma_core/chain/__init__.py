@@ -17,7 +17,7 @@ from .audits import (
 )
 from .canaries import CANARIES, ConfessCanary, PlantCanaries, canary_seal, may_lie
 from .delivery import DisputeAnswer
-from .encoders import ENCODERS, Encoder, RegisterEncoder
+from .encoders import ENCODERS, Encoder, RegisterEncoder, SealRegistration, weights_seal
 from .epochs import EPOCH
 from .events import (
     AuditChanged,
@@ -58,7 +58,19 @@ from .offers import OFFERS, Offer, OfferWeights, offer_of
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
 from .proofs import Checkpoint, Handover, ReceiptFile, check_checkpoint, founders, verify_receipt
-from .race import HITS, RACE, SUBMISSIONS, TARGETS, Hit, Race, Submission, Target, submission_seal, target_key
+from .race import (
+    HITS,
+    RACE,
+    SUBMISSIONS,
+    TARGETS,
+    Assigned,
+    Hit,
+    Race,
+    Submission,
+    Target,
+    submission_seal,
+    target_key,
+)
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, committee_digest, leaf_hash, proof, record_digest
 from .settlement import DONE
 from .shards import DELIVERIES, JOBS, Delivery, Job
@@ -71,7 +83,7 @@ from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transactio
 from .upgrades import PROTOCOL, PROTOCOL_MOST, SUPPORT, SupportProtocol, protocol_of
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
 from .weakness import WeakSpot, weak_spots
-from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeights, weights_seal
+from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeights
 
 __all__ = [
     "ACCOUNTS",
@@ -112,6 +124,7 @@ __all__ = [
     "Account",
     "AccuseValidator",
     "Applied",
+    "Assigned",
     "AttestData",
     "Audit",
     "AuditChanged",
@@ -161,6 +174,7 @@ __all__ = [
     "RevealVerdict",
     "RevealWeights",
     "RevealsOpen",
+    "SealRegistration",
     "SealSubmission",
     "Seat",
     "SetCommission",

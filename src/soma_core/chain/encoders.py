@@ -6,6 +6,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from soma_core import fixed
+from soma_core.crypto import digest
 from soma_core.genesis import ANCHORS_MOST, NAME_MOST, OPAQUE, SUPPLY_MOST, is_best, is_name
 from soma_core.records import octets, text, uint
 
@@ -56,21 +57,38 @@ class Name:
     address: bytes = octets(32)
 
 
+@frozen(kw_only=True)
+class RegistrationSeal:
+    """What an account without an encoder has sealed in `epoch`, as the `registered`-th of all weights."""
+
+    seal: bytes = octets(32)
+    epoch: int = uint()
+    registered: int = uint()
+
+
 ENCODERS: Final = Table("encoder", 0x18, Encoder)
 REGISTRY: Final = Table("encoder registry", 0x19, Registry)
 NAMES: Final = Table("encoder name", 0x1A, Name)
+SEALS: Final = Table("registration seal", 0x47, RegistrationSeal)
 
 
-def enrol(state: State, address: bytes, encoder: Encoder, stake: int) -> None:
-    """Add an encoder with a pool of its own, whose `stake` was taken elsewhere; it gets the next registration number.
+def _next_number(state: State) -> int:
+    """The number of weights that are registered, or sealed, now."""
+    count = state.need(REGISTRY).count
+    state.put(REGISTRY, b"", Registry(count + 1))
+    return count
 
-    What it earns is its owner's alone until the owner asks for less commission.
+
+def enrol(state: State, address: bytes, encoder: Encoder, stake: int, sealed: RegistrationSeal | None = None) -> None:
+    """Add an encoder with a pool of its own, whose `stake` was taken elsewhere.
+
+    It has the registration number of its seal, or the next one. What it earns is its owner's alone until the owner asks
+    for less commission.
     """
     open_pool(state, address, stake, BASIS)
-    count = state.need(REGISTRY).count
-    state.put(ENCODERS, address, evolve(encoder, registered=count))
+    number = _next_number(state) if sealed is None else sealed.registered
+    state.put(ENCODERS, address, evolve(encoder, registered=number))
     state.put(NAMES, encoder.name.encode(), Name(address))
-    state.put(REGISTRY, b"", Registry(count + 1))
 
 
 def candidates(run: Execution) -> list[tuple[bytes, Encoder]]:
@@ -98,7 +116,10 @@ def candidates(run: Execution) -> list[tuple[bytes, Encoder]]:
 
 @frozen(kw_only=True)
 class RegisterEncoder:
-    """Register the sender's encoder with `stake` shannons of its balance. Digests are 32 bytes, or empty if opaque."""
+    """Register the sender's encoder with `stake` shannons of its balance. Digests are 32 bytes, or empty if opaque.
+
+    `salt`: of the seal that it opens, or empty.
+    """
 
     name: str = text(most=NAME_MOST)
     stake: int = uint(most=SUPPLY_MOST)
@@ -107,6 +128,25 @@ class RegisterEncoder:
     architecture: str = text(most=32)
     position: bytes = octets(most=1 << 14, default=b"")
     best: bytes = octets(most=ANCHORS_MOST // 8, default=b"")
+    salt: bytes = octets(most=32, default=b"")
+
+
+@frozen
+class SealRegistration:
+    """Seal the weights that the sender will register in this epoch or the next, so that nobody is before it with them.
+
+    It replaces an earlier seal.
+    """
+
+    seal: bytes = octets(32)
+
+
+def weights_seal(
+    encoder: bytes, salt: bytes, weights: bytes, frame: bytes, position: bytes, best: bytes = b""
+) -> bytes:
+    """What an encoder publishes before its weights."""
+    inner = digest("soma/weightseal", weights, frame), digest("soma/weightseal", best)
+    return digest("soma/weightseal", encoder, salt, *inner, position)
 
 
 def check_weights(
@@ -128,6 +168,31 @@ def check_weights(
         raise Refusal("best", f"of {anchors} anchors {anchors // 4} are the best, a bit each")
 
 
+def _seal(run: Execution, sender: bytes, action: SealRegistration) -> None:
+    if run.state.get(STAKES, sender) is not None:
+        raise Refusal("exists", "this account has an encoder or a validator already")
+    number = _next_number(run.state)
+    run.state.put(SEALS, sender, RegistrationSeal(seal=action.seal, epoch=run.epoch, registered=number))
+
+
+def _opened(run: Execution, sender: bytes, action: RegisterEncoder) -> RegistrationSeal | None:
+    """The seal that a registration opens. Raises `Refusal` if it has a salt and opens none."""
+    if not action.salt:
+        return None
+    known = run.state.get(SEALS, sender)
+    seal = weights_seal(sender, action.salt, action.weights, action.frame, action.position, action.best)
+    if known is None or known.seal != seal:
+        raise Refusal("seal", "these are not weights that the sender has sealed; seal them, or register without a salt")
+    return known
+
+
+def on_epoch(run: Execution) -> None:
+    """Forget seals of the epoch before this one."""
+    for sender, sealed in list(run.state.scan(SEALS)):
+        if sealed.epoch < run.epoch:
+            run.state.delete(SEALS, sender)
+
+
 def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
     least = run.parameters.encoder_stake
     if run.state.get(STAKES, sender) is not None:
@@ -141,6 +206,7 @@ def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
     check_weights(run, action.architecture, action.weights, action.frame, action.position, action.best)
     if action.stake < least:
         raise Refusal("stake", f"a stake of {action.stake} shannons is below the least, {least}")
+    sealed = _opened(run, sender, action)
     take(run.state, sender, action.stake, "the stake")
     enrol(
         run.state,
@@ -156,7 +222,12 @@ def _register(run: Execution, sender: bytes, action: RegisterEncoder) -> None:
             best=action.best,
         ),
         action.stake,
+        sealed,
     )
+    run.state.delete(SEALS, sender)
 
 
-ACTIONS: Final[Mapping[str, Handler]] = {"register_encoder": Handler(RegisterEncoder, _register)}
+ACTIONS: Final[Mapping[str, Handler]] = {
+    "seal_registration": Handler(SealRegistration, _seal),
+    "register_encoder": Handler(RegisterEncoder, _register),
+}

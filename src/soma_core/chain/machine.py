@@ -135,6 +135,7 @@ TABLES: Final[Sequence[Table[Any]]] = (
     upgrades.PROTOCOL,
     upgrades.SUPPORT,
     copies.PAIRS,
+    encoders.SEALS,
     objections.OBJECTIONS,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
@@ -144,6 +145,7 @@ BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     weights.on_epoch,  # new weights are in force
     objections.on_epoch,  # whom validators have reported is drawn no more
     copies.on_epoch,  # who looked like a copy long ago is forgotten
+    encoders.on_epoch,  # seals of registrations that never came
     upgrades.on_epoch,  # the version of the rules that enough validators can run
     members.on_epoch,  # the committee of the epoch that begins, with its anchors
     faults.on_epoch,  # reports and proofs that nobody needs any more

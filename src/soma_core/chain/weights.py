@@ -9,11 +9,10 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from soma_core.crypto import digest
 from soma_core.genesis import ANCHORS_MOST
 from soma_core.records import octets, uint
 
-from .encoders import ENCODERS, REGISTRY, Encoder, Registry, check_weights
+from .encoders import ENCODERS, REGISTRY, Encoder, Registry, check_weights, weights_seal
 from .execution import Execution, Handler, Refusal
 from .state import Table
 
@@ -39,14 +38,6 @@ class NextWeights:
 
 
 NEXT_WEIGHTS: Final = Table("next weights", 0x33, NextWeights)
-
-
-def weights_seal(
-    encoder: bytes, salt: bytes, weights: bytes, frame: bytes, position: bytes, best: bytes = b""
-) -> bytes:
-    """What an encoder publishes before its weights."""
-    inner = digest("soma/weightseal", weights, frame), digest("soma/weightseal", best)
-    return digest("soma/weightseal", encoder, salt, *inner, position)
 
 
 @frozen

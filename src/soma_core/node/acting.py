@@ -1,9 +1,11 @@
 """What a node does on the chain because a person asks it: actions of its accounts, and answers about them."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Final, final
 
 import trio
+from attrs import evolve
 
 from soma_core import chain
 from soma_core.api import control, standing
@@ -77,7 +79,20 @@ class Acting:
 
     async def _register(self, request: standing.JoinEncoders, _payload: bytes) -> Replied:
         action = await trio.to_thread.run_sync(self._registration, request.plugin, request.name, request.stake)
-        return await self._send(request.plugin, "register_encoder", action)
+        return await self._seal_and_register(request.plugin, action)
+
+    async def _seal_and_register(self, role: str, action: chain.RegisterEncoder) -> Replied:
+        """Register under a seal, where there are weights that somebody could be before with (rule L25)."""
+        if action.weights:
+            action = evolve(action, salt=secrets.token_bytes(32))
+            owner = self._wallet(role).address
+            held = action.salt, action.weights, action.frame, action.position, action.best
+            done = await self._wallet(role).send(
+                "seal_registration", chain.SealRegistration(chain.weights_seal(owner, *held))
+            )
+            if done.code:
+                return await self._send(role, "register_encoder", evolve(action, salt=b""))
+        return await self._send(role, "register_encoder", action)
 
     async def _renew(self, _request: control.Empty, _payload: bytes) -> Replied:
         return await self._send(ACCOUNT, "update_validator", await self._keys())

@@ -28,8 +28,10 @@ from soma_core.config import Options, gather, plain
 from soma_core.crypto import SecretKey
 from soma_core.errors import ConfigError, CorruptionError, DecodeError, KeyStoreError, UsageError
 from soma_core.genesis import SHANNONS
-from soma_core.model import _config, _frame, _items, _safetensors
+from soma_core.model import ModelFiles, _config, _frame, _items, _safetensors
+from soma_core.model._weights import weights_digest
 from soma_core.node._slots import _FORMAT, SignedSlot, SignedSlots, _checksum
+from soma_core.records import pack, unpack
 from soma_core.testing.committee import setup_of
 
 
@@ -200,6 +202,23 @@ def _models() -> list[bytes]:
     return [config.to_json().encode()]
 
 
+def _model_files(data: bytes) -> ModelFiles:
+    """As an auditor takes them, whatever digests their encoder has registered."""
+    files = unpack(ModelFiles, data)
+    weights = weights_digest(_config.ModelConfig.from_json(files.config), files.weights)
+    files.check(weights, _frame.read_frame(files.frame).digest())
+    return files
+
+
+@cache
+def _whole_models() -> list[bytes]:
+    config, random = _models()[0].decode(), np.random.default_rng(6)
+    weights = _weights()[0]
+    digest = weights_digest(_config.ModelConfig.from_json(config), weights)
+    frame = _frame.store(digest, random.normal(size=2), random.normal(size=(2, 3)))
+    return [pack(ModelFiles(config=config, weights=weights, frame=frame.encoded()))]
+
+
 # Settings -------------------------------------------------------------------------------------------------------------
 
 
@@ -291,6 +310,7 @@ DECODERS = (
     Decoder("frame-map", _frame.read_frame, (DecodeError,), lambda found, data: same(found.encoded(), data), _maps),
     Decoder("pack", _items.read_pack, (DecodeError,), _items_again, _packs),
     Decoder("model-config", _model, (DecodeError,), _model_again, _models),
+    Decoder("model-files", _model_files, (DecodeError,), lambda files, data: same(pack(files), data), _whole_models),
     Decoder("settings", _settings, (ConfigError,), _are_shown, _setting_files),
     Decoder("given", _given, (ConfigError,), _are_shown, _given_lines),
     Decoder("written", _written, (UsageError,), _written_again, _words, 200),

@@ -6,6 +6,7 @@ A move returns who sends an action, or None where there is nothing to do. It is 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from attrs import evolve
 from committee_world import Signer, address
 from ledger_world import public
 from turmoil import PEOPLE, USERS, VALIDATORS, Turmoil, best, keyring, one_of, people, sketch_of_kind
@@ -180,10 +181,9 @@ def support_protocol(t: Turmoil) -> Made:
 # Encoders. ------------------------------------------------------------------------------------------------------------
 
 
-def register_encoder(t: Turmoil) -> Made:
-    sender = t.random.choice(USERS)
+def _registration(t: Turmoil, sender: int) -> chain.RegisterEncoder:
     opaque = t.random.random() < 0.2
-    return sender, chain.RegisterEncoder(
+    return chain.RegisterEncoder(
         name=f"n{sender}",
         stake=t.genesis.parameters.encoder_stake + _amount(t, t.balance(sender) >> 3),
         weights=b"" if opaque else bytes([sender]) * 32,
@@ -192,6 +192,20 @@ def register_encoder(t: Turmoil) -> Made:
         position=t.random.choice([b"", t.truth(address(sender), BLOBS[0])[1]]),
         best=b"" if opaque else best(sender),
     )
+
+
+def seal_registration(t: Turmoil) -> Made:
+    sender = t.random.choice(USERS)
+    a = evolve(_registration(t, sender), salt=SALT)
+    t.secrets["registration", sender] = a
+    seal = chain.weights_seal(address(sender), a.salt, a.weights, a.frame, a.position, a.best)
+    return sender, chain.SealRegistration(seal)
+
+
+def register_encoder(t: Turmoil) -> Made:
+    sender = t.random.choice(USERS)
+    sealed = t.secrets.get(("registration", sender))
+    return sender, sealed if sealed and t.random.random() < 0.8 else _registration(t, sender)
 
 
 def commit_weights(t: Turmoil) -> Made:
@@ -467,6 +481,7 @@ MOVES: Final[Mapping[str, tuple[float, Callable[[Turmoil], Made]]]] = {
     "report_encoder": (1.5, report_encoder),
     "undo_encoder_report": (1, undo_encoder_report),
     "support_protocol": (1, support_protocol),
+    "seal_registration": (2, seal_registration),
     "register_encoder": (2, register_encoder),
     "commit_weights": (2, commit_weights),
     "reveal_weights": (3, reveal_weights),

@@ -93,6 +93,7 @@ def test_what_is_no_quarter_of_the_anchors_is_refused(best: bytes) -> None:
         "frame": bytes(32),
         "architecture": "byte-transformer-1",
         "position": b"",
+        "salt": b"",
     }
     wrong = world.step(world.transaction(5, "register_encoder", {**action, "best": best}))
     assert world.outcomes(wrong) == [("failed", "best")]

@@ -7,7 +7,7 @@ out of bounds, and names the field. Integers are unsigned below 2^63 unless a fi
 
 from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, NoReturn, TypeVar, get_args
 
 import attrs
 import cattrs
@@ -116,14 +116,18 @@ def _record(cls: type[Any]) -> Callable[[Any, Any], Any]:
     def hook(value: Any, kind: Any) -> Any:
         if not isinstance(value, Mapping):
             raise ValueError(f"{value!r:.60} is not a map")
-        if missing := wanted - set(value):  # a default in the class is for authors, never for the wire
-            raise ValueError(f"{min(missing)} is missing")
-        if extra := set(value) - wanted:
-            name = min(map(str, extra))
-            raise ValueError(f"{name if name.isidentifier() else repr(name):.60} is not a field")
+        if value.keys() != wanted:
+            _refuse_names(wanted, set(value))
         return build(value, kind)
 
     return hook
+
+
+def _refuse_names(wanted: set[str], given: set[Any]) -> NoReturn:
+    if missing := wanted - given:  # a default in the class is for authors, never for the wire
+        raise ValueError(f"{min(missing)} is missing")
+    name = min(map(str, given - wanted))
+    raise ValueError(f"{name if name.isidentifier() else repr(name):.60} is not a field")
 
 
 def _is_optional(cls: Any) -> bool:

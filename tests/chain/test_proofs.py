@@ -229,6 +229,8 @@ def test_a_newer_record_is_trusted_instead_of_everything_before_it() -> None:
     basis = chain.record_digest(handover.checkpoint.record)
     assert proofs.verify_receipt(stale, world.genesis, basis).outcome == "settled"
     assert proofs.basis_of(stale, basis) == handover.checkpoint.record
+    older = evolve(old, checkpoint=evolve(old.checkpoint, record=evolve(handover.checkpoint.record, time=7)))
+    assert proofs.verify_receipt(evolve(file, handovers=(older, old)), world.genesis, basis).outcome == "settled"
     stranger = ((Signer(120).public, 10_000),)
     unsigned = evolve(file.checkpoint, signatures=())
     for says, altered in {

@@ -115,15 +115,16 @@ def basis_of(file: ReceiptFile, basis: bytes) -> CommitRecord:
 
 
 def _begin(file: ReceiptFile, basis: bytes | None) -> tuple[int, int, Sequence[tuple[bytes, int]]]:
-    """From which handover on signatures are checked, the index before it, and the committee that is believed there."""
+    """From which handover on signatures are checked, the index before it, and the committee that is believed there.
+
+    A `basis` is the record of one of the handovers.
+    """
     if basis is None:
         return 0, -1, founders(file.genesis)
-    for place, handover in enumerate(file.handovers):
-        record = handover.checkpoint.record
-        if record_digest(record) == basis:
-            _hold(record.committee == committee_digest(handover.committee), f"record {record.index} names others")
-            return place + 1, record.index, handover.committee
-    raise AssertionError("who asks has found the record among the handovers'")
+    place = [record_digest(handover.checkpoint.record) for handover in file.handovers].index(basis)
+    record, committee = file.handovers[place].checkpoint.record, file.handovers[place].committee
+    _hold(record.committee == committee_digest(committee), f"record {record.index} names others")
+    return place + 1, record.index, committee
 
 
 def _handed_over(chain: bytes, file: ReceiptFile, basis: bytes | None) -> Sequence[tuple[bytes, int]]:

@@ -64,7 +64,7 @@ class Outbox:
 
 
 VECTOR = fixed.vector_bytes(fixed.quantise(np.arange(8.0)))
-OWN = bytes([9]) * 32
+OWN, OTHER = bytes([9]) * 32, bytes([8]) * 32
 
 
 class Room:
@@ -75,7 +75,15 @@ class Room:
         outbox: Any = Outbox()
         self.outbox = outbox
         own = tuple(OwnEncoder(OWN, encoder) for encoder in encoders)
-        self.answerers = Racing(here, here, address(HUNTER), lambda: own, outbox).answerers()
+
+        async def borrow() -> tuple[OwnEncoder, ...]:
+            await trio.lowlevel.checkpoint()
+            if self.borrowed is None:
+                raise RefusedError("no assigned encoder can be borrowed: no target is open", "ask again")
+            return (OwnEncoder(OTHER, self.borrowed),)
+
+        self.borrowed: Encoder | None = None
+        self.answerers = Racing(here, here, address(HUNTER), lambda: own, borrow, outbox).answerers()
 
     async def ask(self, operation: Any, request: Any, payload: bytes = b"") -> tuple[Any, bytes]:
         replied = await self.answerers[operation.name](request, payload)
@@ -145,10 +153,14 @@ async def test_data_are_scored_by_every_own_encoder_by_themselves() -> None:
     assert encoder.seeds == [manifest_of(b"data").digest]
 
 
-async def test_who_has_no_encoder_scores_nothing_and_an_encoders_trouble_is_told() -> None:
+async def test_who_has_no_encoder_borrows_one_and_an_encoders_trouble_is_told() -> None:
     world = hunting()
-    with pytest.raises(RefusedError, match="runs no encoder"):
-        await Room(world).ask(control.SCORE, control.Empty(), b"data")
+    room = Room(world)
+    with pytest.raises(RefusedError, match="no target is open"):
+        await room.ask(control.SCORE, control.Empty(), b"data")
+    room.borrowed = Encoder()
+    reply, _ = await room.ask(control.SCORE, control.Empty(), b"data")
+    assert [score.encoder for score in reply.scores] == [OTHER]
     with pytest.raises(EncoderError, match="stuck"):
         await Room(world, Encoder(EncoderError("stuck", "wait"))).ask(control.SCORE, control.Empty(), b"data")
 

@@ -11,7 +11,7 @@ import gc
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import final
@@ -41,6 +41,7 @@ from .accusing import Accusing
 from .acting import Acting
 from .applying import Applying
 from .auditing import Auditing
+from .borrowing import Borrowing
 from .checkpoints import Checkpoints
 from .committee import Committee
 from .components import engine_opener, one_of, open_ledger, open_transport, scoring_of
@@ -55,6 +56,7 @@ from .operations import Facts, Operations
 from .outside import Outside
 from .parting import Parting, serve_signatures, to_members
 from .publishing import Offered
+from .racing import OwnEncoder
 from .refereeing import REFEREE, referee_of
 from .restoring import remember
 from .returning import Returning
@@ -217,6 +219,7 @@ class _Node:
                     waiting=lambda: len(self._mempool),
                     encoders=lambda: self._serving.statuses,
                     racing=lambda: self._serving.racing,
+                    borrow=self._borrowing(nursery),
                 ),
                 acting=Acting(self._store, self._thread, self._signer, self._wallets.of, self._serving.registration),
                 stop=nursery.cancel_scope.cancel,
@@ -316,6 +319,19 @@ class _Node:
         nursery.start_soon(accusing.run)
         nursery.start_soon(returning.run)
         self._start_auditing(nursery, wallet)
+
+    def _borrowing(self, nursery: trio.Nursery) -> Callable[[], Awaitable[tuple[OwnEncoder, ...]]]:
+        """Others' encoders, for a node that hunts and has none, if the engine of reference is installed."""
+        borrowing = Borrowing(
+            self._prepared.plugins,
+            Offered(self._store, self._thread, self._data.get).files,
+            self._store,
+            self._thread,
+            self._data_dir,
+            self._prepared.resolved.node,
+        )
+        nursery.start_soon(borrowing.run)
+        return borrowing.encoders
 
     def _start_auditing(self, nursery: trio.Nursery, wallet: Wallet) -> None:
         """The validator's part in audits, if the engine of reference is installed."""

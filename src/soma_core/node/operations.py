@@ -1,6 +1,6 @@
 """What a node does when a program asks it: the answers to the table of `soma_core.api.control`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, final
@@ -43,6 +43,7 @@ class Facts:
     waiting: Callable[[], int]
     encoders: Callable[[], tuple[control.EncoderStatus, ...]]
     racing: Callable[[], tuple[OwnEncoder, ...]]
+    borrow: Callable[[], Awaitable[tuple[OwnEncoder, ...]]]
 
 
 @final
@@ -73,7 +74,7 @@ class Operations:
         self._stop = stop
         submissions = places.make(facts.data_dir, places.SUBMISSIONS)
         self._submitting = Submitting(wallet, store, thread, hub, blobs, submissions, space.require)
-        self._racing = Racing(store, thread, wallet.address, facts.racing, self._submitting)
+        self._racing = Racing(store, thread, wallet.address, facts.racing, facts.borrow, self._submitting)
 
     async def run(self) -> None:
         """What goes on between what is asked: submissions that were under way when the node stopped."""

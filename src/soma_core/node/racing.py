@@ -1,6 +1,6 @@
 """What a node does in the race for targets because a person asks it: what is sought, what data come to, submissions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, final
 
 import trio
@@ -23,7 +23,7 @@ POINTS_MOST: Final = control.MAX_FRAME
 
 @frozen
 class OwnEncoder:
-    """An encoder of this node that targets can be assigned to."""
+    """An encoder at hand that targets can be assigned to."""
 
     address: bytes
     encoder: Embedder
@@ -31,7 +31,10 @@ class OwnEncoder:
 
 @final
 class Racing:
-    """The answers of one node. `encoders`: asked for anew. `submitting`: the node's account's part in the race."""
+    """The answers of one node. `encoders`: its own, asked for anew; `borrow`: others', where it has none.
+
+    `submitting`: its account's part in the race.
+    """
 
     def __init__(
         self,
@@ -39,12 +42,14 @@ class Racing:
         thread: Thread,
         account: bytes,
         encoders: Callable[[], Sequence[OwnEncoder]],
+        borrow: Callable[[], Awaitable[Sequence[OwnEncoder]]],
         submitting: Submitting,
     ) -> None:
         self._store = store
         self._thread = thread
         self._account = account
         self._encoders = encoders
+        self._borrow = borrow
         self._submitting = submitting
 
     def answerers(self) -> Mapping[str, Answerer]:
@@ -110,12 +115,8 @@ class Racing:
         return Replied(racing.Hits(account=self._account, time=time, hits=hits))
 
     async def _score(self, _request: control.Empty, payload: bytes) -> Replied:
-        own = self._encoders()
-        if not own:
-            raise RefusedError(
-                "this node runs no encoder that targets can be assigned to", "ask an encoder's node: its --data-dir"
-            )
         self._check(payload)
+        own = self._encoders() or await self._borrow()
         seed = (await trio.to_thread.run_sync(manifest_of, payload)).digest
         scores = []
         for each in own:

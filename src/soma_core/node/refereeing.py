@@ -72,7 +72,7 @@ class Referee:
                 "the encoder's operator is at fault",
             )
         async with self._turn:
-            path = await trio.to_thread.run_sync(self._write, files)
+            path = await trio.to_thread.run_sync(write_files, self._directory, files)
             evaluation = await self._evaluate(path, data, seed)
         return judge(evaluation, np.asarray(frame.apply(evaluation.vectors[0])))
 
@@ -89,11 +89,12 @@ class Referee:
         except PluginError as error:  # the weights can be read: it is not they that keep the worker from opening
             raise NoWorkerError(error.what, error.remedy) from error
 
-    def _write(self, files: ModelFiles) -> Path:
-        """The files where the worker finds them, looked through before. They need not outlive it."""
-        path = self._directory.resolve() / WEIGHTS
-        path.write_bytes(files.weights)
-        path.with_suffix(".json").write_text(files.config, "utf-8")
-        path.with_suffix(".frame").write_bytes(files.frame)
-        load_weights(path)
-        return path
+
+def write_files(directory: Path, files: ModelFiles) -> Path:
+    """The files in a worker's `directory`, looked through before. They need not outlive it."""
+    path = directory.resolve() / WEIGHTS
+    path.write_bytes(files.weights)
+    path.with_suffix(".json").write_text(files.config, "utf-8")
+    path.with_suffix(".frame").write_bytes(files.frame)
+    load_weights(path)
+    return path

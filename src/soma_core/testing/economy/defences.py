@@ -62,7 +62,7 @@ CASES: Final[Sequence[Case]] = (
     Case(
         name="garbage optimiser",
         defence="the ceiling of losses in a cell",
-        constants={"ceiling_part": 10_000},
+        constants={"cell_neighbours": 1 << 16},
         way="garbage optimiser",
         lacking=("scoring-soma",),
     ),

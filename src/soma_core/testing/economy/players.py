@@ -27,32 +27,37 @@ def honest(each: int = 3, kinds: Sequence[str] = KINDS) -> list[Seat]:
 
 
 def cheats(source: Source) -> dict[str, list[Seat]]:
-    """Those who cheat as encoders, by name: each with the weights of a good specialist of text, or a copy of them."""
+    """Those who cheat as encoders, by name: each with weights of its own, good at text, or with copied ones."""
     good = specialist(0, "text")
-    other = specialist(1_000, "text")
+    head, fresh = specialist(1_000, "text"), (specialist(1_010 + number, "text") for number in range(10))
 
     def constants(name: str, count: int) -> list[Seat]:
         return [
-            Seat(f"{name}_{place}", Constant(1_100 + place, other, line=count), role=name.replace("_", " "), party=name)
+            Seat(
+                f"{name}_{place}",
+                Constant(1_100 + 10 * count + place, head, line=count),
+                role=name.replace("_", " "),
+                party=name,
+            )
             for place in range(count)
         ]
 
     return {
-        "lazy": [Seat("lazy", other, Lazy(), role="lazy")],
-        "loss liar": [Seat("loss_liar", other, Liar(), role="loss liar")],
-        "copier of answers": [Seat("answer_copier", other, Copying(), role="copier of answers")],
+        "lazy": [Seat("lazy", next(fresh), Lazy(), role="lazy")],
+        "loss liar": [Seat("loss_liar", next(fresh), Liar(), role="loss liar")],
+        "copier of answers": [Seat("answer_copier", next(fresh), Copying(), role="copier of answers")],
         "copier of weights": [Seat("copier", good, role="copier of weights")],
         "perturbed copier": [Seat("perturbed_copier", Perturbed(1_001, good, 0.02), role="perturbed copier")],
         "constant direction": constants("constant", 1),
         "constant pair": constants("constant_pair", 2),
         "constant triple": constants("constant_triple", 3),
-        "cached neighbour": [Seat("cached_neighbour", other, Cached(source), role="cached neighbour")],
+        "cached neighbour": [Seat("cached_neighbour", next(fresh), Cached(source), role="cached neighbour")],
         "colluders": [
             Seat(f"colluder_{place}", specialist(1_002 + place, "text"), Colluder(), role="colluder", party="colluders")
             for place in range(2)
         ],
-        "Sybil": [Seat(f"sybil_{place}", other, stake=STAKE // 5, role="Sybil", party="Sybil") for place in range(5)],
-        "withholder": [Seat("withholder", other, Withholder(), role="withholder")],
+        "Sybil": [Seat(f"sybil_{place}", head, stake=STAKE // 5, role="Sybil", party="Sybil") for place in range(5)],
+        "withholder": [Seat("withholder", next(fresh), Withholder(), role="withholder")],
     }
 
 

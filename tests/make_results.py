@@ -108,10 +108,8 @@ def _consensus(found: dict[str, dict[str, Any]]) -> str:
 
 def _economy(run: dict[str, Any]) -> str:
     """Each cheat against the defence that beats it, for each rule."""
-    text = (
-        "\n## Cheats in a simulated economy\n\nSOMA an epoch: of the cheat, of honesty in its place, of the cheat where"
-    )
-    text += f" the defence is off. {run['epochs']} epochs each.\n"
+    text = "\n## Cheats in a simulated economy\n\nSOMA an epoch, after the first fifth: of the cheat,"
+    text += f" of honesty in its place, of the cheat where the defence is off. {run['epochs']} epochs each.\n"
     for rule, rows in run["cheats"].items():
         text += (
             f"\n### {rule}\n\n| cheat | defence | earns | honest | without it | holds |\n|---|---|---:|---:|---:|---|\n"

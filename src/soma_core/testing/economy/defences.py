@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
+from .answers import Honest
 from .cast import BEFORE, Seat, Setting
 from .models import specialist
 from .players import cheats, honest
@@ -74,7 +75,7 @@ CASES: Final[Sequence[Case]] = (
 
 @frozen(kw_only=True)
 class Row:
-    """SOMA an epoch: of the `cheat`, of as many honest ones in its place, of the cheat `without` the defence.
+    """SOMA an epoch, after the first fifth: of the `cheat`, of `honest` ones in its place, `without` the defence.
 
     `seen`: what was counted of the cheat. `holds`: it earned less than honesty, or nothing where nobody races honestly.
     """
@@ -112,16 +113,14 @@ def table(
     for case in cases:
         if progress is not None:
             progress(case.name)
-        yield _race_row(setting, epochs, case, known) if case.way else _encoder_row(setting, epochs, case, known)
+        yield _race_row(setting, epochs, case, known) if case.way else _encoder_row(setting, epochs, case)
 
 
-def _encoder_row(setting: Setting, epochs: int, case: Case, known: dict[object, float]) -> Row:
+def _encoder_row(setting: Setting, epochs: int, case: Case) -> Row:
     party = cheats(setting.source)[case.name]
     report = simulate(setting, [*_base(), *party], epochs=epochs)
-    stakes = tuple(seat.stake for seat in party)
-    if stakes not in known:
-        twins = _twins(stakes)
-        known[stakes] = _an_epoch(simulate(setting, [*_base(), *twins], epochs=epochs), [one.name for one in twins])
+    twins = _twins(party)
+    honestly = _an_epoch(simulate(setting, [*_base(), *twins], epochs=epochs), [one.name for one in twins])
     seen: dict[str, int] = {}
     for seat in party:
         for name, count in seat.seen.items():
@@ -132,7 +131,7 @@ def _encoder_row(setting: Setting, epochs: int, case: Case, known: dict[object, 
         off = simulate(_off(setting, case), [*_base(), *again], epochs=epochs)
         without = _an_epoch(off, [one.name for one in again])
     names = [one.name for one in party]
-    return Row(case=case, cheat=_an_epoch(report, names), honest=known[stakes], without=without, seen=seen)
+    return Row(case=case, cheat=_an_epoch(report, names), honest=honestly, without=without, seen=seen)
 
 
 def _race_row(setting: Setting, epochs: int, case: Case, known: dict[object, float]) -> Row:
@@ -158,11 +157,20 @@ def _base() -> list[Seat]:
     return honest(3, KINDS)
 
 
-def _twins(stakes: Sequence[int]) -> list[Seat]:
-    """Honest encoders of the cheats' skill: one of all the stake where the cheat has divided one."""
-    split = len(set(stakes)) == 1 and len(stakes) > 3
-    held = [sum(stakes)] if split else stakes
-    return [Seat(f"twin{place}", specialist(1_000 + place, "text"), stake=stake) for place, stake in enumerate(held)]
+def _twins(party: Sequence[Seat]) -> list[Seat]:
+    """The same accounts, honest: with their weights, or with trained ones where the cheat is in the weights.
+
+    Where a stake was divided among equal weights it is one again.
+    """
+    first = party[0]
+    if len({seat.model.seed for seat in party}) < len(party):
+        return [Seat(first.name, first.model, stake=sum(seat.stake for seat in party))]
+    return [
+        Seat(
+            seat.name, specialist(1_200 + place, "text") if seat.strategy == Honest() else seat.model, stake=seat.stake
+        )
+        for place, seat in enumerate(party)
+    ]
 
 
 def _hunters() -> list[Hunter]:
@@ -178,4 +186,7 @@ def _off(setting: Setting, case: Case) -> Setting:
 
 
 def _an_epoch(report: Report, names: Sequence[str]) -> float:
-    return sum(report.of(name).total for name in names) / report.epochs
+    """SOMA an epoch, after the first fifth: the gates of genesis weights start open, those of later ones do not."""
+    first = report.epochs // 5
+    earned = [report.of(name).earned for name in names]
+    return sum(each[-1] - (each[first - 1] if first else 0.0) for each in earned) / (report.epochs - first)

@@ -1,4 +1,4 @@
-"""`soma demo --json`, whole: nine nodes as processes, four kinds of data, receipts that verify, a race. ``nox -s demo``."""
+"""`soma demo --json`, whole: nine nodes, four kinds of data, receipts that verify, a race. ``nox -s demo``."""
 
 import json
 import subprocess

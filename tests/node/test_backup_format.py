@@ -3,14 +3,17 @@
 import filecmp
 import logging
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from driver_world import Setting, drive
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_world import DictReader
+from trio.testing import MockClock
 
 import soma_memory
 import soma_sqlite
@@ -43,11 +46,10 @@ def open_by(plugin: Any, directory: Path) -> Ledger:
 
 
 @pytest.fixture
-async def worked(autojump_clock: object) -> Setting:
+def worked() -> Setting:
     """A network with a few commits, in a dictionary."""
-    del autojump_clock
     setting = Setting()
-    await drive(setting, 5, [], feed=3)
+    trio.run(partial(drive, setting, 5, [], feed=3), clock=MockClock(autojump_threshold=0))
     assert setting.store().tip.index > 2
     return setting
 

@@ -174,6 +174,18 @@ def test_a_submission_that_the_node_does_not_take_is_said(node: FakeNode, tmp_pa
     assert "nearly full" in hunt.catches[0].text
 
 
+def test_a_file_that_has_changed_since_it_was_scored_is_not_submitted(node: FakeNode, tmp_path: Path) -> None:
+    """Its answer would be found false, and cost the bond."""
+    node.sought = {0: (target(0), vector(1))}
+    log = file(node, tmp_path, "log", (A, ONE, vector(1)))
+    hunt = hunter(node)
+    hunt.score(log)
+    log.write_bytes(b"log, and another line")
+    assert run(hunt) == [("log", 0, "failed")]
+    assert hunt.catches[0].text == "the file has changed since it was scored"
+    assert node.submitted == []
+
+
 # Walking. -------------------------------------------------------------------------------------------------------------
 
 

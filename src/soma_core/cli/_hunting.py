@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
@@ -46,9 +47,10 @@ class Catch:
 
 @define(eq=False)
 class _Quarry:
-    """A scored file, with the answer of each encoder, the lowest loss first."""
+    """A scored file, with the answer of each encoder, the lowest loss first. `digest`: of what was scored."""
 
     path: Path
+    digest: bytes
     scores: "tuple[tuple[bytes, int, NDArray[np.int16]], ...]"
     free: bool = True
 
@@ -108,7 +110,8 @@ class Hunter:
             return
         if reply.scores:
             vectors = [(s.encoder, s.loss, fixed.vector_from_bytes(s.vector, len(s.vector) // 2)) for s in reply.scores]
-            self._files.append(_Quarry(path, tuple(sorted(vectors, key=lambda score: score[1]))))
+            scores = tuple(sorted(vectors, key=lambda score: score[1]))
+            self._files.append(_Quarry(path, blake2b(data).digest(), scores))
 
     def look(self) -> None:
         """Hold what is new against what is sought, submit what hits, and hear what became of what was submitted."""
@@ -192,6 +195,9 @@ class Hunter:
             asked = racing.Submit(target=target.number, encoder=encoder, loss=loss, vector=fixed.vector_bytes(vector))
             try:
                 data = quarry.path.read_bytes()
+                if blake2b(data).digest() != quarry.digest:  # its answers are of other bytes: that would cost the bond
+                    catch("failed", "the file has changed since it was scored")
+                    return
                 with Node(self._data_dir) as node:
                     reply, _ = node.ask_with_payload(control.SUBMIT, asked, data)
                 catch(reply.outcome, reply.text)

@@ -383,15 +383,17 @@ PROPOSER: Final = (
     Mutant(
         "the timeout does not wait for the delay",
         "proposer",
-        "max(self.entered_at, due) + self._config.leader_timeout_ms",
-        "self.entered_at + self._config.leader_timeout_ms",
+        "max(self.entered_at, due) + (self._config",
+        "self.entered_at + (self._config",
     ),
     Mutant(
         "the timeout runs from the last block",
         "proposer",
-        "max(self.entered_at, due) + self._config.leader_timeout_ms",
-        "due + self._config.leader_timeout_ms",
+        "max(self.entered_at, due) + (self._config",
+        "due + (self._config",
     ),
+    Mutant("leaders are never waited for longer", "proposer", "leader_timeout_ms << doublings", "leader_timeout_ms"),
+    Mutant("leaders are waited for longer and longer", "proposer", "// PATIENCE, DOUBLINGS", "// PATIENCE, 60"),
     Mutant(
         "older blocks are referred to again",
         "proposer",

@@ -51,8 +51,8 @@ class World:
             if block.author == 0 and (last is None or block.round <= last):
                 self.proposer.made(block.ref, block.ancestors, LONG_AGO)
 
-    def plan(self, now: int = NOW, *, busy: bool = True) -> Plan:
-        return self.proposer.plan(now, busy=busy)
+    def plan(self, now: int = NOW, *, busy: bool = True, since: int = 3) -> Plan:
+        return self.proposer.plan(now, busy=busy, ordered=self.clock.round - since)
 
     def ancestors(self, round_: int) -> str:
         found: Sequence[Ref] = self.proposer.ancestors(round_)
@@ -98,6 +98,14 @@ def test_the_timeout_begins_when_the_round_is_entered_or_the_delay_is_over() -> 
     world.proposer.made_at = NOW - 60
     assert world.plan() == Plan(at=NOW - 10 + 250)
     assert world.plan(NOW + 440, busy=False) == Plan(at=NOW + 440 + 250), "idle, it runs from the end of that delay"
+
+
+@pytest.mark.parametrize(("since", "timeout"), [(7, 250), (8, 500), (15, 500), (16, 1_000), (24, 2_000), (200, 2_000)])
+def test_who_has_ordered_no_leader_for_long_waits_longer_for_them(since: int, timeout: int) -> None:
+    """However long messages take, up to a bound, leaders' blocks come in time at last."""
+    world = World("committee 4\n1 A C D")
+    assert world.plan(since=since) == Plan(at=NOW + timeout)
+    assert world.plan(NOW + timeout, since=since) == Plan(2)
 
 
 def test_every_leader_of_the_round_before_is_waited_for() -> None:

@@ -62,7 +62,7 @@ class Author:
         if self._pulling or self._draft is not None or not parts.proposer.has_turn:
             return _NOTHING
         busy = self.ready or bool(self._intake.open) or bool(parts.ordering.waiting)
-        plan: Plan = parts.proposer.plan(now, busy=busy)
+        plan: Plan = parts.proposer.plan(now, busy=busy, ordered=parts.linearizer.leader_round)
         if plan.round:
             self._pulling = plan.round
             limit = 0 if plan.empty or parts.ordering.is_full else parts.format.payload_most

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from . import Config
 
 _NONE: Final = 0
+PATIENCE: Final = 8
+"""Rounds since a leader was last ordered, after each of which a member waits twice as long for leaders."""
+DOUBLINGS: Final = 3
+"""Times that this happens, at most."""
 
 
 @frozen
@@ -71,8 +75,8 @@ class Proposer:
         """Whether the clock is beyond our latest block."""
         return self._clock.round > self.last and self._clock.round > self.floor
 
-    def plan(self, now: int, *, busy: bool) -> Plan:
-        """What to do at `now`. `busy`: there is something to order, here or elsewhere."""
+    def plan(self, now: int, *, busy: bool, ordered: int) -> Plan:
+        """What to do at `now`. `busy`: there is something to order. `ordered`: the last ordered leader's round."""
         if not self.has_turn:
             return Plan()
         present = self._clock.round
@@ -84,7 +88,8 @@ class Proposer:
         )
         if now < due:
             return Plan(at=due)
-        deadline = max(self.entered_at, due) + self._config.leader_timeout_ms
+        doublings = min(max(0, present - ordered) // PATIENCE, DOUBLINGS)
+        deadline = max(self.entered_at, due) + (self._config.leader_timeout_ms << doublings)
         if now < deadline and not self._has_leaders(present):
             return Plan(at=deadline)
         return Plan(present)

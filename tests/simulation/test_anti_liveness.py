@@ -34,9 +34,9 @@ def commits(schedule: str, nodes: int, led: int, monkeypatch: pytest.MonkeyPatch
 def without_filling_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Proposer.plan
 
-    def jumping(self: Proposer, now: int, *, busy: bool) -> object:
+    def jumping(self: Proposer, now: int, *, busy: bool, ordered: int) -> object:
         self._jump = 0
-        return plan(self, now, busy=busy)
+        return plan(self, now, busy=busy, ordered=ordered)
 
     monkeypatch.setattr(Proposer, "plan", jumping)
 

@@ -293,7 +293,7 @@ def dag(session: nox.Session) -> None:
 
 @nox.session(default=False, requires=["build", "default-set"])
 def turmoil(session: nox.Session) -> None:
-    """A hundred thousand random transactions, here and under an older NumPy; writes ``specs/results``. Half an hour."""
+    """A hundred thousand random transactions, here and under an older NumPy; writes ``specs/results``."""
     install(session, "soma-scoring")
     session.install("-q", OLDER_NUMPY)
     other = {"SOMA_OTHER_PYTHON": str(Path(session.bin, "python").absolute())}
@@ -312,7 +312,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", default=False, requires=["default-set"])
 def latency(session: nox.Session) -> None:
-    """How long an embedding takes on the demo network, stage by stage: ``-- JOBS --write``. About 2 min."""
+    """How long an embedding takes on the demo network, stage by stage: ``-- JOBS --write``."""
     in_default_set(session, "benchmarks.latency", *session.posargs, env={"PYTHONPATH": "tests"})
 
 

@@ -73,7 +73,7 @@ def test_routed_shards_are_a_quarter_better_than_random_ones() -> None:
     assert found["better"] >= 0.25
 
 
-@pytest.mark.skipif(not EPOCHS, reason="takes an hour: nox -s economy -- JOBS EPOCHS")
+@pytest.mark.skipif(not EPOCHS, reason="a long run of its own: nox -s economy -- JOBS EPOCHS")
 def test_each_cheat_against_the_defence_that_beats_it() -> None:
     rows = {rule: list(table(Setting(seed=SEED, rule=rule), EPOCHS)) for rule in RULES}
     _found["cheats"] = {rule: [row.told() for row in found] for rule, found in rows.items()}

@@ -97,9 +97,12 @@ def _lie(data_dir: Path, told: Told) -> tuple[int | None, int]:
         deadline = time.monotonic() + HUNT
         while time.monotonic() < deadline:
             for target, point in list(open_targets(node))[-1:]:
+                mine = [each for each in target.encoders if each in own]
+                if not mine:
+                    continue
                 lie = racing.Submit(
                     target=target.number,
-                    encoder=next(each for each in target.encoders if each in own),
+                    encoder=mine[0],
                     loss=1 << 16,
                     vector=point.tobytes(),
                 )

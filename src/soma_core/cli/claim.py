@@ -10,6 +10,8 @@ from ._options import json_option
 from ._print import data, data_json, talk
 
 if TYPE_CHECKING:
+    from soma_core.api.racing import Hit, Hits
+
     from ._client import Node
 
 
@@ -50,8 +52,8 @@ def claim(*, targets: tuple[int, ...], everybody: bool, as_json: bool, data_dir:
         talk(f"nothing to claim; {waiting} hits are still audited" if waiting else "nothing to claim")
 
 
-def _own(hit: object, known: object) -> bool:
-    return bool(hit.submitter == known.account)  # type: ignore[attr-defined]
+def _own(hit: "Hit", known: "Hits") -> bool:
+    return hit.submitter == known.account
 
 
 def _claim(node: "Node", number: int) -> dict[str, object]:

@@ -12,7 +12,7 @@ from soma_core.api import HasTargets
 from soma_core.chain import best_anchors
 from soma_core.crypto import SecretKey, digest
 from soma_core.genesis import SHANNONS, SUPPLY_MOST, Allocation, Encoder, Genesis, Parameters, Rule, Validator, check
-from soma_core.testing.component import NOTHING, component
+from soma_core.testing.component import component
 
 from .answers import Honest, Strategy
 from .data import KINDS, Source
@@ -61,8 +61,8 @@ class Setting:
 
     seed: int = 0
     rule: str = "scoring-soma"
-    constants: Mapping[str, int] = NOTHING  # type: ignore[assignment]
-    parameters: Mapping[str, int] = NOTHING  # type: ignore[assignment]
+    constants: Mapping[str, int] = field(factory=dict)
+    parameters: Mapping[str, int] = field(factory=dict)
     jobs: int = 4
     before: int = 0
     rounds: int = 8

@@ -12,7 +12,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from ._config import ModelConfig
-from ._contract import FIRST_BYTE_BITS, MAX_CHUNKS, MAX_LOSS, chunks
+from ._contract import FIRST_BYTE_BITS, MAX_CHUNKS, MAX_LOSS, PAD, chunks
 from ._erf import erf
 
 LAYER_NORM_EPSILON: Final = 1e-5
@@ -41,13 +41,18 @@ class Reading:
 
 @lru_cache(maxsize=8)
 def rotation(config: ModelConfig, dtype: str) -> tuple[Array, Array]:
-    """Cosine and sine [seq, head_dim / 2] of position / rope_base^(2i/d) / rope_scale: float64 work, then `dtype`."""
-    half = config.head_dim // 2
-    frequency = float(config.rope_base) ** (-np.arange(half) * 2 / config.head_dim) / config.rope_scale
-    angle = np.arange(config.seq)[:, None] * frequency
-    cos, sin = np.cos(angle).astype(dtype), np.sin(angle).astype(dtype)
+    """Cosine and sine [seq, head_dim / 2] for the positions of a chunk, counted from its start."""
+    cos, sin = turns(config, np.arange(config.seq), dtype)
     cos.flags.writeable = sin.flags.writeable = False
     return cos, sin
+
+
+def turns(config: ModelConfig, positions: NDArray[Any], dtype: str) -> tuple[Array, Array]:
+    """Cosine and sine [..., head_dim / 2] of position / rope_base^(2i/d) / rope_scale: float64 work, then `dtype`."""
+    half = config.head_dim // 2
+    frequency = float(config.rope_base) ** (-np.arange(half) * 2 / config.head_dim) / config.rope_scale
+    angle = positions[..., None] * frequency
+    return np.cos(angle).astype(dtype), np.sin(angle).astype(dtype)
 
 
 class ReferenceTransformer:
@@ -71,7 +76,7 @@ class ReferenceTransformer:
         total, bits, size = np.zeros(self.config.dim), 0.0, 0
         for piece in chunks(data, self.config.seq, max_chunks):
             if piece not in known:
-                reps = self.representations(piece)
+                reps = self._representations(np.frombuffer(piece, np.uint8), self._cos, self._sin)
                 known[piece] = reps.sum(0, dtype=np.float64), self.bits(piece, reps)
             summed, charged = known[piece]
             total += summed
@@ -79,12 +84,20 @@ class ReferenceTransformer:
             size += len(piece)
         return Reading((total / size).astype(self._dtype), bits, size)
 
-    def representations(self, piece: bytes) -> Array:
-        """The normalised last layer [n, dim] at the n byte positions of one chunk."""
-        if not 1 <= len(piece) <= self.config.seq:
-            raise ValueError(f"a chunk of {len(piece)} bytes; it must have 1 to {self.config.seq}")
-        n, heads, d = len(piece), self.config.heads, self.config.head_dim
-        x = self._tensors["embedding.weight"][np.frombuffer(piece, np.uint8)]
+    def forward(self, ids: NDArray[Any], positions: NDArray[Any], targets: NDArray[Any]) -> tuple[Array, Array]:
+        """The normalised last layer [B, T, dim], and −ln p of each target [B, T], 0 where the target is PAD.
+
+        Of token `ids`, `positions` and `targets`, whole numbers [B, T].
+        """
+        cos, sin = turns(self.config, positions, np.dtype(self._dtype).name)
+        reps = np.stack([self._representations(*row) for row in zip(ids, cos, sin, strict=True)])
+        return reps, np.where(targets == PAD, 0, np.stack([self._nats(*row) for row in zip(reps, targets, strict=True)]))
+
+    def _representations(self, ids: NDArray[Any], cos: Array, sin: Array) -> Array:
+        """The normalised last layer [n, dim] at the n positions of one row."""
+        n, heads, d = len(ids), self.config.heads, self.config.head_dim
+        cos, sin = cos[:n], sin[:n]
+        x = self._tensors["embedding.weight"][ids]
         hidden = np.triu(np.ones((n, n), bool), 1)
         for i in range(self.config.layers):
             layer = f"encoder.layers.{i}"
@@ -93,7 +106,7 @@ class ReferenceTransformer:
                 self._linear(f"{layer}.attention.{part}", h).reshape(n, heads, d).transpose(1, 0, 2)
                 for part in ("query", "key", "value")
             )
-            scores = self._turn(query) @ self._turn(key).transpose(0, 2, 1)
+            scores = _turn(query, cos, sin) @ _turn(key, cos, sin).transpose(0, 2, 1)
             scores /= self._dtype(np.sqrt(d))
             scores[:, hidden] = np.finfo(self._dtype).min
             scores -= scores.max(-1, keepdims=True)
@@ -107,11 +120,16 @@ class ReferenceTransformer:
 
     def bits(self, piece: bytes, reps: Array) -> float:
         """Bits charged for one chunk: 8 for its first byte, −log2 p for each that follows. Summed in float64."""
-        logits = self._linear("predictor", reps[:-1])
+        nats = self._nats(reps[:-1], np.frombuffer(piece, np.uint8)[1:])
+        return FIRST_BYTE_BITS + float(nats.sum(dtype=np.float64)) / float(np.log(2))
+
+    def _nats(self, reps: Array, targets: NDArray[Any]) -> Array:
+        """−ln p of each target [n]."""
+        logits = self._linear("predictor", reps)
         highest = logits.max(-1, keepdims=True)
-        whole = np.log(np.exp(logits - highest).sum(-1)) + highest[:, 0]
-        chosen = logits[np.arange(len(piece) - 1), np.frombuffer(piece, np.uint8)[1:]]
-        return FIRST_BYTE_BITS + float((whole - chosen).sum(dtype=np.float64)) / float(np.log(2))
+        whole: Array = np.log(np.exp(logits - highest).sum(-1)) + highest[:, 0]
+        whole -= logits[np.arange(len(targets)), targets]
+        return whole
 
     def _linear(self, name: str, x: Array) -> Array:
         out: Array = x @ self._tensors[f"{name}.weight"]
@@ -125,11 +143,11 @@ class ReferenceTransformer:
         centred += self._tensors[f"{name}.beta"]
         return centred
 
-    def _turn(self, x: Array) -> Array:
-        half = x.shape[-1] // 2
-        cos, sin = self._cos[: x.shape[1]], self._sin[: x.shape[1]]
-        first, second = x[..., :half], x[..., half:]
-        return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+def _turn(x: Array, cos: Array, sin: Array) -> Array:
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
+    return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
 def gelu(x: Array) -> Array:

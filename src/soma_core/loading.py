@@ -120,6 +120,15 @@ class LoadedEncoder:
             rows.extend(quantise(row)[np.newaxis] for row in self._directions(given, start, len(batch)))
         return np.concatenate(rows)
 
+    def forward(
+        self, ids: "NDArray[np.int32]", positions: "NDArray[np.int64]", targets: "NDArray[np.int32]"
+    ) -> "tuple[NDArray[Any], NDArray[Any]]":
+        """What the model says of tokens: see `soma_core.api.HasForward`. Raises `UsageError` if it says nothing."""
+        given: Callable[..., tuple[NDArray[Any], NDArray[Any]]] | None = getattr(self._encoder, "forward", None)
+        if given is None:
+            raise UsageError(f"{self._plugin.title}: it says nothing of single tokens", "name another, as encoder-jax")
+        return given(ids, positions, targets)
+
     @property
     def has_loss(self) -> bool:
         """Whether `evaluate` works."""

@@ -39,7 +39,7 @@ def test_the_module_imports_no_framework():
 
 
 def test_features_are_what_the_encoder_has(encoder):
-    assert soma_encoder().features == {"loss", "gradient"}
+    assert soma_encoder().features == {"loss", "gradient", "forward"}
     assert hasattr(encoder, "evaluate")
     assert hasattr(encoder, "gradient") is True
     assert not hasattr(encoder, "export")
@@ -138,3 +138,33 @@ def shifted(weights, name, change):
     model = ReferenceTransformer(weights.config, weights.tensors, np.float64)
     model._tensors[name] = model._tensors[name] + change
     return model
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("f32", 2e-6), ("f64", 1e-10)])
+def test_it_says_of_tokens_what_the_referee_says(tmp_path, dtype, tolerance):
+    """In a process of its own: float64 is switched on for all of JAX."""
+    import subprocess
+    import sys
+
+    code = f"""
+import logging, pathlib
+import numpy as np
+from soma_core.api import EncoderContext
+from soma_core.model import ReferenceTransformer, load_weights
+from soma_jax import Config, open_encoder
+context = EncoderContext("encoder-jax", pathlib.Path({str(tmp_path)!r}), logging.getLogger("test"))
+encoder = open_encoder(Config(weights="text", dtype={dtype!r}), context)
+weights = load_weights("text")
+ids = np.random.default_rng(3).integers(0, 258, (3, 40), np.int32)
+targets = np.roll(ids, -1, 1)
+targets[:, -1] = 256
+positions = np.arange(40) + np.array([[0], [1000], [123456]])
+reps, nats = encoder.forward(ids, positions, targets)
+truth, charged = ReferenceTransformer(weights.config, weights.tensors, np.float64).forward(ids, positions, targets)
+assert encoder.info.numeric == {dtype!r}
+assert reps.dtype.name == {"float" + dtype[1:]!r}
+print(np.abs(reps - truth).max(), np.abs(nats - charged).max())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert max(map(float, done.stdout.split())) <= 20 * tolerance, "of one position, before any mean is taken"

@@ -39,7 +39,7 @@ def test_the_module_imports_no_framework():
 
 
 def test_features_are_what_the_encoder_has(encoder):
-    assert soma_encoder().features == {"loss"}
+    assert soma_encoder().features == {"loss", "forward"}
     assert hasattr(encoder, "evaluate")
     assert hasattr(encoder, "gradient") is False
     assert not hasattr(encoder, "export")

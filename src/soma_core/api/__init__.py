@@ -36,7 +36,7 @@ from .consensus import (
     Verified,
     Verify,
 )
-from .encoder import Encoder, EncoderInfo, Evaluation, HasExport, HasGradient, HasLoss
+from .encoder import Encoder, EncoderInfo, Evaluation, HasExport, HasForward, HasGradient, HasLoss
 from .ledger import HasSnapshot, Ledger, Reader
 from .scoring import Answer, Candidate, Difficulty, HasTargets, Limits, Payment, ScoringRule, Settlement
 from .spec import (
@@ -94,6 +94,7 @@ __all__ = [
     "Event",
     "Finding",
     "HasExport",
+    "HasForward",
     "HasGradient",
     "HasLoss",
     "HasSnapshot",

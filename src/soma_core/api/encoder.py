@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NumericClass = Literal["f32", "bf16", "int8", "other"]
+NumericClass = Literal["f32", "f64", "bf16", "int8", "other"]
 """How an encoder computes. Only ``f32`` may commit to a paid job: its band under audit is calibrated."""
 
 
@@ -66,6 +66,20 @@ class HasGradient(Encoder, Protocol):
 
     def gradient(self, batch: Sequence[bytes], seed: bytes, /) -> "Mapping[str, NDArray[np.float32]]":
         """The gradient of the summed loss, by tensor name."""
+        ...
+
+
+class HasForward(Encoder, Protocol):
+    """Feature ``forward``: what the model itself says of tokens, before any rule makes a vector or a loss of it."""
+
+    def forward(
+        self, ids: "NDArray[np.int32]", positions: "NDArray[np.int64]", targets: "NDArray[np.int32]", /
+    ) -> "tuple[NDArray[np.floating], NDArray[np.floating]]":
+        """The normalised last layer [B, T, dim], and −ln p of each target [B, T], 0 where the target is 256 (padding).
+
+        All three are [B, T], T at most the `seq` of the config; a target of 256 is none. Float32, or float64 of an
+        engine of that class.
+        """
         ...
 
 

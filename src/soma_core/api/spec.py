@@ -186,7 +186,9 @@ class EncoderSpec(Spec[C]):
     """``open(config, context)`` gives a blocking encoder; the core runs it in a process of its own."""
 
     open: Callable[[C, EncoderContext], "Encoder"]
-    features: frozenset[Literal["loss", "gradient", "export"]] = _features("loss", "gradient", "export")
+    features: frozenset[Literal["loss", "gradient", "export", "forward"]] = _features(
+        "loss", "gradient", "export", "forward"
+    )
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,7 @@ from ._joining import joining_options
 from ._options import json_option
 from ._print import data as say
 from ._print import data_json, talk
+from ._reading import read_file
 
 SHOWN = 8
 """Components of a vector that are printed."""
@@ -151,10 +152,12 @@ def leave(plugin: str, as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  
 @json_option
 def try_(*, file: Path, plugin: str, weights: str | None, as_json: bool) -> None:
     """Run one encoder on FILE, with no node, no keys and no network."""
-    data = _read(file)
     import soma_core
     from soma_core.crypto import digest
     from soma_core.fixed import vector_bytes
+    from soma_core.model import MAX_ITEM
+
+    data = read_file(file, MAX_ITEM)
 
     settings: dict[str, Any] = {} if weights is None else {"weights": weights}
     with soma_core.load(plugin, **settings) as loaded:
@@ -185,15 +188,51 @@ def try_(*, file: Path, plugin: str, weights: str | None, as_json: bool) -> None
     say(f"        {first}  …")
 
 
-def _read(file: Path) -> bytes:
+@encoder.command(name="eval")
+@click.option("--weights", required=True, metavar="NAME|FILE", help="A bundled encoder, or a .safetensors file.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="JSON",
+    help="The model's shape and the regulariser, by the live network's names; else the .json beside the weights.",
+)
+@click.option("--data", "file", required=True, type=click.Path(path_type=Path), metavar="FILE", help="What is read.")
+@click.option("--engine", default="numpy", metavar="NAME", help="encoder-NAME computes: numpy, jax, …  [numpy]")
+@click.option("--policy", type=click.Choice(["soma", "v1-local", "v1-chain"]), default="soma", show_default=True)
+@click.option("--batch", type=click.IntRange(1, 4096), default=16, show_default=True, help="Rows read together.")
+@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=0, show_default=True, help="Of the slices.")
+@click.option("--dtype", type=click.Choice(["f32", "f64", "bf16", "int8"]), default="f32", show_default=True)
+@json_option
+def evaluate(  # one for each thing that the numbers depend on
+    *,
+    weights: str,
+    config: Path | None,
+    file: Path,
+    engine: str,
+    policy: str,
+    batch: int,
+    seed: int,
+    dtype: str,
+    as_json: bool,
+) -> None:
+    """Loss and embedding of FILE under one of the published policies, with no node and no network.
+
+    v1-local and v1-chain are the live network's: nats and its regulariser. soma is this network's: bits per byte.
+    """
     from soma_core.model import MAX_ITEM
 
-    try:
-        if file.stat().st_size > MAX_ITEM:
-            raise UsageError(f"{file}: more than {MAX_ITEM} bytes", "give a smaller file")
-        data = file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}", "give the path of a readable file") from error
-    if not data:
-        raise UsageError(f"{file}: empty", "give a file with at least one byte")
-    return data
+    from . import _evaluating
+
+    request = _evaluating.Request(weights, config, engine, dtype, policy, batch, seed)
+    answer = _evaluating.evaluate(request, read_file(file, MAX_ITEM))
+    shown = _evaluating.as_json(answer)
+    if as_json:
+        data_json(shown)
+        return
+    score = answer.score
+    say(f"{file} · encoder-{engine} · {answer.numeric_class} · policy {policy} · {score.batches} batches")
+    say(f"loss       {score.loss:.6f} {'bits/byte' if policy == 'soma' else 'nats, regulariser included'}")
+    say(f"ce         {score.ce:.6f} nats")
+    say(f"reg        {score.reg:.6f}")
+    first = "  ".join(f"{x:+.4f}" for x in score.embedding[:SHOWN])
+    say(f"embedding  {len(score.embedding)} numbers  {first}  …")

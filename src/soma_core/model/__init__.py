@@ -3,16 +3,20 @@
 NumPy is the referee and imports with this package; nothing of the core imports it before an encoder is opened.
 """
 
+from ._collapse import Regulariser, directions, sample_statistic, slice_statistic
 from ._config import ARCHITECTURE, ModelConfig
 from ._contract import BYTES, EOS, FIRST_BYTE_BITS, MAX_CHUNKS, MAX_ITEM, MAX_LOSS, PAD, VOCABULARY, Rows, chunks, rows
 from ._erf import erf
+from ._eval_config import V1, read_eval_config
 from ._files import ModelFiles
 from ._frame import Agreement, FrameMap, agreement, fit_frame, read_frame, store, unit, whiten
 from ._items import Item, read_pack, write_pack
+from ._noise import normal
+from ._policies import POLICIES, Forward, Policy, Score, Setting
 from ._references import bundled_anchors, network_frame, sample_files
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
 from ._speciality import Speciality
-from ._transformer import LAYER_NORM_EPSILON, Reading, ReferenceTransformer, gelu, rotation
+from ._transformer import LAYER_NORM_EPSILON, Reading, ReferenceTransformer, gelu, rotation, turns
 from ._weights import Weights, bundled, load_weights, locate, weights_digest
 
 __all__ = [
@@ -25,15 +29,22 @@ __all__ = [
     "MAX_ITEM",
     "MAX_LOSS",
     "PAD",
+    "POLICIES",
+    "V1",
     "VOCABULARY",
     "Agreement",
+    "Forward",
     "FrameMap",
     "Item",
     "ModelConfig",
     "ModelFiles",
+    "Policy",
     "Reading",
     "ReferenceTransformer",
+    "Regulariser",
     "Rows",
+    "Score",
+    "Setting",
     "Speciality",
     "TensorPlace",
     "Weights",
@@ -41,12 +52,15 @@ __all__ = [
     "bundled",
     "bundled_anchors",
     "chunks",
+    "directions",
     "erf",
     "fit_frame",
     "gelu",
     "load_weights",
     "locate",
     "network_frame",
+    "normal",
+    "read_eval_config",
     "read_frame",
     "read_header",
     "read_pack",
@@ -54,7 +68,10 @@ __all__ = [
     "rotation",
     "rows",
     "sample_files",
+    "sample_statistic",
+    "slice_statistic",
     "store",
+    "turns",
     "unit",
     "weights_digest",
     "whiten",

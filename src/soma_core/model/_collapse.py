@@ -49,7 +49,7 @@ def directions(seed: int, dim: int, slices: int) -> NDArray[np.float32]:
 
 
 def slice_statistic(vectors: Vectors, noise: NDArray[np.float32], regulariser: Regulariser) -> float:
-    """The live network's: the mean over vectors of what their projections, taken together, miss of a normal variable."""
+    """The live network's: the mean over vectors of what all projections of one miss of a normal variable."""
     return _statistic(vectors, noise, regulariser, axis=1)
 
 
@@ -67,4 +67,4 @@ def _statistic(vectors: Vectors, noise: NDArray[np.float32], regulariser: Regula
     for t, phi, weight in zip(*regulariser.knots(), strict=True):
         real, imaginary = np.cos(seen * t).mean(axis), np.sin(seen * t).mean(axis)
         missed += weight * ((real - phi) ** 2 + imaginary**2)
-    return float(missed.mean()) * seen.shape[axis]
+    return float(missed.mean()) * int(seen.shape[axis])

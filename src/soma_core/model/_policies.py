@@ -4,7 +4,7 @@ A policy cuts data into batches of rows, has a model read them, and joins what i
 ``specs/20-model.md``. It asks nothing of an engine but `Forward`, so that all engines are held to the same numbers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -29,16 +29,20 @@ class Forward(Protocol):
 
 @frozen(kw_only=True)
 class Setting:
-    """`batch`: rows that are read together. `seed`: of 64 bits; batch b draws its directions from `seed` + b."""
+    """`batch`: rows that are read together. `seed`: of 64 bits, that of the first batch's directions."""
 
     batch: int = 16
     seed: int = 0
     regulariser: Regulariser = field(factory=Regulariser)
 
+    def seed_of(self, batch: int) -> int:
+        """Of the directions of batch 0, 1, 2, ...: `seed` + `batch`, modulo 2^64."""
+        return (self.seed + batch) % (1 << 64)
+
 
 @frozen(eq=False, kw_only=True)
 class Score:
-    """`loss`: what the policy minimises. `ce`: nats of a target, the mean. `reg`: the regulariser, times its coefficient.
+    """`loss`: what the policy minimises. `ce`: the mean nats of a target. `reg`: the statistic times its coefficient.
 
     `embedding`: float64 [dim]. `batches`: how many were read.
     """
@@ -68,7 +72,7 @@ def soma(model: Forward, config: ModelConfig, data: bytes, setting: Setting) -> 
         seen = reps[cut.ids < BYTES].astype(np.float64)
         total += seen.sum(0)
         nats += float(charged.sum(dtype=np.float64))
-        noise = directions(setting.seed + number, config.dim, setting.regulariser.slices)
+        noise = directions(setting.seed_of(number), config.dim, setting.regulariser.slices)
         reg += sample_statistic(seen, noise, setting.regulariser) * len(seen) / size
     bits = nats / float(np.log(2)) + FIRST_BYTE_BITS * len(pieces)
     targets = size - len(pieces)
@@ -83,44 +87,41 @@ def soma(model: Forward, config: ModelConfig, data: bytes, setting: Setting) -> 
 
 def v1_local(model: Forward, config: ModelConfig, data: bytes, setting: Setting) -> Score:
     """As the live network's package computes a loss: positions begin anew in every row."""
-    return _v1(model, config, data, setting, lambda start, length: np.arange(config.seq))
+    cut = _v1_batches(data, config.seq, setting.batch)
+    return _v1(model, config, setting, ((ids, np.broadcast_to(np.arange(config.seq), ids.shape)) for ids, _ in cut))
 
 
 def v1_chain(model: Forward, config: ModelConfig, data: bytes, setting: Setting) -> Score:
     """As the live network's validators compute it: positions are offsets in the data, behind its end all the same."""
-    return _v1(model, config, data, setting, lambda start, length: start + np.minimum(np.arange(config.seq), length))
+    return _v1(model, config, setting, _v1_batches(data, config.seq, setting.batch))
 
 
-def _v1(
-    model: Forward, config: ModelConfig, data: bytes, setting: Setting, places: Callable[[int, int], NDArray[np.int64]]
-) -> Score:
-    """Padding counts in the vector, and every batch counts alike. `places`: positions of a row, by start and bytes."""
-    if not data:
-        raise ValueError("empty: there is nothing to encode")
+def _v1(model: Forward, config: ModelConfig, setting: Setting, cut: Iterable[tuple[Whole, Whole]]) -> Score:
+    """Padding counts in the vector, and every batch counts alike. `cut`: ids and positions of each batch."""
     ce, reg, embedding = [], [], []
-    for number, first in enumerate(range(0, len(data), config.seq * setting.batch)):
-        starts = range(first, min(first + config.seq * setting.batch, len(data)), config.seq)
-        ids = np.stack([_v1_row(data, start, config.seq) for start in starts])
+    for number, (ids, positions) in enumerate(cut):
         targets = np.concatenate([ids[:, 1:], np.full((len(ids), 1), PAD, ids.dtype)], 1)
-        positions = np.stack([places(start, min(config.seq, len(data) - start)) for start in starts])
         reps, charged = model.forward(ids, positions, targets)
         seen = reps.reshape(-1, config.dim).astype(np.float64)
         ce.append(float(charged.sum(dtype=np.float64)) / int((targets != PAD).sum()))
-        noise = directions(setting.seed + number, config.dim, setting.regulariser.slices)
+        noise = directions(setting.seed_of(number), config.dim, setting.regulariser.slices)
         reg.append(slice_statistic(seen, noise, setting.regulariser) * setting.regulariser.coefficient)
         embedding.append(seen.mean(0))
     means = float(np.mean(ce)), float(np.mean(reg))
     return Score(loss=sum(means), ce=means[0], reg=means[1], embedding=np.mean(embedding, 0), batches=len(ce))
 
 
-def _v1_row(data: bytes, start: int, seq: int) -> NDArray[np.int32]:
-    """The tokens of one row: bytes, EOS if there is room behind the last of all, PAD."""
-    piece = np.frombuffer(data[start : start + seq], np.uint8)
-    row = np.full(seq, PAD, np.int32)
-    row[: len(piece)] = piece
-    if len(piece) < seq:
-        row[len(piece)] = EOS
-    return row
+def _v1_batches(data: bytes, seq: int, size: int) -> Iterator[tuple[Whole, Whole]]:
+    """Ids and offsets [B, seq] of each batch. EOS stands behind the last byte of all, if its row has room, then PAD."""
+    if not data:
+        raise ValueError("empty: there is nothing to encode")
+    for first in range(0, len(data), seq * size):
+        part = np.frombuffer(data[first : first + seq * size], np.uint8)
+        ids = np.full((-(-len(part) // seq), seq), PAD, np.int32)
+        ids.flat[: len(part)] = part
+        if len(part) < ids.size:
+            ids.flat[len(part)] = EOS
+        yield ids, first + np.minimum(np.arange(ids.size), len(part)).reshape(ids.shape)
 
 
 POLICIES: Final[Mapping[str, Policy]] = {"soma": soma, "v1-local": v1_local, "v1-chain": v1_chain}

@@ -91,7 +91,9 @@ class ReferenceTransformer:
         """
         cos, sin = turns(self.config, positions, np.dtype(self._dtype).name)
         reps = np.stack([self._representations(*row) for row in zip(ids, cos, sin, strict=True)])
-        return reps, np.where(targets == PAD, 0, np.stack([self._nats(*row) for row in zip(reps, targets, strict=True)]))
+        return reps, np.where(
+            targets == PAD, 0, np.stack([self._nats(*row) for row in zip(reps, targets, strict=True)])
+        )
 
     def _representations(self, ids: NDArray[Any], cos: Array, sin: Array) -> Array:
         """The normalised last layer [n, dim] at the n positions of one row."""

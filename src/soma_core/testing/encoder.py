@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_args
 
 import pytest
 from attrs import evolve, frozen
 
 from soma_core.api import Encoder, EncoderInfo
+from soma_core.api.encoder import NumericClass
 from soma_core.api.spec import EncoderContext
 from soma_core.crypto import ZERO_DIGEST, SecretKey, digest, signing_digest
 
@@ -48,7 +49,7 @@ class EncoderSuite(Suite):
     `samples` are items that the encoder takes, at least three; `bad` are items it refuses with a ValueError.
     """
 
-    capabilities = frozenset({"loss", "gradient", "export"})
+    capabilities = frozenset({"loss", "gradient", "export", "forward"})
     samples: ClassVar[Sequence[bytes]] = SAMPLES
     bad: ClassVar[Sequence[bytes]] = ()
 
@@ -93,7 +94,7 @@ class EncoderSuite(Suite):
         assert info.modalities
         assert type(info.max_batch) is int
         assert info.max_batch >= 1
-        assert info.numeric in {"f32", "bf16", "int8", "other"}
+        assert info.numeric in get_args(NumericClass)
         assert info.architecture
 
     def test_frame_fits(self, encoder: Encoder) -> None:
@@ -205,6 +206,21 @@ class EncoderSuite(Suite):
 
             assert read_tensors(encoder.export("safetensors")), "a safetensors file without tensors"
             assert len(encoder.export("onnx")) > 0
+
+    def test_forward_as_declared(self, encoder: Any, features: frozenset[str]) -> None:
+        import numpy as np
+
+        from soma_core.model import PAD, rows
+
+        present = callable(getattr(encoder, "forward", None))
+        assert present == ("forward" in features), "declare forward, or remove it"
+        if present:
+            cut = rows([b"two cats", b"x"], 8)
+            reps, nats = encoder.forward(cut.ids, np.tile(np.arange(8), (2, 1)), cut.targets)
+            assert reps.shape == (2, 8, encoder.info.dim)
+            assert nats.shape == (2, 8)
+            assert np.isfinite(reps).all()
+            assert ((nats > 0) == (cut.targets != PAD)).all(), "a cost for each target, and for nothing else"
 
     def test_an_opaque_encoder_claims_no_architecture(self, encoder: Encoder, features: frozenset[str]) -> None:
         if "loss" not in features:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
@@ -22,6 +22,7 @@ class Config:
     """The operator's settings."""
 
     weights: str = option("generalist", "a bundled name or the path of a .safetensors file")
+    dtype: Literal["f32", "f64"] = option("f32", "how it computes; only f32 takes part in paid jobs")
     threads: int = option(0, "threads of one computation on the CPU; 0 takes all cores", min=0, max=1024)
     max_batch: int = option(64, "items the host passes at once", min=1, max=1024)
 
@@ -29,13 +30,15 @@ class Config:
 @hookimpl
 def soma_encoder() -> EncoderSpec[Config]:
     """Byte transformers on JAX, CPU or GPU."""
-    return EncoderSpec(api=1, config=Config, open=open_encoder, features=frozenset({"loss", "gradient"}))
+    return EncoderSpec(api=1, config=Config, open=open_encoder, features=frozenset({"loss", "gradient", "forward"}))
 
 
 def open_encoder(config: Config, context: EncoderContext) -> Encoder:
     """Read the weights and start JAX. Raises `SettingsError` for weights not there, `DecodeError` for bad ones."""
     if not _take_threads(config.threads):
         context.log.info("JAX is already imported: its threads stay as they are")
+    if config.dtype == "f64":
+        _take_float64()
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)  # that there is no TPU is no news
     from ._engine import JaxEncoder
 
@@ -60,6 +63,12 @@ def train(
     from ._training import Plan, train_file
 
     return train_file(data, out, start=start, plan=Plan(**plan), report=report)
+
+
+def _take_float64() -> None:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)  # noqa: FBT003  # as JAX has it
 
 
 def _take_threads(threads: int) -> bool:

@@ -1,7 +1,7 @@
 """The encoder behind ``encoder-jax``: chunks of all items of a batch, equal ones once, in slabs of few fixed sizes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,12 @@ from jax import Array
 from numpy.typing import NDArray
 
 from soma_core.api import EncoderInfo, Evaluation
-from soma_core.model import ARCHITECTURE, FIRST_BYTE_BITS, MAX_LOSS, chunks, load_weights, rows
+from soma_core.model import ARCHITECTURE, FIRST_BYTE_BITS, MAX_LOSS, chunks, load_weights, rows, turns
 
 from . import Config
 from ._forward import Parameters, as_arrays, charged_nats, pooled, representations
 
+DTYPES: Final = {"f32": "float32", "f64": "float64"}
 SLABS: Final = (64, 8, 1)
 """Chunks computed at once, and so the shapes that are compiled: the largest that is filled, so that none is padded."""
 
@@ -35,12 +36,14 @@ class JaxEncoder:
     def __init__(self, config: Config) -> None:
         weights = load_weights(config.weights)
         self._shape = weights.config
-        self._parameters = as_arrays(weights.tensors)
+        self._dtype = DTYPES[config.dtype]
+        self._parameters = as_arrays(weights.tensors, self._dtype)
         self.info = EncoderInfo(
             dim=weights.config.dim,
             weights=weights.digest,
             frame=weights.frame,
             architecture=ARCHITECTURE,
+            numeric=config.dtype,
             modalities=weights.modalities,
             max_batch=config.max_batch,
         )
@@ -50,10 +53,16 @@ class JaxEncoder:
                 reps = representations(parameters, self._shape, ids)
                 return pooled(reps, ids), charged_nats(parameters, reps, targets)
 
+        def told(parameters: Parameters, ids: Array, targets: Array, cos: Array, sin: Array) -> tuple[Array, Array]:
+            with jax.default_matmul_precision("highest"):
+                reps = representations(parameters, self._shape, ids, (cos, sin))
+                return reps, charged_nats(parameters, reps, targets)
+
         def weighed(parameters: Parameters, ids: Array, targets: Array, weights: Array) -> Array:
             return jnp.sum(read(parameters, ids, targets)[1].sum(1) * weights)
 
         self._read = jax.jit(read)
+        self._tell = jax.jit(told)
         self._slope = jax.jit(jax.grad(weighed))
 
     def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
@@ -90,6 +99,14 @@ class JaxEncoder:
             for name, slope in self._slope(self._parameters, ids, targets, weights).items():
                 total[name] += np.asarray(slope)
         return {name: slope.astype(np.float32) for name, slope in total.items()}
+
+    def forward(
+        self, ids: NDArray[Any], positions: NDArray[Any], targets: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The last layer [B, T, dim] and the nats of each target [B, T], of whole numbers [B, T]."""
+        cos, sin = (table[:, None] for table in turns(self._shape, positions, self._dtype))
+        reps, nats = self._tell(self._parameters, np.int32(ids), np.int32(targets), cos, sin)
+        return np.asarray(reps), np.asarray(nats)
 
     def _cut(self, batch: Sequence[bytes]) -> _Batch:
         numbers: dict[bytes, int] = {}

@@ -9,19 +9,26 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from soma_core.model import BYTES, LAYER_NORM_EPSILON, ModelConfig, rotation
+from soma_core.model import BYTES, LAYER_NORM_EPSILON, PAD, ModelConfig, rotation
 
 Parameters = Mapping[str, Array]
 """Tensors by their name in the safetensors layout."""
+
+Turns = tuple[Array, Array]
+"""Cosine and sine of the angle of each position: [B, 1, T, head_dim / 2], or without what all rows and heads share."""
 
 QUERIES: Final = 128
 """Positions that ask at once: no score is computed for keys behind the last of them, which none of them sees."""
 
 
-def representations(parameters: Parameters, config: ModelConfig, ids: Array) -> Array:
-    """The normalised last layer [B, T, dim] for token `ids` [B, T]. Causal: no position sees what follows it."""
+def representations(parameters: Parameters, config: ModelConfig, ids: Array, turns: Turns | None = None) -> Array:
+    """The normalised last layer [B, T, dim] for token `ids` [B, T]. Causal: no position sees what follows it.
+
+    `turns`: by what queries and keys are turned; without, positions are counted from the start of the row.
+    """
     batch, length = ids.shape
-    cos, sin = (jnp.asarray(table[:length]) for table in rotation(config, "float32"))
+    kind = parameters["embedding.weight"].dtype
+    cos, sin = turns or tuple(jnp.asarray(table[:length]) for table in rotation(config, kind.name))
 
     def heads(x: Array) -> Array:
         return x.reshape(batch, length, config.heads, config.head_dim).transpose(0, 2, 1, 3)
@@ -33,7 +40,7 @@ def representations(parameters: Parameters, config: ModelConfig, ids: Array) -> 
         query, key, value = (
             heads(_linear(parameters, f"{layer}.attention.{part}", h)) for part in ("query", "key", "value")
         )
-        query = _turn(query, cos, sin) / np.float32(np.sqrt(config.head_dim))
+        query = _turn(query, cos, sin) / kind.type(np.sqrt(config.head_dim))
         mixed = _attend(query, _turn(key, cos, sin), value).transpose(0, 2, 1, 3).reshape(batch, length, config.dim)
         x = x + _linear(parameters, f"{layer}.attention.output", mixed)
         h = _linear(parameters, f"{layer}.pwff.linear_inner", _normalise(parameters, f"{layer}.norm_2", x))
@@ -42,11 +49,11 @@ def representations(parameters: Parameters, config: ModelConfig, ids: Array) -> 
 
 
 def charged_nats(parameters: Parameters, reps: Array, targets: Array) -> Array:
-    """−ln p of each target [B, T]; 0 where the target is no byte. The sum runs over the whole vocabulary."""
+    """−ln p of each target [B, T]; 0 where the target is PAD. The sum runs over the whole vocabulary."""
     logits = _linear(parameters, "predictor", reps)
     chosen = jnp.take_along_axis(logits, targets[..., None].astype(jnp.int32), axis=-1)
     # Subtracted first: the difference of two large numbers would be rounded twice.
-    return jnp.where(targets < BYTES, jax.nn.logsumexp(logits - chosen, axis=-1), 0)
+    return jnp.where(targets != PAD, jax.nn.logsumexp(logits - chosen, axis=-1), 0)
 
 
 def pooled(reps: Array, ids: Array) -> Array:
@@ -54,9 +61,9 @@ def pooled(reps: Array, ids: Array) -> Array:
     return jnp.sum(jnp.where((ids < BYTES)[..., None], reps, 0), axis=1)
 
 
-def as_arrays(tensors: Mapping[str, NDArray[np.float32]]) -> dict[str, Array]:
-    """`tensors` on the default device."""
-    return {name: jnp.asarray(tensor) for name, tensor in tensors.items()}
+def as_arrays(tensors: Mapping[str, NDArray[np.float32]], dtype: str = "float32") -> dict[str, Array]:
+    """`tensors` on the default device, as `dtype`: float64 only where JAX was told to have it."""
+    return {name: jnp.asarray(tensor, dtype) for name, tensor in tensors.items()}
 
 
 def _attend(query: Array, key: Array, value: Array) -> Array:

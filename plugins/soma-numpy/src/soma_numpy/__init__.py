@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Literal
 
 from attrs import frozen
 
@@ -15,6 +16,7 @@ class Config:
     """The operator's settings."""
 
     weights: str = option("generalist", "a bundled name or the path of a .safetensors file")
+    dtype: Literal["f32", "f64"] = option("f32", "how it computes; only f32 takes part in paid jobs")
     threads: int = option(
         1, "threads of one computation; 0 takes all cores, which is slow beside others", min=0, max=1024
     )
@@ -24,7 +26,7 @@ class Config:
 @hookimpl
 def soma_encoder() -> EncoderSpec[Config]:
     """Byte transformers on NumPy alone: the referee of audits."""
-    return EncoderSpec(api=1, config=Config, open=open_encoder, features=frozenset({"loss"}))
+    return EncoderSpec(api=1, config=Config, open=open_encoder, features=frozenset({"loss", "forward"}))
 
 
 def open_encoder(config: Config, context: EncoderContext) -> Encoder:

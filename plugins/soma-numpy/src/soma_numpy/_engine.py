@@ -1,6 +1,7 @@
 """The encoder behind ``encoder-numpy``."""
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +11,21 @@ from soma_core.model import ARCHITECTURE, ReferenceTransformer, load_weights
 
 from . import Config
 
+DTYPES: Final = {"f32": np.float32, "f64": np.float64}
+
 
 class NumpyEncoder:
     """Items one after the other, each by itself: a row cannot depend on its batch."""
 
     def __init__(self, config: Config) -> None:
         weights = load_weights(config.weights)
-        self._model = ReferenceTransformer(weights.config, weights.tensors)
+        self._model = ReferenceTransformer(weights.config, weights.tensors, DTYPES[config.dtype])
         self.info = EncoderInfo(
             dim=weights.config.dim,
             weights=weights.digest,
             frame=weights.frame,
             architecture=ARCHITECTURE,
+            numeric=config.dtype,
             modalities=weights.modalities,
             max_batch=config.max_batch,
         )
@@ -42,3 +46,9 @@ class NumpyEncoder:
                 raise ValueError(f"item {place}: {error}") from error
             vectors[place], bits[place] = reading.vector, reading.bits_per_byte
         return Evaluation(vectors, bits)
+
+    def forward(
+        self, ids: NDArray[Any], positions: NDArray[Any], targets: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The last layer [B, T, dim] and the nats of each target [B, T], of whole numbers [B, T]."""
+        return self._model.forward(ids, positions, targets)

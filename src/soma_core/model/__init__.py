@@ -3,6 +3,7 @@
 NumPy is the referee and imports with this package; nothing of the core imports it before an encoder is opened.
 """
 
+from ._batching import Work, cut, groups
 from ._collapse import Regulariser, directions, sample_statistic, slice_statistic
 from ._config import ARCHITECTURE, ModelConfig
 from ._contract import BYTES, EOS, FIRST_BYTE_BITS, MAX_CHUNKS, MAX_ITEM, MAX_LOSS, PAD, VOCABULARY, Rows, chunks, rows
@@ -48,14 +49,17 @@ __all__ = [
     "Speciality",
     "TensorPlace",
     "Weights",
+    "Work",
     "agreement",
     "bundled",
     "bundled_anchors",
     "chunks",
+    "cut",
     "directions",
     "erf",
     "fit_frame",
     "gelu",
+    "groups",
     "load_weights",
     "locate",
     "network_frame",

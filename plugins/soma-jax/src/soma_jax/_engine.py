@@ -6,12 +6,11 @@ from typing import Any, Final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from attrs import frozen
 from jax import Array
 from numpy.typing import NDArray
 
 from soma_core.api import EncoderInfo, Evaluation
-from soma_core.model import ARCHITECTURE, FIRST_BYTE_BITS, MAX_LOSS, chunks, load_weights, rows, turns
+from soma_core.model import ARCHITECTURE, cut, load_weights, rows, turns
 
 from . import Config
 from ._forward import Parameters, as_arrays, charged_nats, pooled, representations
@@ -19,15 +18,6 @@ from ._forward import Parameters, as_arrays, charged_nats, pooled, representatio
 DTYPES: Final = {"f32": "float32", "f64": "float64"}
 SLABS: Final = (64, 8, 1)
 """Chunks computed at once, and so the shapes that are compiled: the largest that is filled, so that none is padded."""
-
-
-@frozen(eq=False)
-class _Batch:
-    """`pieces`: the chunks to compute, each once. `counts`: per item, how often each piece stands in it, by number."""
-
-    pieces: list[bytes]
-    counts: list[dict[int, int]]
-    sizes: list[int]
 
 
 class JaxEncoder:
@@ -72,27 +62,19 @@ class JaxEncoder:
     def evaluate(self, batch: Sequence[bytes], seed: bytes) -> Evaluation:
         """Raw vectors and bits per byte. The architecture draws nothing: `seed` changes nothing."""
         del seed
-        work = self._cut(batch)
-        sums, bits = np.zeros((len(work.pieces), self.info.dim)), np.zeros(len(work.pieces))
+        work = cut(batch, self._shape.seq)
+        sums, nats = np.zeros((len(work.pieces), self.info.dim)), np.zeros(len(work.pieces))
         for start, stop, ids, targets in self._slabs(work.pieces):
-            summed, nats = self._read(self._parameters, ids, targets)
+            summed, charged = self._read(self._parameters, ids, targets)
             sums[start:stop] = np.asarray(summed, np.float64)
-            bits[start:stop] = np.asarray(nats, np.float64).sum(1) / np.log(2) + FIRST_BYTE_BITS
-        vectors, losses = np.empty((len(batch), self.info.dim), np.float32), np.empty(len(batch))
-        for place, (counts, size) in enumerate(zip(work.counts, work.sizes, strict=True)):
-            numbers, times = np.array(list(counts)), np.array(list(counts.values()), np.float64)
-            vectors[place] = times @ sums[numbers] / size
-            losses[place] = min(times @ bits[numbers] / size, MAX_LOSS)
-        return Evaluation(vectors, losses)
+            nats[start:stop] = np.asarray(charged, np.float64).sum(1)
+        return work.join(sums, nats)
 
     def gradient(self, batch: Sequence[bytes], seed: bytes) -> Mapping[str, NDArray[np.float32]]:
         """The gradient of the items' summed bits per byte (before `MAX_LOSS` is applied), by tensor name."""
         del seed
-        work = self._cut(batch)
-        share = np.zeros(len(work.pieces))
-        for counts, size in zip(work.counts, work.sizes, strict=True):
-            for number, times in counts.items():
-                share[number] += times / size / np.log(2)
+        work = cut(batch, self._shape.seq)
+        share = work.shares()
         total = {name: np.zeros(p.shape) for name, p in self._parameters.items()}
         for start, stop, ids, targets in self._slabs(work.pieces):
             weights = share[start:stop].astype(np.float32)
@@ -108,28 +90,11 @@ class JaxEncoder:
         reps, nats = self._tell(self._parameters, np.int32(ids), np.int32(targets), cos, sin)
         return np.asarray(reps), np.asarray(nats)
 
-    def _cut(self, batch: Sequence[bytes]) -> _Batch:
-        numbers: dict[bytes, int] = {}
-        out = _Batch([], [], [])
-        for place, data in enumerate(batch):
-            try:
-                pieces = chunks(data, self._shape.seq)
-            except ValueError as error:
-                raise ValueError(f"item {place}: {error}") from error
-            counts: dict[int, int] = {}
-            for piece in pieces:
-                number = numbers.setdefault(piece, len(numbers))
-                counts[number] = counts.get(number, 0) + 1
-            out.counts.append(counts)
-            out.sizes.append(sum(map(len, pieces)))
-        out.pieces.extend(numbers)
-        return out
-
-    def _slabs(self, pieces: list[bytes]) -> Iterator[tuple[int, int, NDArray[np.int32], NDArray[np.int32]]]:
+    def _slabs(self, pieces: Sequence[bytes]) -> Iterator[tuple[int, int, NDArray[np.int32], NDArray[np.int32]]]:
         """(start, stop, ids, targets) of each slab."""
         start = 0
         while start < len(pieces):
             stop = start + next(size for size in SLABS if size <= len(pieces) - start)
-            slab = rows(pieces[start:stop], self._shape.seq)
+            slab = rows(list(pieces[start:stop]), self._shape.seq)
             yield start, stop, slab.ids.astype(np.int32), slab.targets.astype(np.int32)
             start = stop

@@ -13,6 +13,7 @@ from ._files import ModelFiles
 from ._frame import Agreement, FrameMap, agreement, fit_frame, read_frame, store, unit, whiten
 from ._items import Item, read_pack, write_pack
 from ._noise import normal
+from ._onnx import onnx_model
 from ._policies import POLICIES, Forward, Policy, Score, Setting
 from ._references import bundled_anchors, network_frame, sample_files
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
@@ -64,6 +65,7 @@ __all__ = [
     "locate",
     "network_frame",
     "normal",
+    "onnx_model",
     "read_eval_config",
     "read_frame",
     "read_header",

@@ -51,7 +51,7 @@ class _Graph:
     def __call__(self, operator: str, *inputs: str, to: str = "", parts: int = 1, **attributes: Any) -> Any:
         """A node. Returns the name of what it makes, or the names of so many `parts`."""
         names = [to or f"{operator}.{next(self._numbers)}" for _ in range(parts)]
-        self._nodes.append(self._onnx.helper.make_node(operator, inputs, names, **attributes))
+        self._nodes.append(self._onnx.helper.make_node(operator, inputs, names, name=names[0], **attributes))
         return names[0] if parts == 1 else names
 
     def tensor(self, name: str) -> str:

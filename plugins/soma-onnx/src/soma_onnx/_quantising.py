@@ -3,8 +3,13 @@
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
+import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
+
+KEPT: Final = (".attention.value.weight", ".attention.output.weight")
+"""What stays float32: it costs an eighth of all products, and is where a short item loses most of its direction."""
 
 
 def quantised(model: bytes, directory: Path) -> bytes:
@@ -12,10 +17,17 @@ def quantised(model: bytes, directory: Path) -> bytes:
     with TemporaryDirectory(dir=directory) as folder:
         whole, small = Path(folder, "f32.onnx"), Path(folder, "int8.onnx")
         whole.write_bytes(model)
+        nodes = onnx.load_model_from_string(model).graph.node
+        kept = [node.name for node in nodes if node.op_type == "MatMul" and node.input[1].endswith(KEPT)]
         logging.disable(logging.WARNING)  # it advises steps that change nothing here
         try:
             quantize_dynamic(
-                whole, small, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
+                whole,
+                small,
+                op_types_to_quantize=["MatMul"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=kept,
             )
         finally:
             logging.disable(logging.NOTSET)

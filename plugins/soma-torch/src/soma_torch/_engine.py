@@ -45,14 +45,14 @@ class TorchEncoder:
         """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an empty or too large item."""
         return self.evaluate(batch, b"").vectors
 
-    @torch.inference_mode()
     def evaluate(self, batch: Sequence[bytes], seed: bytes) -> Evaluation:
         """Raw vectors and bits per byte. The architecture draws nothing: `seed` changes nothing."""
         del seed
         work = cut(batch, self._shape.seq)
         sums, nats = np.zeros((len(work.pieces), self.info.dim)), np.zeros(len(work.pieces))
         for numbers, ids, targets in self._groups(work.pieces):
-            reps, charged = self._read(ids, targets)
+            with torch.inference_mode():
+                reps, charged = self._read(ids, targets)
             sums[numbers] = pooled(reps, ids).double().cpu().numpy()
             nats[numbers] = charged.double().sum(1).cpu().numpy()
         return work.join(sums, nats)
@@ -78,14 +78,14 @@ class TorchEncoder:
                 parameter.requires_grad_(requires_grad=False)
         return {name: slope.astype(np.float32) for name, slope in total.items()}
 
-    @torch.inference_mode()
     def forward(
         self, ids: NDArray[Any], positions: NDArray[Any], targets: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """The last layer [B, T, dim] and the nats of each target [B, T], of whole numbers [B, T]."""
         cos, sin = (table[:, None] for table in self._turns(positions))
-        reps = representations(self._parameters, self._shape, self._tokens_of(ids), cos, sin)
-        nats = charged_nats(self._parameters, reps, self._tokens_of(targets))
+        with torch.inference_mode():
+            reps = representations(self._parameters, self._shape, self._tokens_of(ids), cos, sin)
+            nats = charged_nats(self._parameters, reps, self._tokens_of(targets))
         wide = torch.float64 if self._dtype == torch.float64 else torch.float32
         return reps.to(wide).cpu().numpy(), nats.cpu().numpy()
 

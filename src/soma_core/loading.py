@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
@@ -119,6 +119,18 @@ class LoadedEncoder:
             given = _asked(start, self._encoder.encode, batch)
             rows.extend(quantise(row)[np.newaxis] for row in self._directions(given, start, len(batch)))
         return np.concatenate(rows)
+
+    def gradient(self, items: Sequence[Item], seed: bytes = b"") -> "Mapping[str, NDArray[np.float32]]":
+        """The slope of the items' summed bits per byte, by tensor name; at most `info.max_batch` items.
+
+        Raises `UsageError` if the encoder does not offer gradients, and what `encode` raises.
+        """
+        ask: Callable[..., Mapping[str, NDArray[np.float32]]] | None = getattr(self._encoder, "gradient", None)
+        if ask is None:
+            raise UsageError(f"{self._plugin.title}: it does not offer gradients", "name another, as encoder-jax")
+        if len(items) > self.info.max_batch:
+            raise UsageError(f"{len(items)} items; {self._plugin.name} takes {self.info.max_batch}", "give fewer")
+        return ask([item for _, batch in self._batches(items) for item in batch], seed)
 
     def forward(
         self, ids: "NDArray[np.int32]", positions: "NDArray[np.int64]", targets: "NDArray[np.int32]"

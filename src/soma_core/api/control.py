@@ -33,12 +33,19 @@ class Empty:
 
 @frozen(kw_only=True)
 class EncoderStatus:
-    """An encoder this node runs. `state`: ``ready`` or what is wrong."""
+    """An encoder this node runs. `state`: ``ready`` or what is wrong.
+
+    `weights`: the registered ones; `next_weights`: those that hold from epoch `next_epoch` on; empty where there are
+    none.
+    """
 
     name: str = text()
     plugin: str = text()
     address: bytes = octets(32)
     state: str = text(most=400)
+    weights: bytes = octets(most=32, default=b"")
+    next_weights: bytes = octets(most=32, default=b"")
+    next_epoch: int = uint(default=0)
 
 
 @frozen(kw_only=True)
@@ -247,6 +254,7 @@ POOL: Final = Operation("pool", standing.AskPool, standing.Pool)
 VALIDATORS: Final = Operation("validators", Empty, standing.Validators)
 JOIN_COMMITTEE: Final = Operation("join_committee", standing.JoinCommittee, Done)
 JOIN_ENCODERS: Final = Operation("join_encoders", standing.JoinEncoders, Done)
+RENEW_WEIGHTS: Final = Operation("renew_weights", standing.RenewWeights, Done)
 RENEW_KEYS: Final = Operation("renew_keys", Empty, Done)
 AUDITS: Final = Operation("audits", standing.AskAudits, standing.Audits)
 OPERATORS: Final = Operation("operators", standing.AskOperators, standing.Operators)
@@ -260,7 +268,7 @@ OPERATIONS: Final[Mapping[str, Operation[object, object]]] = {
     operation.name: operation  # type: ignore[misc]
     for operation in (
         *(STATUS, GENESIS, BALANCE, SEND, PUT_BLOB, PRICE, EMBED, WAIT_JOB, SUPPLY, ENCODERS, BACKUP, STOP),
-        *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, JOIN_ENCODERS, RENEW_KEYS, AUDITS, OPERATORS),
+        *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, JOIN_ENCODERS, RENEW_WEIGHTS, RENEW_KEYS, AUDITS, OPERATORS),
         *(TARGETS, HITS, SCORE, SUBMIT),
     )
 }

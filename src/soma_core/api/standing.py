@@ -74,6 +74,14 @@ class JoinEncoders:
 
 
 @frozen(kw_only=True)
+class RenewWeights:
+    """Seal new weights of the encoder that the node runs by `plugin`: a bundled name, or a path on the node's disk."""
+
+    plugin: str = text()
+    weights: str = text(most=4096)
+
+
+@frozen(kw_only=True)
 class ValidatorEntry:
     """A validator: one with a seat (`power` above 0), or one that is only registered.
 

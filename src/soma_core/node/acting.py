@@ -1,7 +1,7 @@
 """What a node does on the chain because a person asks it: actions of its accounts, and answers about them."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, final
 
 import trio
@@ -27,7 +27,8 @@ ACCOUNT: Final = "account"
 class Acting:
     """Answers of one node that are about its accounts' part in the network.
 
-    `wallet`: of a role's account. `registration`: of one of the node's encoders, by plugin, name and stake.
+    `wallet`: of a role's account. `registration`: of one of the node's encoders, by plugin, name and stake. `renew`:
+    brings out new weights of one, by plugin and where they are.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Acting:
         signer: Signer,
         wallet: Callable[[str], Wallet],
         registration: Callable[[str, str, int], chain.RegisterEncoder],
+        renew: Callable[[str, str], Awaitable[chain.TransactionDone]],
     ) -> None:
         self._store = store
         self._thread = thread
         self._signer = signer
         self._wallet = wallet
         self._registration = registration
+        self._renew_weights = renew
 
     def answerers(self) -> Mapping[str, Answerer]:
         """By the operation's name."""
@@ -52,6 +55,7 @@ class Acting:
             control.VALIDATORS.name: self._validators,
             control.JOIN_COMMITTEE.name: self._join,
             control.JOIN_ENCODERS.name: self._register,
+            control.RENEW_WEIGHTS.name: self._bring_out,
             control.RENEW_KEYS.name: self._renew,
             control.AUDITS.name: self._audits,
             control.OPERATORS.name: self._operators,
@@ -93,6 +97,11 @@ class Acting:
             if done.code:
                 return await self._send(role, "register_encoder", evolve(action, salt=b""))
         return await self._send(role, "register_encoder", action)
+
+    async def _bring_out(self, request: standing.RenewWeights, _payload: bytes) -> Replied:
+        fee = await self._thread.run(self._store.read, chain.least_fee)
+        done = await self._renew_weights(request.plugin, request.weights)
+        return Replied(control.Done(transaction=done.id, code=done.code, text=done.text, fee=fee))
 
     async def _renew(self, _request: control.Empty, _payload: bytes) -> Replied:
         return await self._send(ACCOUNT, "update_validator", await self._keys())

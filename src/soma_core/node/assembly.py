@@ -221,7 +221,14 @@ class _Node:
                     racing=lambda: self._serving.racing,
                     borrow=self._borrowing(nursery),
                 ),
-                acting=Acting(self._store, self._thread, self._signer, self._wallets.of, self._serving.registration),
+                acting=Acting(
+                    self._store,
+                    self._thread,
+                    self._signer,
+                    self._wallets.of,
+                    self._serving.registration,
+                    self._serving.renew,
+                ),
                 stop=nursery.cancel_scope.cancel,
             )
             nursery.start_soon(operations.run)

@@ -12,14 +12,16 @@ from soma_core import chain, fixed
 from soma_core.chain import HITS, SUBMISSIONS, TARGETS, Target
 
 from .cast import Seat
-from .data import RANDOM, SHUFFLED, SIZE, Item, Source, Vector, direction_of
+from .data import RANDOM, SHUFFLED, SIZE, Floats, Item, Source, Vector, direction_of
 from .ledger import Wallet, World, wallet
 from .market import SALT, Market
-from .models import Output, run
+from .models import Output, directions, run
 
 Way = Literal["honest", "front-runner", "garbage optimiser", "random bytes", "made-up hit", "withholder"]
 HUNTED_FROM: Final = 1 << 43
 """Items that hunters find have numbers from here on."""
+ROUNDING: Final = 0.01
+"""By how much a cosine may at most be another once its vectors are rounded: much more than it ever is."""
 
 
 @define(eq=False)
@@ -104,32 +106,38 @@ class Race:
     def _hunted(self, hunter: Hunter, tries: int, targets: Mapping[int, Target]) -> list[Find]:
         """Items as they come; each target gets the first that hits, each item goes to one."""
         items = [self._fresh(hunter) for _ in range(tries)]
+        if not items:
+            return []
         encoders = sorted({assigned.encoder for target in targets.values() for assigned in target.encoders})
-        outputs = {name: [run(self.seats[name].model, item) for item in items] for name in encoders}
+        models = {name: self.seats[name].model for name in encoders}
+        by_model = {model: directions(model, items) for model in dict.fromkeys(models.values())}
+        seen = {name: by_model[model] for name, model in models.items()}
         finds: list[Find] = []
         spent: set[int] = set()
         for number, target in targets.items():
-            point = fixed.vector_from_bytes(target.point, self.source.dimension)
-            found = None if not items else self._first(target, point, outputs, spent)
+            found = self._first(target, items, seen, spent)
             if found is not None:
-                place, encoder = found
+                place, encoder, output = found
                 spent.add(place)
-                finds.append(Find(hunter, number, items[place], encoder, outputs[encoder][place]))
+                finds.append(Find(hunter, number, items[place], encoder, output))
         return finds
 
     def _first(
-        self, target: Target, point: Vector, outputs: Mapping[bytes, Sequence[Output]], spent: set[int]
-    ) -> tuple[int, bytes] | None:
-        """Place and encoder of the first output that hits."""
+        self, target: Target, items: Sequence[Item], seen: Mapping[bytes, Floats], spent: set[int]
+    ) -> tuple[int, bytes, Output] | None:
+        """Place, encoder and output of the first item that hits. Most are seen to lie too far before they are run."""
+        point = fixed.vector_from_bytes(target.point, self.source.dimension)
+        direction = direction_of(target.point, self.source.dimension)
+        least = 1 - target.radius / fixed.ONE - ROUNDING
         near: list[tuple[int, bytes]] = []
         for assigned in target.encoders:
-            products = fixed.dots(np.stack([output.vector for output in outputs[assigned.encoder]]), point[None])
-            order = np.nonzero(products[:, 0] > 0)[0] if target.radius < fixed.ONE else range(len(products))
-            near += [(int(place), assigned.encoder) for place in order]
+            places = np.nonzero(seen[assigned.encoder] @ direction >= least)[0]
+            near += [(int(place), assigned.encoder) for place in places]
         for place, encoder in sorted(near):
-            output = outputs[encoder][place]
-            if place not in spent and output.loss <= target.loss and _distance(output.vector, point) <= target.radius:
-                return place, encoder
+            if place not in spent:
+                output = run(self.seats[encoder].model, items[place])
+                if output.loss <= target.loss and _distance(output.vector, point) <= target.radius:
+                    return place, encoder, output
         return None
 
     def _fresh(self, hunter: Hunter) -> Item:

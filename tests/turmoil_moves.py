@@ -12,7 +12,7 @@ from ledger_world import public
 from turmoil import PEOPLE, USERS, VALIDATORS, Turmoil, best, keyring, one_of, people, sketch_of_kind
 
 from soma_core import chain, codec, fixed
-from soma_core.chain import targets
+from soma_core.chain import hits
 from soma_core.chain.accounts import OPERATORS, ROLES
 from soma_core.chain.faults import REPORTS
 from soma_core.chain.objections import OBJECTIONS, ReportEncoder, UndoEncoderReport
@@ -354,7 +354,7 @@ def _results(t: Turmoil, auditor: bytes, audit: chain.Audit) -> tuple[chain.Resu
 
 
 def _found(t: Turmoil, audit: chain.Audit, item: chain.Item) -> tuple[int, bytes]:
-    if audit.kind == targets.KIND:
+    if audit.kind == hits.KIND and item.vector:
         return (item.loss, item.vector) if audit.blob[2] % 4 else t.truth(item.encoder, audit.blob)
     return t.truth(item.encoder, audit.blob)
 

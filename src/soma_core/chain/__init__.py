@@ -40,6 +40,7 @@ from .events import (
 from .execution import Refusal
 from .faults import REPORTS, AccuseValidator, ReportValidator, UndoReport, can_accuse
 from .fees import FEES, least_fee, next_level
+from .hits import ClaimTarget
 from .jobs import (
     AttestData,
     CommitEmbedding,
@@ -69,6 +70,7 @@ from .race import (
     Submission,
     Target,
     submission_seal,
+    submissions_of,
     target_key,
 )
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, committee_digest, leaf_hash, proof, record_digest
@@ -78,7 +80,7 @@ from .sketches import sketch_of
 from .specialities import best_anchors
 from .stakes import DELEGATIONS, DEPARTURES, STAKES, SetCommission, Stake, Unstake, commission_of, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
-from .targets import ClaimTarget, SealSubmission, ShowSubmission
+from .targets import SealSubmission, ShowSubmission
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .upgrades import PROTOCOL, PROTOCOL_MOST, SUPPORT, SupportProtocol, protocol_of
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
@@ -234,6 +236,7 @@ __all__ = [
     "stake_of",
     "subject",
     "submission_seal",
+    "submissions_of",
     "target_key",
     "unsigned_bytes",
     "verdict_commitment",

@@ -39,7 +39,10 @@ Heard = Callable[[Execution, bytes, "Audit", Mapping[int, Word]], None]
 
 @frozen(kw_only=True)
 class Item:
-    """A claim to be checked: `encoder`, with `weights` and `frame`, gave `loss` (Q16 bits) and `vector` (int16)."""
+    """A claim to be checked: `encoder`, with `weights` and `frame`, gave `loss` (Q16 bits) and `vector` (int16).
+
+    Or, where the vector is empty, that it gives no lower loss.
+    """
 
     member: int = uint()
     encoder: bytes = octets(32)
@@ -216,6 +219,8 @@ def agree(run: Execution, loss: int, vector: bytes, other_loss: int, other: byte
 def _word(run: Execution, item: Item, result: Result) -> Word:
     if not result.vector:
         return "missing"
+    if not item.vector:
+        return "false" if result.loss + run.parameters.audit_loss_band < item.loss else "honest"
     return "honest" if agree(run, item.loss, item.vector, result.loss, result.vector) else "false"
 
 

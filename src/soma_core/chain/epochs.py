@@ -13,11 +13,11 @@ from .encoders import ENCODERS
 from .events import EpochBegan
 from .execution import BASIS, Execution
 from .faults import absent_from, reported_by, rest
+from .openings import fund
 from .pools import POOLS, add_to_pools
 from .powers import parts
 from .stakes import reward
 from .state import Table
-from .targets import fund
 from .validators import TALLIES_KEPT, committee, quorum
 
 

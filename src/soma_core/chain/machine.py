@@ -27,10 +27,12 @@ from . import (
     epochs,
     faults,
     fees,
+    hits,
     jobs,
     members,
     objections,
     offers,
+    openings,
     penalties,
     pools,
     race,
@@ -66,9 +68,10 @@ SUBJECTS: Final = (
     objections,
     offers,
     targets,
+    hits,
     upgrades,
 )
-HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard, "target": targets.heard}
+HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard, "target": hits.heard}
 """Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
 
@@ -139,7 +142,7 @@ TABLES: Final[Sequence[Table[Any]]] = (
     objections.OBJECTIONS,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
-    targets.close,  # what nobody hit gives its reward back
+    openings.close,  # what nobody hit gives its reward back
     epochs.on_epoch,  # money is made and shared
     stakes.on_epoch,  # stake that left is released, stake that joins is active
     weights.on_epoch,  # new weights are in force
@@ -150,7 +153,7 @@ BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     members.on_epoch,  # the committee of the epoch that begins, with its anchors
     faults.on_epoch,  # reports and proofs that nobody needs any more
     weakness.on_epoch,  # what became of targets counts less
-    targets.begin,  # the next epoch's difficulty, reward and openings
+    openings.begin,  # the next epoch's difficulty, reward and openings
     epochs.change_fee,
     epochs.begin_next,
 )
@@ -236,7 +239,8 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
         _item(run, author, payload)
     fees.count(run, sum(isinstance(event, TransactionDone) and event.outcome != "skipped" for event in run.events))
     jobs.advance(run, commit.leader, mixed=mixed, open_before=open_before)
-    targets.advance(run, commit.leader, mixed=mixed)
+    openings.advance(run, commit.leader, mixed=mixed)
+    targets.advance(run)
     audits.advance(run, HEARD)
     delivery.advance(run)
     if epochs.is_over(run):

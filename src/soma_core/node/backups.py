@@ -176,6 +176,7 @@ def _files(data_dir: Path, reader: Reader, answers: Mapping[str, bytes], *, keys
     """The data of open jobs, of hits that are not paid and of what is submitted, as far as they are here; the keys."""
     state = chain.State(reader)
     wanted = {job.blob for _, job in state.scan(chain.JOBS)} | {hit.blob for _, hit in state.scan(chain.HITS)}
+    wanted |= {submission.blob for _, submission in state.scan(chain.SUBMISSIONS) if submission.blob}
     for path, content in answers.items():
         if path.startswith(places.SUBMISSIONS):
             wanted.add(unpack(SealedSubmission, content).blob)

@@ -147,6 +147,9 @@ def _most_wanted(state: chain.State) -> tuple[chain.Assigned, ...]:
     """The encoders of this epoch's open targets, those of most of them first, at most `MOST`."""
     epoch = state.need(chain.EPOCH).number
     counts = Counter(
-        assigned for _, target in state.scan(chain.TARGETS) if target.epoch == epoch for assigned in target.encoders
+        assigned
+        for _, target in state.scan(chain.TARGETS)
+        if target.epoch == epoch and not target.closed
+        for assigned in target.encoders
     )
     return tuple(sorted(counts, key=lambda assigned: (-counts[assigned], assigned.encoder))[:MOST])

@@ -1,6 +1,6 @@
 """What a node does in the race for targets because a person asks it: what is sought, what data come to, submissions."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final, final
 
 import trio
@@ -72,7 +72,7 @@ class Racing:
             points: list[bytes] = []
             after = None
             for key, target in state.scan(chain.TARGETS, chain.target_key(request.first)):
-                if target.epoch != epoch:
+                if target.epoch != epoch or target.closed:
                     continue
                 number = int.from_bytes(key, "big")
                 if len(found) == most:
@@ -103,16 +103,16 @@ class Racing:
     async def _hits(self, _request: control.Empty, _payload: bytes) -> Replied:
         time = self._store.tip.time
 
-        def look(state: chain.State) -> tuple[racing.Hit, ...]:
+        def look(state: chain.State) -> Replied:
             found: list[racing.Hit] = []
             for key, hit in state.scan(chain.HITS):
                 if len(found) == racing.HITS_MOST:
                     break
                 found.append(_hit(state, int.from_bytes(key, "big"), hit, time))
-            return tuple(found)
+            waiting = tuple(_waiting(state, self._account))
+            return Replied(racing.Hits(account=self._account, time=time, hits=tuple(found), waiting=waiting))
 
-        hits = await self._thread.run(self._store.read, look)
-        return Replied(racing.Hits(account=self._account, time=time, hits=hits))
+        return await self._thread.run(self._store.read, look)
 
     async def _score(self, _request: control.Empty, payload: bytes) -> Replied:
         self._check(payload)
@@ -139,14 +139,13 @@ class Racing:
 
 
 def _open(state: chain.State, number: int, target: chain.Target) -> racing.OpenTarget:
-    key = chain.target_key(number)
     return racing.OpenTarget(
         number=number,
         radius=target.radius,
         loss=target.loss,
         reward=target.reward,
         cell=target.cell,
-        submissions=sum(1 for _ in state.scan(chain.SUBMISSIONS, key, chain.target_key(number + 1))),
+        submissions=len(chain.submissions_of(state, number)),
         encoders=tuple(assigned.encoder for assigned in target.encoders),
     )
 
@@ -161,8 +160,21 @@ def _hit(state: chain.State, number: int, hit: chain.Hit, time: int) -> racing.H
         size=hit.size,
         loss=hit.loss,
         distance=hit.distance,
-        reward=hit.reward,
+        reward=hit.target.reward,
         bond=hit.bond,
         claimable=hit.claimable,
         state="audited" if audited or time < hit.claimable else "claimable",
+        rivals=len(chain.submissions_of(state, number)),
     )
+
+
+def _waiting(state: chain.State, account: bytes) -> Iterator[racing.Waiting]:
+    """The account's submissions to targets that were hit by others."""
+    own = [int.from_bytes(key[:8], "big") for key, _ in state.scan(chain.SUBMISSIONS) if key[8:] == account]
+    for number in own[: racing.HITS_MOST]:
+        target = state.get(chain.TARGETS, chain.target_key(number))
+        if target is None or target.closed:
+            rivals = chain.submissions_of(state, number)
+            before = [submitter for submitter, _ in rivals].index(account)
+            mine = rivals[before][1]
+            yield racing.Waiting(number=number, bond=mine.bond, state=mine.state, deadline=mine.deadline, before=before)

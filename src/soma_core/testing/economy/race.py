@@ -94,7 +94,11 @@ class Race:
     def _look(self, hunter: Hunter, part: float) -> list[Find]:
         epoch = self.world.epoch
         scanned = self.world.state.scan(TARGETS)
-        targets = {int.from_bytes(name, "big"): target for name, target in scanned if target.epoch == epoch}
+        targets = {
+            int.from_bytes(name, "big"): target
+            for name, target in scanned
+            if target.epoch == epoch and not target.closed
+        }
         if hunter.way == "front-runner":
             return []
         if hunter.way == "garbage optimiser":

@@ -260,7 +260,7 @@ AUDITS: Final = Operation("audits", standing.AskAudits, standing.Audits)
 OPERATORS: Final = Operation("operators", standing.AskOperators, standing.Operators)
 TARGETS: Final = Operation("targets", racing.AskTargets, racing.Targets)
 HITS: Final = Operation("hits", Empty, racing.Hits)
-SCORE: Final = Operation("score", Empty, racing.Scores)
+SCORE: Final = Operation("score", racing.AskScores, racing.Scores)
 SUBMIT: Final = Operation("submit", racing.Submit, racing.Submitted)
 STOP: Final = Operation("stop", Empty, Empty)
 

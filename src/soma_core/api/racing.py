@@ -117,8 +117,18 @@ class Hits:
 
 
 @frozen(kw_only=True)
+class AskScores:
+    """What the node's encoders make of the data in the payload, or those that it borrows where it has none.
+
+    With `target`: what every encoder makes of them that this target is assigned to, as far as it can be had.
+    """
+
+    target: int | None = None
+
+
+@frozen(kw_only=True)
 class Score:
-    """What one of the node's encoders makes of the data in the payload."""
+    """What one encoder makes of the data in the payload."""
 
     encoder: bytes = octets(32)
     loss: int = uint()
@@ -127,7 +137,7 @@ class Score:
 
 @frozen
 class Scores:
-    """One for each encoder of the node that targets can be assigned to."""
+    """One for each encoder that was asked for and can be had."""
 
     scores: tuple[Score, ...]
 

@@ -11,7 +11,7 @@ import gc
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import final
@@ -56,7 +56,6 @@ from .operations import Facts, Operations
 from .outside import Outside
 from .parting import Parting, serve_signatures, to_members
 from .publishing import Offered
-from .racing import OwnEncoder
 from .refereeing import REFEREE, referee_of
 from .restoring import remember
 from .returning import Returning
@@ -203,6 +202,7 @@ class _Node:
                 nursery.start_soon(self._follow)
             for plugin in self._prepared.selection.of("encoder"):
                 await nursery.start(self._serving.run, plugin)
+            borrowing = self._borrowing(nursery)
             operations = Operations(
                 store=self._store,
                 thread=self._thread,
@@ -219,7 +219,8 @@ class _Node:
                     waiting=lambda: len(self._mempool),
                     encoders=lambda: self._serving.statuses,
                     racing=lambda: self._serving.racing,
-                    borrow=self._borrowing(nursery),
+                    borrow=borrowing.encoders,
+                    compare=borrowing.compare,
                 ),
                 acting=Acting(
                     self._store,
@@ -327,8 +328,8 @@ class _Node:
         nursery.start_soon(returning.run)
         self._start_auditing(nursery, wallet)
 
-    def _borrowing(self, nursery: trio.Nursery) -> Callable[[], Awaitable[tuple[OwnEncoder, ...]]]:
-        """Others' encoders, for a node that hunts and has none, if the engine of reference is installed."""
+    def _borrowing(self, nursery: trio.Nursery) -> Borrowing:
+        """Others' encoders, for a node that hunts, if the engine of reference is installed."""
         borrowing = Borrowing(
             self._prepared.plugins,
             Offered(self._store, self._thread, self._data.get).files,
@@ -338,7 +339,7 @@ class _Node:
             self._prepared.resolved.node,
         )
         nursery.start_soon(borrowing.run)
-        return borrowing.encoders
+        return borrowing
 
     def _start_auditing(self, nursery: trio.Nursery, wallet: Wallet) -> None:
         """The validator's part in audits, if the engine of reference is installed."""

@@ -14,6 +14,7 @@ import trio
 from attrs import define, field, frozen
 
 from soma_core import chain, fixed
+from soma_core.crypto import digest
 from soma_core.errors import RefusedError, SomaError, StorageError
 from soma_core.records import octets, pack, unpack
 
@@ -179,7 +180,8 @@ class Auditing:
 
     def _path(self, audit: chain.Audit) -> Path:
         """A file for this audit alone: a later one of its subject looks at other answers, or is an appeal."""
-        words = (audit.kind, audit.key.hex(), *(str(item.member) for item in audit.items))
+        looked = digest("soma/chunk", audit.blob, *(pack(item) for item in audit.items)).hex()[:16]
+        words = (audit.kind, audit.key.hex(), looked)
         return self._directory / "-".join((*words, "appeal") if audit.appeal else words)
 
 

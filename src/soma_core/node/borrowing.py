@@ -22,7 +22,7 @@ from .answering import Judged
 from .encoding import Limits, open_worker
 from .hosting import HostedEncoder
 from .racing import OwnEncoder
-from .refereeing import REFEREE, SECONDS, Files, write_files
+from .refereeing import REFEREE, SECONDS, Files, Referee, referee_of, write_files
 from .store import Store
 from .threads import Thread
 
@@ -70,12 +70,14 @@ class Borrowing:
         self._store = store
         self._thread = thread
         self._data_dir = data_dir
+        self._node = node
         self._limits = Limits(
             seconds=SECONDS,
             open_seconds=node.open_timeout,
             memory=node.encoder_memory << 20 if node.encoder_memory else None,
         )
         self._loans: dict[chain.Assigned, _Loan] = {}
+        self._referee: Referee | None = None
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -104,6 +106,19 @@ class Borrowing:
             why = fault.what if fault is not None else "no target is open"
             raise RefusedError(f"no assigned encoder can be borrowed: {why}", "ask again, or ask an encoder's node")
         return found
+
+    async def compare(self, assigned: chain.Assigned, data: bytes, seed: bytes) -> Judged:
+        """What an encoder gives, of a few data only: if it is not at hand, it is opened for these alone.
+
+        Raises `SomaError` if it is not to be had.
+        """
+        loan = self._loans.get(assigned)
+        if loan is not None and loan.encoder is not None:
+            return await loan.answer(data, seed)
+        if self._referee is None:
+            plugin, parameters = self._plugins.find(REFEREE), self._store.genesis.parameters
+            self._referee = referee_of(plugin, self._files, self._data_dir, self._node, parameters, "comparing")
+        return await self._referee.answer(assigned, data, seed)
 
     async def _wanted(self) -> tuple[chain.Assigned, ...]:
         """What `_most_wanted` says; in the moments of an epoch in which no target is open yet, what is borrowed now."""

@@ -20,7 +20,7 @@ from .acting import Acting
 from .backups import About, sealed_answers, write_backup
 from .control import Answerer, Replied
 from .events import Hub
-from .racing import OwnEncoder, Racing
+from .racing import Compare, OwnEncoder, Racing
 from .space import Space
 from .store import Store
 from .submitting import Submitting
@@ -44,6 +44,7 @@ class Facts:
     encoders: Callable[[], tuple[control.EncoderStatus, ...]]
     racing: Callable[[], tuple[OwnEncoder, ...]]
     borrow: Callable[[], Awaitable[tuple[OwnEncoder, ...]]]
+    compare: Compare
 
 
 @final
@@ -74,7 +75,9 @@ class Operations:
         self._stop = stop
         submissions = places.make(facts.data_dir, places.SUBMISSIONS)
         self._submitting = Submitting(wallet, store, thread, hub, blobs, submissions, space.require)
-        self._racing = Racing(store, thread, wallet.address, facts.racing, facts.borrow, self._submitting)
+        self._racing = Racing(
+            store, thread, wallet.address, facts.racing, facts.borrow, facts.compare, self._submitting
+        )
 
     async def run(self) -> None:
         """What goes on between what is asked: submissions that were under way when the node stopped."""

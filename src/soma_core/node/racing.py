@@ -1,5 +1,6 @@
 """What a node does in the race for targets because a person asks it: what is sought, what data come to, submissions."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final, final
 
@@ -8,10 +9,11 @@ from attrs import frozen
 
 from soma_core import chain, fixed
 from soma_core.api import control, racing
-from soma_core.errors import RefusedError
+from soma_core.errors import RefusedError, SomaError
 from soma_core.net import manifest_of
 
 from .answering import Answerer as Embedder
+from .answering import Judged
 from .control import Answerer, Replied
 from .store import Store
 from .submitting import Submitting
@@ -19,6 +21,10 @@ from .threads import Thread
 
 POINTS_MOST: Final = control.MAX_FRAME
 """Bytes of points in one reply."""
+Compare = Callable[[chain.Assigned, bytes, bytes], Awaitable[Judged]]
+"""What assigned weights give of data, under a seed."""
+
+_log = logging.getLogger("soma.racing")
 
 
 @frozen
@@ -33,7 +39,8 @@ class OwnEncoder:
 class Racing:
     """The answers of one node. `encoders`: its own, asked for anew; `borrow`: others', where it has none.
 
-    `submitting`: its account's part in the race.
+    `compare`: what somebody else's gives; it raises `SomaError` if that is not to be had. `submitting`: its account's
+    part in the race.
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class Racing:
         account: bytes,
         encoders: Callable[[], Sequence[OwnEncoder]],
         borrow: Callable[[], Awaitable[Sequence[OwnEncoder]]],
+        compare: Compare,
         submitting: Submitting,
     ) -> None:
         self._store = store
@@ -50,6 +58,7 @@ class Racing:
         self._account = account
         self._encoders = encoders
         self._borrow = borrow
+        self._compare = compare
         self._submitting = submitting
 
     def answerers(self) -> Mapping[str, Answerer]:
@@ -114,16 +123,37 @@ class Racing:
 
         return await self._thread.run(self._store.read, look)
 
-    async def _score(self, _request: control.Empty, payload: bytes) -> Replied:
+    async def _score(self, request: racing.AskScores, payload: bytes) -> Replied:
         self._check(payload)
-        own = self._encoders() or await self._borrow()
         seed = (await trio.to_thread.run_sync(manifest_of, payload)).digest
-        scores = []
-        for each in own:
-            judged = await each.encoder.answer(payload, seed)
-            vector = fixed.vector_bytes(judged.vector)
-            scores.append(racing.Score(encoder=each.address, loss=judged.loss, vector=vector))
+        if request.target is not None:
+            found = await self._assigned(request.target, payload, seed)
+        else:
+            own = self._encoders() or await self._borrow()
+            found = [(each.address, await each.encoder.answer(payload, seed)) for each in own]
+        scores = (
+            racing.Score(encoder=encoder, loss=judged.loss, vector=fixed.vector_bytes(judged.vector))
+            for encoder, judged in found
+        )
         return Replied(racing.Scores(tuple(scores)))
+
+    async def _assigned(self, number: int, data: bytes, seed: bytes) -> list[tuple[bytes, Judged]]:
+        """What the encoders of an open target give, but for those that are not to be had."""
+        key = chain.target_key(number)
+        target = await self._thread.run(self._store.read, lambda state: state.get(chain.TARGETS, key))
+        own = {each.address: each.encoder for each in self._encoders()}
+        found: list[tuple[bytes, Judged]] = []
+        for assigned in target.encoders if target is not None else ():
+            try:
+                if assigned.encoder in own:
+                    judged = await own[assigned.encoder].answer(data, seed)
+                else:
+                    judged = await self._compare(assigned, data, seed)
+            except SomaError as error:
+                _log.warning("target %d: encoder %s: %s", number, assigned.encoder.hex()[:12], error)
+            else:
+                found.append((assigned.encoder, judged))
+        return found
 
     async def _submit(self, request: racing.Submit, payload: bytes) -> Replied:
         self._check(payload)

@@ -33,14 +33,16 @@ Files = Callable[[bytes, bytes, bytes], Awaitable[ModelFiles]]
 """The checked model of an encoder by the digests of weights and frame. Raises `SomaError` if it is not to be had."""
 
 
-def referee_of(plugin: Plugin, files: Files, data_dir: Path, node: NodeConfig, parameters: Parameters) -> "Referee":
-    """The referee of a validator's node, which computes within the time an auditor has."""
+def referee_of(
+    plugin: Plugin, files: Files, data_dir: Path, node: NodeConfig, parameters: Parameters, name: str = "referee"
+) -> "Referee":
+    """A referee that computes within the time an auditor has. `name`: of its worker's directory."""
     limits = Limits(
         seconds=min(parameters.audit_seal_ms / 1000, SECONDS),
         open_seconds=node.open_timeout,
         memory=node.encoder_memory << 20 if node.encoder_memory else None,
     )
-    own = places.make(data_dir, places.COMPONENTS, "referee")
+    own = places.make(data_dir, places.COMPONENTS, name)
     return Referee(plugin, files, own, data_dir, parameters.dimension, limits)
 
 
@@ -59,8 +61,8 @@ class Referee:
         self._limits = limits
         self._turn = trio.Lock()
 
-    async def answer(self, item: chain.Item, data: bytes, seed: bytes, /) -> Judged:
-        """Vector and loss that the item's weights and frame give of `data`. Raises `SomaError` if they give none.
+    async def answer(self, item: chain.Item | chain.Assigned, data: bytes, seed: bytes, /) -> Judged:
+        """Vector and loss that the named weights and frame give of `data`. Raises `SomaError` if they give none.
 
         It is a `NoWorkerError` if that says nothing of them.
         """

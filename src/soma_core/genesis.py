@@ -74,6 +74,7 @@ class Parameters:
     audit_quorum: int = uint(default=3, most=31)
     audit_seal_ms: int = uint(default=60_000, least=1, most=TIME_MOST)
     audit_reveal_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
+    check_ms: int = uint(default=600_000, most=TIME_MOST)
     audit_band: int = uint(default=289, most=1 << 17)
     audit_loss_band: int = uint(default=655, most=1 << 20)
     dispute_ms: int = uint(default=6 * 3_600_000, least=1, most=TIME_MOST)

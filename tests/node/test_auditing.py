@@ -96,7 +96,7 @@ class Seat:
         `empty`: wait until nothing is left on disk.
         """
         here: Any = Here(self.world)
-        one = Auditing(self.referee, self.outbox, here, here, self.fetch, self.directory)  # type: ignore[arg-type]
+        one = Auditing(self.referee, self.outbox, here, here, self.fetch, self.directory, self.referee)  # type: ignore[arg-type]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one.run)
             await trio.testing.wait_all_tasks_blocked()

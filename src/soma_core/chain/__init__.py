@@ -16,6 +16,8 @@ from .audits import (
     verdict_commitment,
 )
 from .canaries import CANARIES, ConfessCanary, PlantCanaries, canary_seal, may_lie
+from .checks import CHECKED
+from .claims import ASPECTS, Anchor
 from .delivery import DisputeAnswer
 from .encoders import ENCODERS, Encoder, RegisterEncoder, SealRegistration, weights_seal
 from .epochs import EPOCH
@@ -90,9 +92,11 @@ from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeigh
 __all__ = [
     "ACCOUNTS",
     "ACTIONS",
+    "ASPECTS",
     "AUDITS",
     "BEACON",
     "CANARIES",
+    "CHECKED",
     "DELEGATIONS",
     "DELIVERIES",
     "DEPARTURES",
@@ -125,6 +129,7 @@ __all__ = [
     "WINDOW",
     "Account",
     "AccuseValidator",
+    "Anchor",
     "Applied",
     "Assigned",
     "AttestData",

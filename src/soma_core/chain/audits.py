@@ -17,6 +17,8 @@ from soma_core import beacon, fixed
 from soma_core.crypto import digest
 from soma_core.records import octets, pack, text, uint
 
+from . import claims
+from .claims import Anchor
 from .events import AuditChanged
 from .execution import Execution, Handler, Refusal
 from .state import Table
@@ -26,7 +28,7 @@ ITEMS_MOST: Final = 8
 """Answers that one audit looks at, and `ITEMS_BYTES` of vectors at most: an auditor shows all it computed at once."""
 ITEMS_BYTES: Final = 48 << 10
 
-KINDS: Final = ("embed", "target")
+KINDS: Final = ("embed", "target", "encoder")
 
 MISSING_LEAST: Final = 2
 """Members of the committee that have to say that something is missing: one may have trouble of its own."""
@@ -65,7 +67,10 @@ class Auditor:
 
 @frozen(kw_only=True)
 class Audit:
-    """An open audit. `appeal`: by the whole committee. `stage`: ``sealing``, ``showing``; `deadline` in ms."""
+    """An open audit. `appeal`: by the whole committee. `stage`: ``sealing``, ``showing``; `deadline` in ms.
+
+    `anchors`: the data on which an encoder's frame is checked.
+    """
 
     kind: str = text()
     key: bytes = octets(32)
@@ -76,14 +81,18 @@ class Audit:
     deadline: int = uint()
     items: tuple[Item, ...]
     panel: tuple[Auditor, ...]
+    anchors: tuple[Anchor, ...] = ()
 
 
 @frozen(kw_only=True)
 class Result:
-    """What an auditor computed: `loss`, Q16 bits per byte, `vector`, int16; empty if weights or data are missing."""
+    """What an auditor computed: `loss`, Q16 bits per byte, `vector`, int16; empty if weights or data are missing.
+
+    Of an encoder's claims the loss is 0 and the vector what `claims.length` says.
+    """
 
     loss: int = uint()
-    vector: bytes = octets(most=1 << 14)
+    vector: bytes = octets(most=ITEMS_BYTES)
 
 
 @frozen(kw_only=True)
@@ -115,7 +124,15 @@ def room(dimension: int) -> int:
 
 
 def open_audit(
-    run: Execution, kind: str, key: bytes, blob: bytes, size: int, items: Sequence[Item], *, appeal: bool = False
+    run: Execution,
+    kind: str,
+    key: bytes,
+    blob: bytes,
+    size: int,
+    items: Sequence[Item],
+    *,
+    appeal: bool = False,
+    anchors: tuple[Anchor, ...] = (),
 ) -> Audit:
     """Draw a panel and begin. Where nobody can be on it, the audit ends with the commit, in favour of everybody."""
     makers = {item.encoder for item in items}
@@ -132,12 +149,18 @@ def open_audit(
         size=size,
         appeal=appeal,
         stage="sealing",
-        deadline=run.time + run.parameters.audit_seal_ms if accounts else run.time,
+        deadline=run.time + _sealing(run, kind) if accounts else run.time,
         items=tuple(items),
         panel=tuple(Auditor(account=account, power=powers[account]) for account in accounts),
+        anchors=anchors,
     )
     _store(run, audit)
     return audit
+
+
+def _sealing(run: Execution, kind: str) -> int:
+    """How long auditors have to compute, ms: for an encoder's claims all anchors go through its weights."""
+    return run.parameters.check_ms if kind == "encoder" else run.parameters.audit_seal_ms
 
 
 def _drawn(seed: bytes, size: int, powers: Mapping[bytes, int]) -> list[bytes]:
@@ -189,14 +212,14 @@ def _reveal(run: Execution, sender: bytes, action: RevealVerdict) -> None:
     auditor = audit.panel[place]
     if auditor.state != "sealed":
         raise Refusal("state", f"this auditor has {auditor.state}; only sealed results can be shown")
-    dimension = run.parameters.dimension
-    if len(action.results) != len(audit.items) or any(
-        len(result.vector) not in (0, 2 * dimension) for result in action.results
+    due = [_length(run, audit, item) for item in audit.items]
+    if len(action.results) != len(due) or any(
+        len(result.vector) not in (0, size) for result, size in zip(action.results, due, strict=True)
     ):
-        raise Refusal("results", f"{len(audit.items)} results are due, of {dimension} int16 values each, or of none")
+        raise Refusal("results", f"{len(due)} results are due, of {', '.join(map(str, due))} bytes, or of none")
     if verdict_commitment(action.kind, action.key, sender, action.salt, action.results) != auditor.commitment:
         raise Refusal("seal", "these are not the results that were sealed")
-    words = tuple(_word(run, item, result) for item, result in zip(audit.items, action.results, strict=True))
+    words = tuple(_word(run, audit, item, result) for item, result in zip(audit.items, action.results, strict=True))
     audit = _with(audit, place, evolve(auditor, state="shown", words=words))
     _store(run, audit)
 
@@ -216,9 +239,19 @@ def agree(run: Execution, loss: int, vector: bytes, other_loss: int, other: byte
     return fixed.ONE - fixed.cosq(dot, fixed.squared_norm(a), fixed.squared_norm(b)) <= run.parameters.audit_band
 
 
-def _word(run: Execution, item: Item, result: Result) -> Word:
+def _length(run: Execution, audit: Audit, item: Item) -> int:
+    """Bytes of what an auditor says of an item."""
+    if audit.kind == "encoder":
+        return claims.length(claims.ASPECTS[item.member], item.vector, audit.anchors, run.parameters.dimension)
+    return 2 * run.parameters.dimension
+
+
+def _word(run: Execution, audit: Audit, item: Item, result: Result) -> Word:
     if not result.vector:
         return "missing"
+    if audit.kind == "encoder":
+        aspect = claims.ASPECTS[item.member]
+        return claims.judged(aspect, item.vector, result.vector, audit.anchors, run.parameters.dimension)
     if not item.vector:
         return "false" if result.loss + run.parameters.audit_loss_band < item.loss else "honest"
     return "honest" if agree(run, item.loss, item.vector, result.loss, result.vector) else "false"

@@ -21,6 +21,7 @@ from . import (
     accounts,
     audits,
     canaries,
+    checks,
     copies,
     delivery,
     encoders,
@@ -71,7 +72,7 @@ SUBJECTS: Final = (
     hits,
     upgrades,
 )
-HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard, "target": hits.heard}
+HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard, "target": hits.heard, checks.KIND: checks.heard}
 """Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
 
@@ -140,6 +141,7 @@ TABLES: Final[Sequence[Table[Any]]] = (
     copies.PAIRS,
     encoders.SEALS,
     objections.OBJECTIONS,
+    checks.CHECKED,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     openings.close,  # what nobody hit gives its reward back
@@ -151,6 +153,7 @@ BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     encoders.on_epoch,  # seals of registrations that never came
     upgrades.on_epoch,  # the version of the rules that enough validators can run
     members.on_epoch,  # the committee of the epoch that begins, with its anchors
+    checks.on_epoch,  # it computes again what some encoders say of themselves
     faults.on_epoch,  # reports and proofs that nobody needs any more
     weakness.on_epoch,  # what became of targets counts less
     openings.begin,  # the next epoch's difficulty, reward and openings

@@ -56,7 +56,7 @@ from .operations import Facts, Operations
 from .outside import Outside
 from .parting import Parting, serve_signatures, to_members
 from .publishing import Offered
-from .refereeing import REFEREE, referee_of
+from .refereeing import REFEREE, referees_of
 from .restoring import remember
 from .returning import Returning
 from .serving import Serving
@@ -349,9 +349,10 @@ class _Node:
             _log.warning("no audits, and so no reward in an epoch in which this validator should audit: %s", error)
             return
         files = Offered(self._store, self._thread, self._data.get).files
-        referee = referee_of(plugin, files, self._data_dir, self._prepared.resolved.node, self._genesis.parameters)
+        node, p = self._prepared.resolved.node, self._genesis.parameters
+        referee, checker = referees_of(plugin, files, self._data_dir, node, p)
         verdicts = places.make(self._data_dir, places.VERDICTS)
-        auditing = Auditing(referee, wallet, self._store, self._thread, self._data.get, verdicts)
+        auditing = Auditing(referee, wallet, self._store, self._thread, self._data.get, verdicts, checker)
         self._hub.listen(auditing.note)
         nursery.start_soon(auditing.run)
 

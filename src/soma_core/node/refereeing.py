@@ -4,7 +4,7 @@ A worker is opened for each answer that is checked and ended after it: what one 
 audit does not see.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -46,6 +46,14 @@ def referee_of(
     return Referee(plugin, files, own, data_dir, parameters.dimension, limits)
 
 
+def referees_of(
+    plugin: Plugin, files: Files, data_dir: Path, node: NodeConfig, parameters: Parameters
+) -> "tuple[Referee, Referee]":
+    """Those of a validator's node: for answers, and for encoders' claims, which take longer and hold nobody up."""
+    one, other = (referee_of(plugin, files, data_dir, node, parameters, name) for name in ("referee", "checker"))
+    return one, other
+
+
 @final
 class Referee:
     """Computes what committed weights give. `directory`: its worker's own. `hidden`: what the worker shall not see."""
@@ -66,6 +74,11 @@ class Referee:
 
         It is a `NoWorkerError` if that says nothing of them.
         """
+        (judged,) = await self.answers(item, [data], seed)
+        return judged
+
+    async def answers(self, item: chain.Item | chain.Assigned, data: Sequence[bytes], seed: bytes, /) -> list[Judged]:
+        """The same of several data, by one worker, each alone in its batch."""
         files = await self._files(item.encoder, item.weights, item.frame)
         frame = read_frame(files.frame)
         if frame.dim != self._dimension:
@@ -75,10 +88,10 @@ class Referee:
             )
         async with self._turn:
             path = await trio.to_thread.run_sync(write_files, self._directory, files)
-            evaluation = await self._evaluate(path, data, seed)
-        return judge(evaluation, np.asarray(frame.apply(evaluation.vectors[0])))
+            evaluations = await self._evaluate(path, data, seed)
+        return [judge(each, np.asarray(frame.apply(each.vectors[0]))) for each in evaluations]
 
-    async def _evaluate(self, path: Path, data: bytes, seed: bytes) -> Evaluation:
+    async def _evaluate(self, path: Path, data: Sequence[bytes], seed: bytes) -> list[Evaluation]:
         try:
             async with open_worker(
                 self._plugin,
@@ -87,7 +100,7 @@ class Referee:
                 limits=self._limits,
                 hidden=(self._hidden,),
             ) as worker:
-                return await worker.evaluate([data], seed, job=seed)
+                return [await worker.evaluate([each], seed, job=seed) for each in data]
         except PluginError as error:  # the weights can be read: it is not they that keep the worker from opening
             raise NoWorkerError(error.what, error.remedy) from error
 

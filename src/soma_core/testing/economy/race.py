@@ -53,7 +53,10 @@ class Find:
 
 @define
 class Race:
-    """The race among `hunters`. `hits`: of each epoch. `market`: whose audits are also those of hits."""
+    """The race among `hunters`. `hits`: of each epoch, without those that failed.
+
+    `market`: whose audits are also those of hits.
+    """
 
     world: World
     market: Market
@@ -61,7 +64,7 @@ class Race:
     hunters: Sequence[Hunter]
     hits: Counter[int] = field(factory=Counter)
     found: int = 0
-    _owners: dict[int, Hunter] = field(factory=dict)
+    _owners: dict[int, tuple[Hunter, int]] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.world.listeners.append(self._take)
@@ -85,11 +88,14 @@ class Race:
     def _take(self, applied: chain.Applied) -> None:
         for event in applied.events:
             if isinstance(event, chain.TargetHit):
-                hunter = self._owners[event.target] = self.by_address[event.submitter]
+                hunter, epoch = self.by_address[event.submitter], applied.record.epoch
+                self._owners[event.target] = hunter, epoch
                 hunter.seen["hits"] += 1
-                self.hits[applied.record.epoch] += 1
+                self.hits[epoch] += 1
             if isinstance(event, chain.TargetEnded) and event.target in self._owners:
-                self._owners.pop(event.target).seen[event.how] += 1
+                hunter, epoch = self._owners.pop(event.target)
+                hunter.seen[event.how] += 1
+                self.hits[epoch] -= event.how != "claimed"
 
     def _look(self, hunter: Hunter, part: float) -> list[Find]:
         epoch = self.world.epoch
@@ -140,9 +146,15 @@ class Race:
         for place, encoder in sorted(near):
             if place not in spent:
                 output = run(self.seats[encoder].model, items[place])
-                if output.loss <= target.loss and _distance(output.vector, point) <= target.radius:
+                near_enough = output.loss <= target.loss and _distance(output.vector, point) <= target.radius
+                if near_enough and encoder == self._best(target, items[place]):
                     return place, encoder, output
         return None
+
+    def _best(self, target: Target, item: Item) -> bytes:
+        """The assigned encoder of the lowest loss, whose vector counts."""
+        losses = [(run(self.seats[each.encoder].model, item).loss, each.encoder) for each in target.encoders]
+        return min(losses)[1]
 
     def _fresh(self, hunter: Hunter) -> Item:
         self.found += 1
@@ -159,7 +171,7 @@ class Race:
         hunter.seen["tries"] += 1
         direction = direction_of(target.point, self.source.dimension)
         item = self.source.garbage(HUNTED_FROM + self.found, direction, SHUFFLED)
-        encoder = target.encoders[0].encoder
+        encoder = self._best(target, item)
         return Find(hunter, number, item, encoder, run(self.seats[encoder].model, item))
 
     def _made_up(self, hunter: Hunter, number: int, target: Target) -> Find:
@@ -168,7 +180,11 @@ class Race:
         return Find(hunter, number, self._fresh(hunter), target.encoders[0].encoder, Output(0, vector))
 
     def _submit(self, finds: Sequence[Find]) -> None:
-        """Seal all, show all. A front-runner seals and shows what it sees shown, before that is ordered."""
+        """Seal all, show all. A front-runner seals and shows what it sees shown, before that is ordered.
+
+        Who needs no data is always the first.
+        """
+        finds = sorted(finds, key=lambda find: find.hunter.way != "made-up hit")
         for find in finds:
             self.market.items[find.item.blob] = find.item
             self._seal(find)
@@ -184,8 +200,12 @@ class Race:
                 self._show(find)
         self.world.commit()
         self.market.audit()
-        if next(iter(self.world.state.scan(SUBMISSIONS)), None):
-            self.world.commit(self.world.genesis.parameters.target_show_ms + 1)
+        while left := self.world.state.count(SUBMISSIONS):
+            self.world.commit()  # if a hit was found false the next one hits
+            self.market.audit()
+            if self.world.state.count(SUBMISSIONS) == left:  # of those who do not show
+                self.world.commit(self.world.genesis.parameters.target_show_ms + 1)
+                self.market.audit()
 
     def _seal(self, find: Find) -> None:
         hunter, output = find.hunter, find.output

@@ -110,7 +110,7 @@ class Race:
         if hunter.way == "garbage optimiser":
             return [self._optimised(hunter, number, target) for number, target in _some(targets)]
         if hunter.way == "made-up hit":
-            return [self._made_up(hunter, number, target) for number, target in _some(targets)]
+            return [self._made_up(hunter, number, target) for number, target in targets.items()]
         return self._hunted(hunter, round(hunter.tries * part), targets)
 
     def _hunted(self, hunter: Hunter, tries: int, targets: Mapping[int, Target]) -> list[Find]:

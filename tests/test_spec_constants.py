@@ -16,6 +16,8 @@ from soma_core import beacon, chain, codec, crypto, fixed, genesis, records
 from soma_core.chain import (
     audits,
     canaries,
+    checks,
+    claims,
     copies,
     delivery,
     encoders,
@@ -98,7 +100,7 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("22-staking.md", (shares_, stakes_)),
         ("23-routing.md", (routing, sketches, specialities)),
         ("24-targets.md", (hits, openings, race, targets, weakness)),
-        ("25-audits.md", (audits, delivery, penalties, canaries)),
+        ("25-audits.md", (audits, delivery, penalties, canaries, checks, claims)),
     ],
 )
 def test_constants(chapter: str, modules: tuple[ModuleType, ...]) -> None:
@@ -199,6 +201,7 @@ def test_kinds_of_transactions() -> None:
         (chain.System, "14-validators.md"),
         (chain.RecordSignature, "14-validators.md"),
         (encoders.Encoder, "15-encoders.md"),
+        (encoders.Wins, "15-encoders.md"),
         (chain.RegisterEncoder, "15-encoders.md"),
         (copies.Pair, "15-encoders.md"),
         (encoders.RegistrationSeal, "15-encoders.md"),
@@ -245,6 +248,8 @@ def test_kinds_of_transactions() -> None:
         (weakness.Outcomes, "24-targets.md"),
         (audits.Item, "25-audits.md"),
         (audits.Auditor, "25-audits.md"),
+        (claims.Anchor, "25-audits.md"),
+        (checks.Checked, "25-audits.md"),
         (audits.Audit, "25-audits.md"),
         (audits.Result, "25-audits.md"),
         (audits.Marks, "25-audits.md"),

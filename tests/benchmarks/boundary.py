@@ -78,7 +78,7 @@ def scene(pools: int, winners: int) -> Scene:
     run = Execution(network, rule, chain.State(ledger), 1, network.time, 0)
     for address, encoder in run.state.scan(encoders.ENCODERS):
         if encoder.registered < winners:
-            run.state.put(encoders.ENCODERS, address, evolve(encoder, won=1 + encoder.registered % 7))
+            run.state.put(encoders.WINS, address, encoders.Wins(1 + encoder.registered % 7))
     for n in range(DELEGATIONS):
         stakes.put_in(run, account(b"encoder", n % pools), account(b"staker", n), STAKE + n * n)
     changes = run.state.changes()

@@ -19,7 +19,7 @@ from .canaries import CANARIES, ConfessCanary, PlantCanaries, canary_seal, may_l
 from .checks import CHECKED
 from .claims import ASPECTS, Anchor
 from .delivery import DisputeAnswer
-from .encoders import ENCODERS, Encoder, RegisterEncoder, SealRegistration, weights_seal
+from .encoders import ENCODERS, WINS, Encoder, RegisterEncoder, SealRegistration, Wins, weights_seal
 from .epochs import EPOCH
 from .events import (
     AuditChanged,
@@ -127,6 +127,7 @@ __all__ = [
     "TARGETS",
     "VALIDATORS",
     "WINDOW",
+    "WINS",
     "Account",
     "AccuseValidator",
     "Anchor",
@@ -209,6 +210,7 @@ __all__ = [
     "Unstake",
     "UpdateValidator",
     "WeakSpot",
+    "Wins",
     "account_of",
     "apply",
     "best_anchors",

@@ -9,7 +9,7 @@ from soma_core.records import uint
 
 from . import fees
 from .audits import forfeits
-from .encoders import ENCODERS
+from .encoders import WINS
 from .events import EpochBegan
 from .execution import BASIS, Execution
 from .faults import absent_from, reported_by, rest
@@ -103,14 +103,14 @@ def on_epoch(run: Execution) -> None:
 
 def _share_with_winners(run: Execution, amount: int) -> int:
     """Share `amount` by jobs won in the epoch; returns what nobody got."""
-    winners = [(address, encoder) for address, encoder in run.state.scan(ENCODERS) if encoder.won]
-    total = sum(encoder.won for _, encoder in winners)
+    winners = list(run.state.scan(WINS))
+    total = sum(wins.jobs for _, wins in winners)
     left = amount
-    for address, encoder in winners:
-        share = amount * encoder.won // total
+    for address, wins in winners:
+        share = amount * wins.jobs // total
         reward(run, address, share)
         left -= share
-        run.state.put(ENCODERS, address, evolve(encoder, won=0))
+        run.state.delete(WINS, address)
     return left
 
 

@@ -106,6 +106,7 @@ TABLES: Final[Sequence[Table[Any]]] = (
     faults.REPORTS,
     faults.EQUIVOCATIONS,
     encoders.ENCODERS,
+    encoders.WINS,
     encoders.REGISTRY,
     encoders.NAMES,
     stakes.STAKES,

@@ -15,7 +15,7 @@ from soma_core.records import octets, pack, text, uint
 
 from . import copies
 from .accounts import pay
-from .encoders import ENCODERS, REGISTRY
+from .encoders import ENCODERS, REGISTRY, count_win
 from .events import Paid, Settled
 from .execution import BASIS, Execution
 from .penalties import convict, lock_of, unlock
@@ -188,8 +188,10 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
     if judged.winner is not None:
         address = job.shard[judged.winner].encoder
         winner = run.state.need(ENCODERS, address)
-        counts = not run.parameters.audit_ms or delivery.verdicts[judged.winner] == "honest"
-        run.state.put(ENCODERS, address, evolve(winner, won=winner.won + counts, last_places=0))
+        if winner.last_places:
+            run.state.put(ENCODERS, address, evolve(winner, last_places=0))
+        if not run.parameters.audit_ms or delivery.verdicts[judged.winner] == "honest":
+            count_win(run.state, address)
     if judged.weakest is not None:
         _note_last_place(run, job.shard[judged.weakest].encoder)
     if judged.vector is None:

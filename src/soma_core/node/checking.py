@@ -66,22 +66,25 @@ class Checking:
         return [item.data for item in bundled_anchors()]
 
     async def _fresh(self, anchors: Sequence[chain.Anchor]) -> list[bytes | None]:
-        """The data, as far as anybody has them."""
+        """The data, as far as anybody has them. Raises one of `OWN`."""
         found: list[bytes | None] = [None] * len(anchors)
+        own: list[SomaError] = []
         few = trio.CapacityLimiter(FETCHES)
 
         async def get(place: int, anchor: chain.Anchor) -> None:
             try:
                 async with few:
                     found[place] = await self._fetch(anchor.blob, anchor.size)
-            except OWN:
-                raise
+            except OWN as error:
+                own.append(error)
             except SomaError as error:
                 _log.info("a fresh datum is not to be had: %s", error)
 
-        async with trio.open_nursery(strict_exception_groups=False) as nursery:
+        async with trio.open_nursery() as nursery:
             for place, anchor in enumerate(anchors):
                 nursery.start_soon(get, place, anchor)
+        if own:
+            raise own[0]
         return found
 
 

@@ -12,6 +12,7 @@ from .audits import (
     Item,
     Result,
     RevealVerdict,
+    is_false,
     subject,
     verdict_commitment,
 )
@@ -225,6 +226,7 @@ __all__ = [
     "examine",
     "found",
     "founders",
+    "is_false",
     "job_key",
     "leaf_hash",
     "least_fee",

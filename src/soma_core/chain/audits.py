@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from soma_core import beacon, fixed
 from soma_core.crypto import digest
+from soma_core.genesis import Parameters
 from soma_core.records import octets, pack, text, uint
 
 from . import claims
@@ -230,13 +231,17 @@ ACTIONS: Final[Mapping[str, Handler]] = {
 }
 
 
-def agree(run: Execution, loss: int, vector: bytes, other_loss: int, other: bytes) -> bool:
-    """Whether two answers are the same within the network's bands of loss and cosine distance."""
-    if abs(loss - other_loss) > run.parameters.audit_loss_band:
+def is_false(p: Parameters, item: Item, result: Result) -> bool:
+    """Whether an auditor who computed `result` finds an answer's item false: beyond the bands of loss and distance."""
+    if not result.vector:
         return False
-    a, b = (fixed.vector_from_bytes(data, run.parameters.dimension) for data in (vector, other))
+    if not item.vector:
+        return result.loss + p.audit_loss_band < item.loss
+    if abs(item.loss - result.loss) > p.audit_loss_band:
+        return True
+    a, b = (fixed.vector_from_bytes(data, p.dimension) for data in (item.vector, result.vector))
     dot = int(fixed.dots(a[None], b[None])[0][0])
-    return fixed.ONE - fixed.cosq(dot, fixed.squared_norm(a), fixed.squared_norm(b)) <= run.parameters.audit_band
+    return fixed.ONE - fixed.cosq(dot, fixed.squared_norm(a), fixed.squared_norm(b)) > p.audit_band
 
 
 def _length(run: Execution, audit: Audit, item: Item) -> int:
@@ -252,9 +257,7 @@ def _word(run: Execution, audit: Audit, item: Item, result: Result) -> Word:
     if audit.kind == "encoder":
         aspect = claims.ASPECTS[item.member]
         return claims.judged(aspect, item.vector, result.vector, audit.anchors, run.parameters.dimension)
-    if not item.vector:
-        return "false" if result.loss + run.parameters.audit_loss_band < item.loss else "honest"
-    return "honest" if agree(run, item.loss, item.vector, result.loss, result.vector) else "false"
+    return "false" if is_false(run.parameters, item, result) else "honest"
 
 
 # How an audit ends. ---------------------------------------------------------------------------------------------------

@@ -168,7 +168,15 @@ class Auditing:
         except SomaError as error:
             _log.warning("audit %s: %s", audit.key.hex()[:12], error)
             return (NOTHING,) * len(audit.items)
-        return tuple([await self._result(audit, item, data, until) for item in audit.items])
+        results: list[chain.Result] = []
+        for item in audit.items:
+            if audit.kind == "target" and any(
+                chain.is_false(p, *pair) for pair in zip(audit.items, results, strict=False)
+            ):
+                results.append(NOTHING)  # the hit is false already
+            else:
+                results.append(await self._result(audit, item, data, until))
+        return tuple(results)
 
     async def _result(self, audit: chain.Audit, item: chain.Item, data: bytes, until: float) -> chain.Result:
         """What it says of one: nothing where weights are not to be had, or give no answer."""

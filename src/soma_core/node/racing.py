@@ -142,18 +142,21 @@ class Racing:
         key = chain.target_key(number)
         target = await self._thread.run(self._store.read, lambda state: state.get(chain.TARGETS, key))
         own = {each.address: each.encoder for each in self._encoders()}
-        found: list[tuple[bytes, Judged]] = []
-        for assigned in target.encoders if target is not None else ():
+        found: dict[bytes, Judged] = {}
+
+        async def ask(assigned: chain.Assigned) -> None:
             try:
                 if assigned.encoder in own:
-                    judged = await own[assigned.encoder].answer(data, seed)
+                    found[assigned.encoder] = await own[assigned.encoder].answer(data, seed)
                 else:
-                    judged = await self._compare(assigned, data, seed)
+                    found[assigned.encoder] = await self._compare(assigned, data, seed)
             except SomaError as error:
                 _log.warning("target %d: encoder %s: %s", number, assigned.encoder.hex()[:12], error)
-            else:
-                found.append((assigned.encoder, judged))
-        return found
+
+        async with trio.open_nursery() as nursery:
+            for assigned in target.encoders if target is not None else ():
+                nursery.start_soon(ask, assigned)
+        return list(found.items())
 
     async def _submit(self, request: racing.Submit, payload: bytes) -> Replied:
         self._check(payload)

@@ -52,7 +52,9 @@ class EncoderStatus:
 class Status:
     """A node. `index`, `time` (ms) and `epoch` are those of the last applied commit.
 
-    `free`: bytes on the data directory's disk. `takes_work`: false while that is nearly full.
+    `rules`: the version that is in force; `known_rules`: the newest that this software knows. `parked`: epochs whose
+    money waits, because they ended in safe mode; 0 where the last one ended whole. `free`: bytes on the data directory's
+    disk. `takes_work`: false while that is nearly full.
     """
 
     version: str = text()
@@ -63,6 +65,9 @@ class Status:
     index: int = uint()
     time: int = uint()
     epoch: int = uint()
+    rules: int = uint()
+    known_rules: int = uint()
+    parked: int = uint()
     state: bytes = octets(32)
     account: bytes = octets(32)
     balance: int = uint()

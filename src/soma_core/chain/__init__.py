@@ -21,7 +21,7 @@ from .checks import CHECKED
 from .claims import ASPECTS, Anchor
 from .delivery import DisputeAnswer
 from .encoders import ENCODERS, WINS, Encoder, RegisterEncoder, SealRegistration, Wins, weights_seal
-from .epochs import EPOCH
+from .epochs import EPOCH, parked
 from .events import (
     AuditChanged,
     BoundaryFailed,
@@ -235,6 +235,7 @@ __all__ = [
     "money_in",
     "next_level",
     "offer_of",
+    "parked",
     "parse_wire",
     "price",
     "proof",

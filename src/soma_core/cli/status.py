@@ -10,7 +10,7 @@ from ._options import json_option
 from ._print import columns, data, data_json
 
 if TYPE_CHECKING:
-    from soma_core.api.control import EncoderStatus
+    from soma_core.api.control import EncoderStatus, Status
 
 
 @click.command()
@@ -38,6 +38,7 @@ def status(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
                 "commit": s.index,
                 "time": s.time,
                 "epoch": s.epoch,
+                "rules": {"version": s.rules, "known": s.known_rules, "safe_mode": s.parked > 0, "parked": s.parked},
                 "state": s.state.hex(),
                 "account": s.account.hex(),
                 "balance": s.balance,
@@ -66,6 +67,7 @@ def status(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
         ("network", f"{s.network} · chain {s.chain.hex()[:12]}"),
         ("node", f"{' and '.join(s.roles) or 'follower'} · {s.peers} peers · {s.data_dir}"),
         ("commit", f"{s.index} · epoch {s.epoch} · state {s.state.hex()[:12]}"),
+        ("rules", rules_in_words(s)),
         ("account", f"{s.account.hex()} · {soma(s.balance)} SOMA"),
         ("runs", ", ".join(f"{e.name} ({e.plugin}, {_words(e)})" for e in s.encoders) or "no encoder"),
         ("encoders", ", ".join(f"{e.name} {soma(e.stake, 0)}" for e in encoders) or "none"),
@@ -76,6 +78,15 @@ def status(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
     ]
     for line in columns(rows):
         data(line)
+
+
+def rules_in_words(s: "Status") -> str:
+    """Which version of the rules is in force, and whether the last epoch ended whole."""
+    version = f"version {s.rules}" if s.rules == s.known_rules else f"version {s.rules} of {s.known_rules} known here"
+    if not s.parked:
+        return version
+    waits = "the money of one epoch waits" if s.parked == 1 else f"the money of {s.parked} epochs waits"
+    return f"{version} · SAFE MODE: a rule failed at the last end of an epoch, and {waits}"
 
 
 def _running(each: "EncoderStatus") -> dict[str, Any]:

@@ -117,11 +117,12 @@ class Operations:
         return self._store.genesis
 
     async def _status(self, _request: control.Empty, _payload: bytes) -> Replied:
-        def look(state: chain.State) -> tuple[int, int, int]:
-            jobs = state.count(chain.JOBS)
-            return chain.account_of(state, self._wallet.address).balance, jobs, len(chain.committee(state))
+        def look(state: chain.State) -> tuple[int, int, int, int, int]:
+            balance = chain.account_of(state, self._wallet.address).balance
+            jobs, validators = state.count(chain.JOBS), len(chain.committee(state))
+            return balance, jobs, validators, chain.protocol_of(state), chain.parked(state)
 
-        balance, jobs, validators = await self._thread.run(self._store.read, look)
+        balance, jobs, validators, rules, parked = await self._thread.run(self._store.read, look)
         tip = self._store.tip
         record = await self._thread.run(self._store.record, tip.index)
         assert record is not None
@@ -135,6 +136,9 @@ class Operations:
                 index=tip.index,
                 time=tip.time,
                 epoch=tip.epoch,
+                rules=rules,
+                known_rules=chain.PROTOCOL_MOST,
+                parked=parked,
                 state=record.state,
                 account=self._wallet.address,
                 balance=balance,

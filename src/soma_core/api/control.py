@@ -53,8 +53,8 @@ class Status:
     """A node. `index`, `time` (ms) and `epoch` are those of the last applied commit.
 
     `rules`: the version that is in force; `known_rules`: the newest that this software knows. `parked`: epochs whose
-    money waits, because they ended in safe mode; 0 where the last one ended whole. `free`: bytes on the data directory's
-    disk. `takes_work`: false while that is nearly full.
+    money waits, because they ended in safe mode; 0 where the last one ended whole. `free`: bytes on the disk of the
+    data directory. `takes_work`: false while that is nearly full.
     """
 
     version: str = text()

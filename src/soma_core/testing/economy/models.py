@@ -129,7 +129,8 @@ def run(model: Model, item: Item) -> Output:
 def directions(model: Model, items: Sequence[Item]) -> Floats:
     """The directions of the vectors that `run` gives for each of `items`, before they are rounded: [n, D]."""
     rows = np.stack([model.seen(item) for item in items])
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    directions: Floats = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return directions
 
 
 def elsewhere(model: Model, item: Item) -> Output:

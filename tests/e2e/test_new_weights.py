@@ -96,6 +96,12 @@ def test_new_weights_are_sealed_shown_and_served_without_a_restart(network: Runn
     assert audited(network, tmp_path, "after a restart ") == ["honest"]
 
 
+def test_a_canary_is_planted_by_a_command(network: RunningNode) -> None:
+    assert ask(network, "audit", "canary", "encoder-numpy")["fee"] > 0
+    assert "no encoder of this node" in network.soma("audit", "canary", "encoder-jax", expect=1)
+    assert (network.directory / "canaries" / "encoder-numpy").stat().st_mode & 0o777 == 0o600
+
+
 def audited(network: RunningNode, folder: Path, text: str) -> list[str]:
     """What was found of the answers to a datum."""
     until(lambda: embedded(network, folder, text)["final"], network.log)

@@ -260,6 +260,7 @@ VALIDATORS: Final = Operation("validators", Empty, standing.Validators)
 JOIN_COMMITTEE: Final = Operation("join_committee", standing.JoinCommittee, Done)
 JOIN_ENCODERS: Final = Operation("join_encoders", standing.JoinEncoders, Done)
 RENEW_WEIGHTS: Final = Operation("renew_weights", standing.RenewWeights, Done)
+PLANT_CANARY: Final = Operation("plant_canary", standing.PlantCanary, Done)
 RENEW_KEYS: Final = Operation("renew_keys", Empty, Done)
 AUDITS: Final = Operation("audits", standing.AskAudits, standing.Audits)
 OPERATORS: Final = Operation("operators", standing.AskOperators, standing.Operators)
@@ -273,8 +274,8 @@ OPERATIONS: Final[Mapping[str, Operation[object, object]]] = {
     operation.name: operation  # type: ignore[misc]
     for operation in (
         *(STATUS, GENESIS, BALANCE, SEND, PUT_BLOB, PRICE, EMBED, WAIT_JOB, SUPPLY, ENCODERS, BACKUP, STOP),
-        *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, JOIN_ENCODERS, RENEW_WEIGHTS, RENEW_KEYS, AUDITS, OPERATORS),
-        *(TARGETS, HITS, SCORE, SUBMIT),
+        *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, JOIN_ENCODERS, RENEW_WEIGHTS, PLANT_CANARY, RENEW_KEYS, AUDITS),
+        *(OPERATORS, TARGETS, HITS, SCORE, SUBMIT),
     )
 }
 """Every operation. `GENESIS` replies with the genesis file as payload."""

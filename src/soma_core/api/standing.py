@@ -81,6 +81,13 @@ class RenewWeights:
     weights: str = text(most=4096)
 
 
+@frozen
+class PlantCanary:
+    """Plant a canary of the encoder that the node runs by `plugin`."""
+
+    plugin: str = text()
+
+
 @frozen(kw_only=True)
 class ValidatorEntry:
     """A validator: one with a seat (`power` above 0), or one that is only registered.

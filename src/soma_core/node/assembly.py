@@ -222,14 +222,7 @@ class _Node:
                     borrow=borrowing.encoders,
                     compare=borrowing.compare,
                 ),
-                acting=Acting(
-                    self._store,
-                    self._thread,
-                    self._signer,
-                    self._wallets.of,
-                    self._serving.registration,
-                    self._serving.renew,
-                ),
+                acting=Acting(self._store, self._thread, self._signer, self._wallets.of, self._serving),
                 stop=nursery.cancel_scope.cancel,
             )
             nursery.start_soon(operations.run)

@@ -22,6 +22,7 @@ from soma_core.plugins import Plugin
 from . import directory as places
 from ._children import beside
 from .answering import Answering
+from .canaries import Canaries
 from .events import Hub
 from .hosting import HostedEncoder, answers_directory, caller_of, check_registration, frame_of, role_of
 from .kept import Kept, KeptModels
@@ -65,6 +66,7 @@ class Serving:
         self._statuses: dict[str, EncoderStatus] = {}
         self._served: dict[str, tuple[EncoderInfo, object]] = {}
         self._renewing: dict[str, Renewing] = {}
+        self._canaries: dict[str, Canaries] = {}
         self._racing: list[OwnEncoder] = []
 
     @property
@@ -114,6 +116,12 @@ class Serving:
             raise self._unknown(plugin)
         return await self._renewing[plugin].begin(weights)
 
+    async def plant(self, plugin: str) -> chain.TransactionDone:
+        """Plant a canary of the encoder that runs by `plugin`. Raises `SomaError`."""
+        if plugin not in self._canaries:
+            raise self._unknown(plugin)
+        return await self._canaries[plugin].plant()
+
     def _unknown(self, plugin: str) -> RefusedError:
         running = ", ".join(self._served) or "none"
         return RefusedError(f"{plugin:.60} is no encoder of this node; it runs {running}", "see `soma status`")
@@ -133,8 +141,16 @@ class Serving:
             hosted = await running.open(brought_out)
             registered = await check_registration(self._store, self._thread, hosted, wallet.address)
             self._statuses[plugin.name] = hosted.status(registered, wallet.address)
+            canaries = Canaries(
+                models,
+                wallet,
+                self._store,
+                self._thread,
+                self._hub,
+                places.make(self._data_dir, places.CANARIES) / plugin.name,
+            )
             answering = Answering(
-                models, wallet, self._store, self._thread, self._fetch, answers_directory(self._data_dir, plugin)
+                canaries, wallet, self._store, self._thread, self._fetch, answers_directory(self._data_dir, plugin)
             )
             self._hub.listen(answering.note)
             config = self._prepared.resolved.of(plugin.name, spec.config)
@@ -144,9 +160,11 @@ class Serving:
                 await trio.to_thread.run_sync(registered_files, weights, registered)
             renewing = Renewing(wallet, self._store, self._thread, self._hub, self._blobs, models, running, kept)
             self._renewing[plugin.name] = renewing
+            self._canaries[plugin.name] = canaries
             task_status.started()
             nursery.start_soon(self._offer, hosted, registered, brought_out, weights, wallet, models, renewing)
             nursery.start_soon(renewing.run)
+            nursery.start_soon(canaries.run)
             await answering.run()
 
     async def _offer(

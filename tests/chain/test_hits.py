@@ -313,6 +313,14 @@ def test_the_committee_that_looks_for_what_is_missing_looks_at_the_other_encoder
     assert treasury(world) == held + BOND
 
 
+def test_what_could_not_be_computed_finds_nothing_false() -> None:
+    world = hunting()
+    hit(world)
+    audit = world.state.need(audits.AUDITS, audits.subject(hits.KIND, hits.audit_key(0)))
+    nothing = audits.Result(loss=0, vector=b"")
+    assert not any(chain.is_false(world.genesis.parameters, item, nothing) for item in audit.items)
+
+
 # Bounds. --------------------------------------------------------------------------------------------------------------
 
 

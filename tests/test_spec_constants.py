@@ -169,6 +169,7 @@ def test_kinds_of_transactions() -> None:
     ("record", "chapter"),
     [
         (genesis.Genesis, "10-genesis.md"),
+        (genesis.Charter, "10-genesis.md"),
         (genesis.Rule, "10-genesis.md"),
         (genesis.Allocation, "10-genesis.md"),
         (genesis.Validator, "10-genesis.md"),

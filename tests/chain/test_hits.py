@@ -6,6 +6,8 @@ import pytest
 import replays
 from attrs import evolve
 from committee_world import Committee, address
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from race_world import (
     HUNTER,
     RIVAL,
@@ -383,3 +385,53 @@ def test_an_upheld_hit_stays_until_somebody_claims_it() -> None:
     turn(world)
     assert world.state.count(chain.HITS) == 1
     assert world.outcomes(world.step(claim(world, 5, 0))) == [("applied", "")]
+
+
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(st.data())
+def test_whatever_audits_find_every_escrow_ends_and_no_target_is_paid_twice(data: st.DataObject) -> None:
+    """`World` adds up all money after every commit, and every bond and reward is somewhere in the end."""
+    world = hunting((1, 1, 1), epoch_ms=data.draw(st.sampled_from([3_000, 60_000])), targets=3, audit_quorum=2)
+    sealed: dict[tuple[int, int], dict[str, Any]] = {}
+
+    def judge() -> None:
+        """Some open audit finds something."""
+        open_ = [audit for _, audit in world.state.scan(chain.AUDITS) if audit.stage == "sealing"]
+        if open_:
+            audit = data.draw(st.sampled_from(open_))
+            claim = audit.items[0]
+            vector = data.draw(st.sampled_from([claim.vector, claim.vector, far(open_hit(audit)), b""]))
+            lower = data.draw(st.booleans()) and bool(vector)
+            other = audits.Result(loss=0 if lower else claim.loss, vector=claim.vector)
+            judged(world, int.from_bytes(audit.key, "big"), claim.loss, vector, other)
+
+    def open_hit(audit: chain.Audit) -> chain.Target:
+        return hit_of(world, int.from_bytes(audit.key, "big")).target
+
+    for _ in range(data.draw(st.integers(3, 10))):
+        items = []
+        for number in data.draw(st.lists(st.sampled_from([3, 4, 5, HUNTER, RIVAL]), unique=True, max_size=5)):
+            found = sorted(open_targets(world))
+            if found and data.draw(st.booleans()):
+                target = data.draw(st.sampled_from(found))
+                sealed[number, target] = parts(world, target, blob=blob(data.draw(st.integers(0, 5))))
+                items.append(seal(world, number, sealed[number, target]))
+            elif mine := [key for key in sealed if key[0] == number]:
+                items.append(show(world, number, sealed[data.draw(st.sampled_from(mine))]))
+        world.step(*items, after=data.draw(st.sampled_from([1, 500, 31_000])))
+        world.announce()
+        if data.draw(st.booleans()):
+            judge()
+    while submissions(world) or world.state.count(chain.AUDITS):
+        judge()
+        world.step(after=31_000)
+        world.announce()
+    numbers = [int.from_bytes(key, "big") for key, _ in world.state.scan(chain.HITS)]
+    world.step(*(claim(world, 5, number) for number in numbers), after=6_000)
+    assert world.state.count(chain.HITS) == 0
+    assert all(not target.closed for target in open_targets(world).values())
+    ends = [event for applied in world.trace for event in ended(applied)]
+    paid = [number for number, how in ends if how == "claimed"]
+    assert len(paid) == len(set(paid))
+    assert not {number for number, how in ends if how == "expired"} & set(paid)
+    assert {spent.target for _, spent in world.state.scan(race_.SPENT)} == set(paid)

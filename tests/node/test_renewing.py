@@ -335,3 +335,50 @@ def test_what_was_not_aligned_is_refused(tmp_path: Path) -> None:
         (tmp_path / f"mine{suffix}").write_bytes(source.with_suffix(suffix).read_bytes())
     with pytest.raises(RefusedError, match="soma encoder align"):
         Kept.read(tmp_path / "mine.safetensors", b"", anchors=True)
+
+
+async def test_weights_that_the_chain_will_not_have_are_given_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await site.renewing.begin("better")
+
+    async def refused(_kind: str, _action: object) -> chain.TransactionDone:
+        await trio.lowlevel.checkpoint()
+        return chain.TransactionDone(bytes(32), "failed", "position", "a position is a vector of 8 coordinates")
+
+    monkeypatch.setattr(Site, "send", lambda _self, kind, action: refused(kind, action))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(site.renewing.run)
+        site.end()
+        await until(lambda: "are given up" in caplog.text)
+        await until(lambda: site.models.pairs == (OLD,))
+        nursery.cancel_scope.cancel()
+    assert site.renewing.coming is None
+    assert site.kept.wanted() is None
+
+
+async def test_weights_that_do_not_open_after_a_restart_do_not_answer(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    await site.renewing.begin("better")
+    site.restart()
+    site.running.fault = PluginError("encoder-x: it does not open", "see its log")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(site.renewing.run)
+        await until(lambda: "do not run: encoder-x: it does not open" in caplog.text)
+        site.end()
+        await until(lambda: coming(site).shown is not None)
+        nursery.cancel_scope.cancel()
+    assert site.models.pairs == (OLD,)
+    assert await site.models.answer(b"", bytes(32)) == OLD[0]  # type: ignore[comparison-overlap]
+
+
+async def test_an_encoder_that_is_not_registered_answers_with_what_runs(site: Site) -> None:
+    key = chain.ENCODERS.key(site.address)
+    del site.world.reader.data[key]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(site.renewing.run)
+        await trio.sleep(0.02)
+        nursery.cancel_scope.cancel()
+    assert site.models.pairs == (OLD,)
+    assert await site.models.answer(b"", bytes(32)) == OLD[0]  # type: ignore[comparison-overlap]

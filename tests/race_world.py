@@ -17,19 +17,19 @@ HUNTER, RIVAL = replays.USER, replays.OTHER
 SIZE = 1000
 
 
-def hunting(powers: Iterable[int] = (1,), **changes: Any) -> Committee:
-    """A network of the plain rule with targets, in epoch 1, with its targets open."""
+def hunting(powers: Iterable[int] = (1,), *, rule: PlainTargets | None = None, **changes: Any) -> Committee:
+    """A network of the plain rule with targets, or of `rule`, in epoch 1, with its targets open."""
     given = {"targets": 3, "target_goal": 10, "target_encoders": 2, "audit_ms": 5_000, "audit_quorum": 1, **changes}
-    world = Committee(genesis=committee_genesis(powers, **given), rule=PlainTargets())
+    world = Committee(genesis=committee_genesis(powers, **given), rule=rule or PlainTargets())
     world.announce()
     turn(world)
     replays.mixing(world)
     return world
 
 
-def turn(world: Committee) -> chain.Applied:
-    """End the epoch."""
-    applied = world.step(after=world.genesis.parameters.epoch_ms)
+def turn(world: Committee, after: int | None = None) -> chain.Applied:
+    """End the epoch, so many ms later, or an epoch later."""
+    applied = world.step(after=after or world.genesis.parameters.epoch_ms)
     world.announce()
     return applied
 

@@ -76,7 +76,7 @@ def test_what_holds_costs_nothing_and_what_does_not_costs_a_hundredth_each(
     network: RunningNode, tmp_path: Path
 ) -> None:
     (check,) = until(lambda: checks(network), network.log)
-    assert [answer["name"] for answer in check["answers"]] == ["numpy"]
+    assert [answer["name"] for answer in check["answers"]] == ["numpy best"]
     assert len(check["panel"]) == 1
     until(lambda: not checks(network), network.log)
     before = stake(network)

@@ -124,7 +124,7 @@ class AskAudits:
 
 @frozen(kw_only=True)
 class AuditedAnswer:
-    """A member's answer. `word`: what stands of it, ``none`` while nobody has said anything."""
+    """A member's answer, or an encoder's claim, which its `name` says too. `word`: what stands, ``none`` at first."""
 
     encoder: bytes = octets(32)
     name: str = text()

@@ -133,6 +133,7 @@ class Renewing:
 
     async def _look(self) -> _Standing:
         address = self._wallet.address
+        several = len(self._models.pairs) > 1 or not self.present  # else no job of other weights can be open
 
         def look(state: chain.State) -> _Standing:
             coming = state.get(chain.NEXT_WEIGHTS, address)
@@ -142,7 +143,7 @@ class Renewing:
                 encoder=state.get(chain.ENCODERS, address),
                 seal=None if coming is None else (coming.seal, coming.epoch),
                 shown=None if shown is None else (shown.weights, shown.frame),
-                drawn=frozenset(drawn_pairs(state, address)),
+                drawn=frozenset(drawn_pairs(state, address) if several else ()),
             )
 
         return await self._thread.run(self._store.read, look)

@@ -188,8 +188,7 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
     if judged.winner is not None:
         address = job.shard[judged.winner].encoder
         winner = run.state.need(ENCODERS, address)
-        if winner.last_places:
-            run.state.put(ENCODERS, address, evolve(winner, last_places=0))
+        run.state.put(ENCODERS, address, evolve(winner, last_places=0))
         if not run.parameters.audit_ms or delivery.verdicts[judged.winner] == "honest":
             count_win(run.state, address)
     if judged.weakest is not None:

@@ -43,8 +43,8 @@ PROJECTS = {
 """Distribution → its project table."""
 
 CORE = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-WHOLE = ("tests", "--ignore=tests/startup")
-"""What pytest collects for the tests of the whole."""
+WHOLE = ("tests", "--ignore=tests/startup", "-n", "2", "--dist", "loadfile")
+"""What pytest collects for the tests of the whole, in two processes: much of it waits for sockets and for children."""
 TEST_TOOLS = ("pytest", "pytest-trio", "hypothesis")
 
 COVERED = {

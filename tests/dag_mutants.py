@@ -569,9 +569,24 @@ SHELL: Final = (
     Mutant(
         "no commit is waited for to be applied",
         "engine",
-        "self._parts.ordering.index - self._applied < AHEAD",
-        "self._applied >= 0",
+        "self._parts.ordering.index - self._delivery.applied < AHEAD",
+        "self._delivery.applied >= 0",
     ),
+    Mutant(
+        "commits are delivered before those that the chain lacks",
+        "delivery",
+        "if not self.waits:\n            self._out",
+        "if True:\n            self._out",
+    ),
+    Mutant("a held commit is lost", "delivery", "        self._held.append(deliver)\n", ""),
+    Mutant("ever more commits are held", "delivery", "if len(self._held) > HELD:", "if False:"),
+    Mutant(
+        "what is held is passed over",
+        "delivery",
+        "            for deliver in held:\n                self.give(deliver.commit, deliver.after)\n",
+        "",
+    ),
+    Mutant("what was held before a jump is delivered after it", "delivery", "        self._held.clear()\n", ""),
     Mutant(
         "an ended epoch stands still",
         "engine",
@@ -587,8 +602,8 @@ SHELL: Final = (
     Mutant(
         "commits are handed on before they are on disk",
         "library",
-        "Deliver(one.commit, after=barrier)",
-        "Deliver(one.commit, after=0)",
+        "delivery.give(one.commit, barrier)",
+        "delivery.give(one.commit)",
     ),
     Mutant(
         "a missing block is asked for once",

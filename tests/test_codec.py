@@ -219,7 +219,7 @@ class Colour(enum.IntEnum):
         1.0,
         {1},
         bytearray(b"x"),
-        object(),
+        pytest.param(object(), id="object()"),
         Colour.RED,
         {True: 1},
         {b"k": 1},

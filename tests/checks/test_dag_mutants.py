@@ -38,6 +38,7 @@ QUICK = (
     "amnesia",
     "engine_turns",
     "what_is_delivered",
+    "held_for_the_chain",
 )
 """Of the plugin's test files those that take least: they are run before all the others."""
 

@@ -12,7 +12,6 @@ from attrs import evolve
 from soma_core.api import (
     Action,
     Applied,
-    Deliver,
     Durable,
     EndEpoch,
     Event,
@@ -37,6 +36,7 @@ from ._asker import BLOCK, RECOVER, Asker
 from ._author import Author
 from ._beginning import Beginning, uints
 from ._committee import members_of
+from ._delivery import Delivery
 from ._intake import Intake
 from ._jump import Jump
 from ._keys import GROUND, TIP
@@ -70,8 +70,7 @@ class DagEngine:
         self._ground = 0
         self._outside = setup.me is None
         self._beginning = self._build(Outbox([p for p in range(len(setup.committee)) if p != setup.me]))
-        self._applied = setup.first - 1
-        self._from = 0  # the commit that the chain must have applied before it is given the next
+        self._delivery = Delivery(self._parts.out, setup.first - 1)
         self._running = False
         self._seen = (0, 0, 0, 0)  # what there was when the order was last looked at
 
@@ -114,7 +113,7 @@ class DagEngine:
             self._beginning.dump(table),
             [parts.out.barrier, parts.out.asked],
             [self._ground, self._made_with[2].first],
-            [self._applied, self._from, self._running],
+            [self._running, self._delivery.dump()],
             self._asker.dump(),
         ]
         return pack(table, state)
@@ -151,24 +150,27 @@ class DagEngine:
         self._library.load(library)
         self._author.load(author, table)
         self._beginning.load(beginning, table)
-        self._applied, self._from, self._running = own
+        self._running, delivery = own
+        self._delivery.load(delivery)
         self._asker.load(asker)
 
     # What happens; True: nothing follows from it that a turn would do -------------------------------------------------
 
     def _started(self, event: Start, now: int) -> None:
-        self._applied = max(self._applied, event.applied)
+        self._delivery.apply(event.applied)
+        applied, first = self._delivery.applied, self._made_with[2].first
         if GROUND in event.records:
             self._begin_at(*uints(event.records[GROUND], 2))
-        elif TIP not in event.records and self._applied >= self._made_with[2].first and not self._parts.out.others:
-            self._begin_anew(self._applied - self._made_with[2].first + 1)
+        elif TIP not in event.records and applied >= first and not self._parts.out.others:
+            self._begin_anew(applied - first + 1)
         self._parts.recovery.number = now
         self._beginning.start(event.records)
 
     def _begin_anew(self, used: int) -> None:
         """Alone, and all that we knew is lost but what the chain has applied: go on after that, in rounds not used."""
-        self._begin_at(used + UNUSED, self._applied + 1)
-        self._parts.out.persist({GROUND: encode([used + UNUSED, self._applied + 1])})
+        first = self._delivery.applied + 1
+        self._begin_at(used + UNUSED, first)
+        self._parts.out.persist({GROUND: encode([used + UNUSED, first])})
 
     def _begin_at(self, ground: int, first: int) -> None:
         config, params, setup = self._made_with
@@ -233,8 +235,8 @@ class DagEngine:
         self._apply_up_to(event.last)  # and go on: others may not have what decided it, and blocks of ours show it
 
     def _apply_up_to(self, index: int) -> None:
-        self._applied = max(self._applied, index)
-        self._parts.ordering.applied(self._applied)
+        self._delivery.apply(index)
+        self._parts.ordering.applied(self._delivery.reached)
 
     def _timer(self, event: Timer, now: int) -> None:
         self._asker.timers.pop(event.name, None)
@@ -283,7 +285,7 @@ class DagEngine:
 
     def _resume(self, now: int) -> None:
         """Go on from what was read."""
-        base, applied = self._beginning.base, self._applied
+        base, applied = self._beginning.base, self._delivery.applied
         if applied < base and self._parts.committee.size == 1:
             raise CorruptionError(
                 f"consensus-dag: the chain has applied commit {applied}, the consensus database begins after {base}",
@@ -291,7 +293,8 @@ class DagEngine:
             )
         again = self._beginning.resume(max(applied, base), now)
         if applied < base:  # others have them: until the chain has got them there, nothing is delivered
-            self._from, again = self._parts.ordering.index, []
+            self._delivery.begin_after(self._parts.ordering.index)
+            again = []
         draft = self._beginning.draft
         if draft is not None:
             self._author.time = draft.time
@@ -300,7 +303,7 @@ class DagEngine:
         self._library.recall(self._parts.manager.blocks.values(), self._parts.ordering.recent)
         self._running = True
         for commit in again:
-            self._parts.out.add(Deliver(commit))
+            self._delivery.give(commit)
         for peer in members_of(self._asker.connected):
             self._asker.greet(peer)
         self._asker.recover(now)
@@ -323,7 +326,7 @@ class DagEngine:
         parts.proposer.floor = max(parts.proposer.floor, author.present)
         self._author.ready, self._author.time = author.ready, author.time
         self._asker.load(asker.dump())
-        self._from = jump.index
+        self._delivery.begin_after(jump.index)
         self._intake.unsaved = jump.blocks
         self._library.keep(parts.ordering.recent, jump.index)
         self._library.pass_over()
@@ -339,7 +342,7 @@ class DagEngine:
             self._jump(jump, now)
         behind = self._asker.is_behind
         self._order(now)
-        if self._parts.recovery.done and not behind and self._has_room:
+        if self._parts.recovery.done and not behind and not self._delivery.waits and self._has_room:
             at = self._author.begin(now)
             if at:
                 self._asker.wake(BLOCK, at)
@@ -349,7 +352,7 @@ class DagEngine:
 
     @property
     def _has_room(self) -> bool:
-        return self._applied >= self._from and self._parts.ordering.index - self._applied < AHEAD
+        return self._delivery.waits or self._parts.ordering.index - self._delivery.applied < AHEAD
 
     def _order(self, now: int) -> None:
         """Order what can be ordered, hand it on, and let the horizon follow."""
@@ -358,7 +361,8 @@ class DagEngine:
             made = self._by_records() or parts.ordering.by_rule()
             if not made:
                 return
-            self._library.hand_on(made, self._applied)
+            self._library.hand_on(made, self._delivery)
+            parts.ordering.applied(self._delivery.reached)
             for one in made:
                 parts.catch_up.ordered(one.record.index)
                 self._intake.ordered(one.record.blocks)
@@ -373,7 +377,12 @@ class DagEngine:
     def _has_news(self) -> bool:
         """Whether anything has come since the last time that could decide something."""
         certified = self._parts.catch_up.certified
-        news = self._parts.dag.added, self._applied, len(certified), self._parts.ordering.index if certified else 0
+        news = (
+            self._parts.dag.added,
+            self._delivery.applied,
+            len(certified),
+            self._parts.ordering.index if certified else 0,
+        )
         known, self._seen = self._seen, news
         return news != known
 

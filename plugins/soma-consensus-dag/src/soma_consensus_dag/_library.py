@@ -5,13 +5,14 @@ from typing import Any, Final, final
 
 from attrs import evolve, frozen
 
-from soma_core.api import Deliver, Load
+from soma_core.api import Load
 from soma_core.api.encoding import decode, encode
 
 from . import _messages as messages
 from ._block import Block, Vote
 from ._catchup import BATCH, REACH
 from ._dag import Ref
+from ._delivery import Delivery
 from ._intake import Intake
 from ._keys import DRAFT, TIP, block_key, from_round, proof_key, record_key
 from ._ordering import Kept, Made
@@ -73,13 +74,12 @@ class Library:
         """Write our next block, unsigned, with all it refers to. Returns the barrier behind which it may be signed."""
         return self.save({DRAFT: block.wire})
 
-    def hand_on(self, made: Sequence[Made], applied: int) -> None:
+    def hand_on(self, made: Sequence[Made], delivery: Delivery) -> None:
         """Write commits that were made, and deliver behind that what the chain has not applied."""
         self.unvoted += [(one.record.index, one.record.digest) for one in made]
-        barrier = self.keep([Kept(one.record, one.low) for one in made], applied)
+        barrier = self.keep([Kept(one.record, one.low) for one in made], delivery.reached)
         for one in made:
-            if one.commit.index > applied:
-                self._parts.out.add(Deliver(one.commit, after=barrier))
+            delivery.give(one.commit, barrier)
 
     def keep(self, commits: Iterable[Kept], applied: int) -> int:
         """Write where the order stands, with these records; delete what nobody needs. Returns the barrier."""

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from attrs import evolve
 from audit_world import (
     accounts,
     audit_of,
@@ -17,10 +18,14 @@ from audit_world import (
     shown,
     truth,
 )
-from committee_world import Committee, address
-from replays import BLOB, USER, Case, as_run
+from check_world import best, checked, sketch_of_kind
+from check_world import hear as hear_check
+from check_world import truth as true_claims
+from committee_world import Committee, address, committee_genesis, spread
+from replays import BLOB, USER, Case, as_run, attest, drawn, mixing, request, seal, show
 
-from soma_core import chain
+from soma_core import chain, fixed
+from soma_core.crypto import digest
 
 WATCHER: Final = 5
 DEAR: Final[dict[str, Any]] = {"pot": 10**10}
@@ -29,7 +34,7 @@ DEAR: Final[dict[str, Any]] = {"pot": 10**10}
 
 def audits() -> list[Case]:
     """Rules AU."""
-    return [as_run(*story()) for story in (_honest, _liar, _lazy, _canary, _refusals, _sampled)]
+    return [as_run(*story()) for story in (_honest, _liar, _lazy, _canary, _refusals, _sampled, _claims)]
 
 
 def secret_for(number: int, job: bytes, *, may: bool = True) -> bytes:
@@ -146,3 +151,38 @@ def _sampled() -> tuple[Committee, str, str]:
     for job in jobs:
         pay_day(world, job)
     return world, "cheap jobs lock ten pots; without auditors nothing is found", "AU8, AU13"
+
+
+def _claims() -> tuple[Committee, str, str]:
+    genesis = committee_genesis((4, 3, 2, 1), check_ms=4_000, shard_size=1, epoch_ms=400_000, open_jobs=16)
+    sketches = tuple(sketch_of_kind(anchor % 2, anchor) for anchor in range(16))
+    world = Committee(
+        genesis=evolve(
+            genesis, sketches=sketches, encoders=tuple(evolve(each, best=best(1)) for each in genesis.encoders)
+        )
+    )
+    world.announce()
+    _settle(world, 16)
+    world.step(after=400_000)
+    world.announce()
+    frames = [number for number, audit in checked(world).items() if audit.anchors]
+    for number, audit in checked(world).items():
+        others = b"".join(reversed([anchor.vector for anchor in audit.anchors]))
+        false = {"frame": others} if number == frames[0] else {"best": best(2)} if number == frames[1] else {}
+        hear_check(world, number, true_claims(audit, **false))
+    world.step(after=400_000)
+    return world, "claims that hold, best anchors that are false, an encoder out of the frame", "AU25 to AU30"
+
+
+def _settle(world: Committee, count: int) -> None:
+    """So many jobs of different data, of one encoder each, all in one frame."""
+    blobs = [digest("soma/blob", number.to_bytes(8, "big")) for number in range(count)]
+    jobs = [chain.job_key(address(USER), blob, 0) for blob in blobs]
+    world.step(*(request(world, blob=blob) for blob in blobs))
+    world.step(*(item for job in jobs for item in attest(world, job, world.places)))
+    mixing(world)
+    answers = [(1 << 16, fixed.vector_bytes(spread(600 + number))) for number in range(count)]
+    makers = [(job, drawn(world, job)[0], said) for job, said in zip(jobs, answers, strict=True)]
+    world.step(*(seal(world, job, number, *said) for job, number, said in makers))
+    world.step(*(show(world, job, number, *said) for job, number, said in makers))
+    mixing(world)

@@ -3,7 +3,9 @@
 from collections import Counter
 
 from soma_core import chain
+from soma_core.chain.hits import is_questioned
 from soma_core.chain.penalties import lock_of
+from soma_core.chain.race import SPENT
 from soma_core.chain.shards import ENDINGS
 from soma_core.chain.stakes import DEPARTURES, ENTRIES
 
@@ -13,6 +15,7 @@ def check(state: chain.State) -> None:
     _pools(state)
     _entries(state)
     _locks(state)
+    _hits(state)
     endings = {ending.job: int.from_bytes(name[:8], "big") for name, ending in state.scan(ENDINGS)}
     assert endings == {job: delivery.deadline for job, delivery in state.scan(chain.DELIVERIES)}
 
@@ -30,6 +33,22 @@ def _pools(state: chain.State) -> None:
     for owner, pool in state.scan(chain.STAKES):
         assert held[owner] <= pool.active.tokens <= 2 * pool.active.balance
         assert gone[owner] <= pool.leaving.tokens <= 2 * pool.leaving.balance
+
+
+def _hits(state: chain.State) -> None:
+    """Whoever waits at a target that was hit waits for an audit, or for somebody who waits as well."""
+    open_ = dict(state.scan(chain.TARGETS))
+    hit = dict(state.scan(chain.HITS))
+    waiting = {name[:8] for name, _ in state.scan(chain.SUBMISSIONS)}
+    assert not open_.keys() & hit.keys()
+    assert waiting <= open_.keys() | hit.keys()
+    for name, target in open_.items():
+        assert not target.closed or name in waiting
+    for name, one in hit.items():
+        number = int.from_bytes(name, "big")
+        assert state.need(SPENT, one.blob).target == number
+        assert one.target.closed
+        assert is_questioned(state, number) or name not in waiting
 
 
 def _entries(state: chain.State) -> None:

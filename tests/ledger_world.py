@@ -113,6 +113,7 @@ def make_genesis(**changes: Any) -> Genesis:
         encoder_stake=10**9,
         emission=10**9,
         audit_ms=0,
+        check_ms=0,
     )
     return Genesis(
         name="test",

@@ -11,6 +11,7 @@ import audit_replays
 import member_replays
 import race_replays
 import replays
+import upkeep_replays
 from attrs import evolve
 from committee_world import Committee, Signer, committee_genesis
 from ledger_world import key
@@ -497,7 +498,7 @@ def encoders() -> Case:
             }
             for position, best in ((b"", b""), (bytes(range(16)), b""), (b"", bytes(range(16))))
         ],
-        "runs": replays.encoders(),
+        "runs": [*replays.encoders(), *upkeep_replays.copies()],
     }
 
 
@@ -580,6 +581,13 @@ def epochs() -> Case:
     return {"about": "Rules U, V and I: epochs, emission, the beacon and its misses, stake.", "runs": replays.epochs()}
 
 
+def safe_mode() -> Case:
+    return {
+        "about": "Rules U10 and U11: ends of epochs in which a rule fails, by the failing targets of specs/README.md.",
+        "runs": upkeep_replays.safe_mode(),
+    }
+
+
 def targets() -> Case:
     """Chapter 24: the seals of submissions, and races."""
     submitter, salt, blob, encoder = (crypto.digest("soma/chunk", bytes([n])) for n in range(4))
@@ -616,6 +624,7 @@ FILES: Final[Mapping[str, Callable[[], Case]]] = {
     "receipts.json": receipts,
     "epochs.json": epochs,
     "members.json": members,
+    "safe_mode.json": safe_mode,
 }
 
 

@@ -9,27 +9,27 @@ from ledger_world import DIM, PlainTargets
 
 from soma_core import chain, fixed
 from soma_core.chain import audits
+from soma_core.chain.hits import KIND, audit_key
 from soma_core.chain.race import Race, Submission, Target
-from soma_core.chain.targets import KIND, audit_key
 from soma_core.crypto import digest
 
 HUNTER, RIVAL = replays.USER, replays.OTHER
 SIZE = 1000
 
 
-def hunting(powers: Iterable[int] = (1,), **changes: Any) -> Committee:
-    """A network of the plain rule with targets, in epoch 1, with its targets open."""
+def hunting(powers: Iterable[int] = (1,), *, rule: PlainTargets | None = None, **changes: Any) -> Committee:
+    """A network of the plain rule with targets, or of `rule`, in epoch 1, with its targets open."""
     given = {"targets": 3, "target_goal": 10, "target_encoders": 2, "audit_ms": 5_000, "audit_quorum": 1, **changes}
-    world = Committee(genesis=committee_genesis(powers, **given), rule=PlainTargets())
+    world = Committee(genesis=committee_genesis(powers, **given), rule=rule or PlainTargets())
     world.announce()
     turn(world)
     replays.mixing(world)
     return world
 
 
-def turn(world: Committee) -> chain.Applied:
-    """End the epoch."""
-    applied = world.step(after=world.genesis.parameters.epoch_ms)
+def turn(world: Committee, after: int | None = None) -> chain.Applied:
+    """End the epoch, so many ms later, or an epoch later."""
+    applied = world.step(after=after or world.genesis.parameters.epoch_ms)
     world.announce()
     return applied
 
@@ -103,11 +103,25 @@ def hit(world: Committee, number: int = HUNTER, target: int = 0, **changes: Any)
     return shown
 
 
-def judged(world: Committee, target: int, loss: int, vector: bytes) -> None:
-    """The hit's audit: every auditor finds these."""
-    key, results = audit_key(target), (audits.Result(loss=loss, vector=vector),)
-    panel = world.state.need(audits.AUDITS, audits.subject(KIND, key)).panel
-    places = [place for place in world.places if address(account(place)) in {auditor.account for auditor in panel}]
+def judged(
+    world: Committee,
+    target: int,
+    loss: int,
+    vector: bytes,
+    others: audits.Result | None = None,
+    *,
+    silent: int = 0,
+) -> None:
+    """The hit's audit: every auditor finds these, and `others` of the other assigned encoders: none is better.
+
+    The first `silent` of the panel say nothing.
+    """
+    key = audit_key(target)
+    audit = world.state.need(audits.AUDITS, audits.subject(KIND, key))
+    better = others or audits.Result(loss=loss, vector=fixed.vector_bytes(replays.spread(3)))
+    results = (audits.Result(loss=loss, vector=vector), *(better for _ in audit.items[1:]))
+    speaking = {auditor.account for auditor in audit.panel[silent:]}
+    places = [place for place in world.places if address(account(place)) in speaking]
     sealed = [
         audits.CommitVerdict(
             kind=KIND,
@@ -120,4 +134,13 @@ def judged(world: Committee, target: int, loss: int, vector: bytes) -> None:
     world.step(
         *(world.transaction(account(p), "commit_verdict", s) for p, s in zip(places, sealed, strict=True)), after=1
     )
+    if silent:
+        world.step(after=world.genesis.parameters.audit_seal_ms)
     world.step(*(world.transaction(account(place), "reveal_verdict", shown) for place in places), after=1)
+
+
+def upheld(world: Committee, number: int = HUNTER, target: int = 0, **changes: Any) -> dict[str, Any]:
+    """A target is hit, and every auditor finds what was shown."""
+    shown = hit(world, number, target, **changes)
+    judged(world, target, shown["loss"], shown["vector"])
+    return shown

@@ -482,7 +482,7 @@ def honest_file(world: Committee, job: bytes, places: Iterable[int] = (0, 1)) ->
     records = [applied.record for applied in world.trace[done.index :]]
     return ReceiptFile(
         format=FORMAT,
-        genesis=world.genesis,
+        charter=world.genesis.charter,
         handovers=(),
         receipt=receipts[done.place],
         path=proof([leaf_hash(receipt) for receipt in receipts], done.place),
@@ -559,8 +559,8 @@ def altered(world: Committee, file: ReceiptFile) -> dict[str, tuple[str, str, Re
     short = [{**shard[0], "vector": shard[0]["vector"][:-2]}, *shard[1:]]
     void = [{**m, "vector": bytes(2 * world.genesis.parameters.dimension)} for m in shard]
     return {
-        "another format": ("H9", "format", evolve(file, format="soma-receipt/2")),
-        "another network's genesis": ("H10", "of chain", evolve(file, genesis=evolve(file.genesis, name="other"))),
+        "another format": ("H9", "format", evolve(file, format="soma-receipt/1")),
+        "another network's genesis": ("H10", "of chain", evolve(file, charter=evolve(file.charter, name="other"))),
         "a byte of the receipt": ("H13", "not in the commit", evolve(file, receipt=flipped(file.receipt))),
         "a step from the other side": ("H13", "not in the commit", evolve(file, path=(other_side, *steps))),
         "a sibling's byte": (

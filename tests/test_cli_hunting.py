@@ -36,6 +36,7 @@ class FakeNode:
 
     sought: dict[int, tuple[racing.OpenTarget, bytes]] = field(factory=dict)
     scores: dict[bytes, tuple[racing.Score, ...] | Exception] = field(factory=dict)
+    others: dict[bytes, tuple[racing.Score, ...]] = field(factory=dict)
     outcome: Callable[[racing.Submit], str] = lambda _asked: "hit"
     submitted: list[tuple[racing.Submit, bytes]] = field(factory=list)
     page: int = 2
@@ -48,7 +49,7 @@ class FakeNode:
 
     def ask_with_payload(self, operation: Any, request: Any, payload: bytes = b"") -> tuple[Any, bytes]:
         if operation is control.SCORE:
-            answer = self.scores[payload]
+            answer = self.scores[payload] if request.target is None else self.others.get(payload, ())
             if isinstance(answer, Exception):
                 raise answer
             return racing.Scores(answer), b""
@@ -133,6 +134,41 @@ def test_a_file_belongs_to_the_assigned_encoder_that_predicts_it_best(node: Fake
     node.sought = {1: (target(1, encoders=(A,)), vector(1))}
     assert run(hunter(node), both) == [("both", 1, "hit")]
     assert node.submitted[-1][0].encoder == A
+
+
+def score(encoder: bytes, loss: int, given: bytes) -> racing.Score:
+    return racing.Score(encoder=encoder, loss=loss, vector=given)
+
+
+def test_a_file_that_an_encoder_elsewhere_predicts_better_is_not_submitted(node: FakeNode, tmp_path: Path) -> None:
+    """An audit would find it, and take the bond. The next file may be the one."""
+    first = file(node, tmp_path, "first", (A, 3 * ONE, vector(1)))
+    second = file(node, tmp_path, "second", (A, 3 * ONE, vector(1, 0.1)))
+    node.others = {b"first": (score(A, 3 * ONE, vector(1)), score(B, 2 * ONE, vector(0, 1)))}
+    node.others[b"second"] = (score(B, 4 * ONE, vector(0, 1)),)
+    node.sought = {0: (target(0), vector(1))}
+    hunt = hunter(node)
+    assert run(hunt, first, second, looks=3) == [("second", 0, "hit")]
+    assert [asked.encoder for asked, _ in node.submitted] == [A]
+
+
+def test_a_file_hits_with_the_vector_of_the_encoder_that_predicts_it_best(node: FakeNode, tmp_path: Path) -> None:
+    one = file(node, tmp_path, "one", (A, 3 * ONE, vector(1)))
+    node.others = {b"one": (score(B, 2 * ONE, vector(1, 0.2)),)}
+    node.sought = {0: (target(0), vector(1))}
+    assert run(hunter(node), one, looks=3) == [("one", 0, "hit")]
+    ((asked, _),) = node.submitted
+    assert (asked.encoder, asked.loss, asked.vector) == (B, 2 * ONE, vector(1, 0.2))
+
+
+def test_what_waits_for_the_audit_of_anothers_hit_may_hit_elsewhere(node: FakeNode, tmp_path: Path) -> None:
+    node.sought = {0: (target(0), vector(1))}
+    node.outcome = lambda asked: "waiting" if asked.target == 0 else "hit"
+    hunt = hunter(node)
+    one = file(node, tmp_path, "one", (A, ONE, vector(1)))
+    assert run(hunt, one, looks=2) == [("one", 0, "waiting")]
+    node.sought[1] = (target(1), vector(1))
+    assert run(hunt, looks=2)[1:] == [("one", 1, "hit")]
 
 
 def test_what_is_predicted_too_badly_is_not_submitted_and_counted(node: FakeNode, tmp_path: Path) -> None:

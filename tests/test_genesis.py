@@ -112,7 +112,7 @@ def test_the_protocol_is_rules_and_parameters_never_a_plugin(change: dict[str, A
 
 def test_the_chain_id_is_the_digest_of_the_file() -> None:
     document = committee_genesis()
-    assert document.chain == digest("soma/genesis", pack(document))
+    assert document.chain == digest("soma/genesis", pack(document.charter))
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ SHORT: Final = {
     "reveal_ms": 400,
     "audit_seal_ms": 400,
     "audit_reveal_ms": 300,
+    "check_ms": 400,
     "dispute_ms": 500,
     "target_show_ms": 300,
     "settled_window": 64,

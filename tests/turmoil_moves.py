@@ -12,14 +12,14 @@ from ledger_world import public
 from turmoil import PEOPLE, USERS, VALIDATORS, Turmoil, best, keyring, one_of, people, sketch_of_kind
 
 from soma_core import chain, codec, fixed
-from soma_core.chain import targets
+from soma_core.chain import hits
 from soma_core.chain.accounts import OPERATORS, ROLES
 from soma_core.chain.faults import REPORTS
 from soma_core.chain.objections import OBJECTIONS, ReportEncoder, UndoEncoderReport
 from soma_core.chain.upgrades import SupportProtocol
 from soma_core.crypto import digest, signing_digest
 from soma_core.genesis import OPAQUE
-from soma_core.records import to_value
+from soma_core.records import pack, to_value
 
 Made = tuple[int, Any] | None
 BLOBS: Final = tuple(digest("soma/blob", b"turmoil", bytes([n])) for n in range(64))
@@ -354,9 +354,23 @@ def _results(t: Turmoil, auditor: bytes, audit: chain.Audit) -> tuple[chain.Resu
 
 
 def _found(t: Turmoil, audit: chain.Audit, item: chain.Item) -> tuple[int, bytes]:
-    if audit.kind == targets.KIND:
+    if audit.kind == "encoder":
+        return 0, _checked(t, audit, item)
+    if audit.kind == hits.KIND and item.vector:
         return (item.loss, item.vector) if audit.blob[2] % 4 else t.truth(item.encoder, audit.blob)
     return t.truth(item.encoder, audit.blob)
+
+
+def _checked(t: Turmoil, audit: chain.Audit, item: chain.Item) -> bytes:
+    """What is found of a claim: by its digest that it holds, or that something else does."""
+    holds = digest("soma/verdict", pack(item), *(anchor.blob for anchor in audit.anchors))[0] % 2
+    vectors = [anchor.vector for anchor in audit.anchors]
+    match chain.ASPECTS[item.member]:
+        case "frame":
+            return b"".join(vectors if holds else vectors[1:] + vectors[:1])
+        case "best":
+            return item.vector if holds else bytes(len(item.vector))
+    return item.vector if holds else t.truth(item.encoder, BLOBS[2])[1]
 
 
 def _auditor(t: Turmoil, stage: str, state: str) -> tuple[chain.Audit, bytes] | None:

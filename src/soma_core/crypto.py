@@ -6,6 +6,7 @@ that names domain, chain and epoch, so that a signature says what it signs and n
 """
 
 import hashlib
+from functools import cached_property
 from typing import Final
 
 import coincurve
@@ -33,8 +34,9 @@ DOMAINS: Final = {
     "soma/commit": "digest of one ordered commit",
     "soma/commitment": "an encoder's sealed answer to a job",
     "soma/draw": "the seed of a job's draws",
+    "soma/founding": "what a genesis says beside its charter",
     "soma/frame": "frame map of an encoder, bound to its weights",
-    "soma/genesis": "genesis document: its digest is the chain id",
+    "soma/genesis": "charter of a genesis: its digest is the chain id",
     "soma/hello": "signature of the transport handshake",
     "soma/job": "key of an embed job",
     "soma/leader": "who leads a round of consensus",
@@ -111,14 +113,18 @@ class SecretKey:
         """A new key from the system's randomness."""
         return cls(coincurve.PrivateKey().secret)
 
-    @property
+    @cached_property
+    def _private(self) -> coincurve.PrivateKey:
+        return coincurve.PrivateKey(self._secret)
+
+    @cached_property
     def public(self) -> bytes:
         """The 32-byte x-only public key."""
         return bytes(coincurve.PublicKeyXOnly.from_secret(self._secret).format())
 
     def sign(self, message_digest: bytes) -> bytes:
         """The 64-byte BIP-340 signature of a 32-byte digest."""
-        return bytes(coincurve.PrivateKey(self._secret).sign_schnorr(message_digest))
+        return bytes(self._private.sign_schnorr(message_digest))
 
     def derive(self, domain: str, *parts: bytes) -> bytes:
         """32 secret bytes for another use, by hashing (never by signing) the secret under `domain`."""

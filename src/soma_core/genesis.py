@@ -74,6 +74,7 @@ class Parameters:
     audit_quorum: int = uint(default=3, most=31)
     audit_seal_ms: int = uint(default=60_000, least=1, most=TIME_MOST)
     audit_reveal_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
+    check_ms: int = uint(default=600_000, most=TIME_MOST)
     audit_band: int = uint(default=289, most=1 << 17)
     audit_loss_band: int = uint(default=655, most=1 << 20)
     dispute_ms: int = uint(default=6 * 3_600_000, least=1, most=TIME_MOST)
@@ -92,7 +93,7 @@ class Parameters:
 
     targets: int = uint(default=100, least=1, most=1 << 12)
     target_goal: int = uint(default=86_400, least=1, most=1 << 32)
-    target_encoders: int = uint(default=3, least=1, most=31)
+    target_encoders: int = uint(default=3, least=1, most=8)
     target_bytes: int = uint(default=1 << 20, least=1, most=64 << 20)
     target_show_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
     target_late: int = uint(default=1_000, most=10_000)
@@ -145,6 +146,25 @@ class Encoder:
 
 
 @frozen(kw_only=True)
+class Charter:
+    """What of a genesis has to be known to check what its network has signed; a receipt carries it, and no more.
+
+    `rest`: the digest of everything else that the genesis says.
+    """
+
+    name: str = text()
+    time: int = uint(most=TIME_MOST)
+    parameters: Parameters
+    validators: tuple[Validator, ...]
+    rest: bytes = octets(32)
+
+    @cached_property
+    def chain(self) -> bytes:
+        """The chain id: 32 bytes."""
+        return digest("soma/genesis", pack(self))
+
+
+@frozen(kw_only=True)
 class Genesis:
     """`references`: int16 little-endian vectors of the network's dimension, for the gate until jobs have settled.
 
@@ -165,9 +185,21 @@ class Genesis:
     sketches: tuple[bytes, ...] = ()
 
     @cached_property
+    def charter(self) -> Charter:
+        """What receipts carry of it."""
+        said = {name: value for name, value in to_value(self).items() if name not in _CHARTERED}
+        return Charter(
+            name=self.name,
+            time=self.time,
+            parameters=self.parameters,
+            validators=self.validators,
+            rest=digest("soma/founding", codec.encode(said)),
+        )
+
+    @property
     def chain(self) -> bytes:
-        """The chain id: 32 bytes."""
-        return digest("soma/genesis", pack(self))
+        """The chain id: 32 bytes. It depends on every byte of the genesis."""
+        return self.charter.chain
 
     @property
     def protocol(self) -> bytes:
@@ -180,6 +212,9 @@ class Genesis:
         """Shannons that exist at the start."""
         staked = sum(v.stake for v in self.validators) + sum(e.stake for e in self.encoders)
         return sum(a.balance for a in self.allocations) + staked
+
+
+_CHARTERED: Final = {"name", "time", "parameters", "validators"}
 
 
 def check(genesis: Genesis) -> Genesis:

@@ -114,7 +114,7 @@ def _record(cls: type[Any]) -> Callable[[Any, Any], Any]:
     wanted = {a.name for a in attrs.fields(cls)}
 
     def hook(value: Any, kind: Any) -> Any:
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):  # asking an abstract class takes its time
             raise ValueError(f"{value!r:.60} is not a map")
         if value.keys() != wanted:
             _refuse_names(wanted, set(value))

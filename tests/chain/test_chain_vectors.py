@@ -7,6 +7,7 @@ import pytest
 import replays
 from committee_world import committee_genesis
 from ledger_world import PlainTargets
+from upkeep_replays import FailingTargets
 from vectors import DIRECTORY, load
 
 from soma_core import chain, codec
@@ -20,6 +21,7 @@ STATE, TRANSACTIONS = load("state.json"), load("transactions.json")
 JOBS, EPOCHS, AUDITS = load("jobs.json"), load("epochs.json"), load("audits.json")
 ENCODERS, ROUTING = load("encoders.json"), load("routing.json")
 TARGETS, MEMBERS = load("targets.json"), load("members.json")
+SAFE_MODE = load("safe_mode.json")
 RUNS = [run for file in (TRANSACTIONS, JOBS, EPOCHS, AUDITS, ENCODERS, ROUTING, MEMBERS) for run in file["runs"]]
 
 
@@ -43,6 +45,11 @@ def test_a_run_replayed_gives_the_same_records_receipts_and_outcomes(run: dict[s
 @pytest.mark.parametrize("run", TARGETS["runs"], ids=lambda run: run["name"])
 def test_a_race_replayed_is_the_same_race(run: dict[str, Any]) -> None:
     assert replays.replayed(run, PlainTargets()) == run
+
+
+@pytest.mark.parametrize("run", SAFE_MODE["runs"], ids=lambda run: run["name"])
+def test_safe_mode_replayed_is_the_same(run: dict[str, Any]) -> None:
+    assert replays.replayed(run, FailingTargets()) == run
 
 
 def test_seals_of_submissions() -> None:

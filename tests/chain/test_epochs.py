@@ -26,7 +26,8 @@ def with_winners(world: Committee, *won: int) -> None:
     """As if the encoders of keys 1, 2, ... had won so many jobs."""
     state = world.state
     for number, jobs in enumerate(won, 1):
-        state.put(chain.ENCODERS, address(number), evolve(state.need(chain.ENCODERS, address(number)), won=jobs))
+        if jobs:
+            state.put(chain.WINS, address(number), chain.Wins(jobs))
     _write(world, state)
 
 
@@ -94,7 +95,7 @@ def test_winners_share_by_jobs_won_and_the_rest_is_treasury() -> None:
     paid = [world.balance(n) - b for n, b in zip(range(1, 5), before, strict=True)]
     assert paid == [embed // 7, embed * 4 // 7, 0, embed * 2 // 7]
     assert world.state.need(chain.POOLS).treasury == 100_001 + embed - sum(paid)
-    assert all(encoder.won == 0 for _, encoder in world.state.scan(chain.ENCODERS))
+    assert not list(world.state.scan(chain.WINS))
     world.announce()
     world.step(after=60_000)
     assert [world.balance(n) - b for n, b in zip(range(1, 5), before, strict=True)] == paid
@@ -109,7 +110,9 @@ def test_without_a_winner_the_embed_share_is_treasury() -> None:
 def test_a_job_won_counts_for_its_winner() -> None:
     world = replays.begun()
     replays.whole_job(world)
-    (winner,) = [n for n in range(1, 5) if world.state.need(chain.ENCODERS, address(n)).won]
+    ((name, wins),) = world.state.scan(chain.WINS)
+    (winner,) = [n for n in range(1, 5) if address(n) == name]
+    assert wins.jobs == 1
     before = world.balance(winner)
     world.step(after=60_000)
     assert world.balance(winner) - before == world.genesis.parameters.emission // 10

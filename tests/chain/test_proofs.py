@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 import replays
 from attrs import evolve
@@ -86,7 +87,7 @@ def test_a_file_with_any_bit_flipped_proves_nothing_else() -> None:
 
 
 def test_a_file_from_outside_that_is_none() -> None:
-    for data in (b"", b"\xa0", codec.encode({"format": "soma-receipt/1"})):
+    for data in (b"", b"\xa0", codec.encode({"format": "soma-receipt/2"})):
         with pytest.raises(DecodeError):
             proofs.load(data)
     with pytest.raises(DecodeError, match="more than"):
@@ -97,6 +98,50 @@ def test_a_trusted_genesis_that_is_none_is_said() -> None:
     file = proofs.load(bytes.fromhex(CASES["valid"][0]["file"]))
     with pytest.raises(SomaError, match="no validator"):
         proofs.verify_receipt(file, evolve(TRUSTED, validators=()))
+
+
+def test_a_receipt_carries_what_proves_it_and_no_more_of_its_genesis() -> None:
+    """The sketches alone of 512 anchors would be 32 KiB of every receipt."""
+    sizes = []
+    for anchors in (0, 512):
+        genesis = evolve(committee_genesis((1,)), sketches=(bytes(64),) * anchors, encoders=())
+        world = Committee(genesis=genesis)
+        world.announce()
+        job = chain.job_key(replays.address(replays.USER), replays.BLOB, 0)
+        world.step(replays.request(world))
+        world.step(after=31_000)
+        file = replays.honest_file(world, job, (0,))
+        sizes.append(len(proofs.dump(file)))
+        assert proofs.verify_receipt(file, genesis).outcome == "refunded"
+    assert max(sizes) < 8_192
+
+
+def test_a_charter_without_validators_proves_nothing() -> None:
+    file = proofs.load(bytes.fromhex(CASES["valid"][0]["file"]))
+    nobody = evolve(file, charter=evolve(file.charter, validators=()))
+    with pytest.raises(VerificationError, match="nobody founded"):
+        proofs.verify_receipt(nobody, nobody.charter)
+    assert proofs.verify_receipt(file, file.charter).outcome == "settled"
+
+
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(Genesis)])
+def test_the_chain_id_depends_on_every_field_of_a_genesis(name: str) -> None:
+    other = committee_genesis((4, 3, 2, 1), epoch_ms=77_000)
+    changed = {
+        "name": "other",
+        "time": 5,
+        "validators": TRUSTED.validators * 2,
+        "consensus": evolve(TRUSTED.consensus, rule_version=9),
+        "scoring": evolve(TRUSTED.scoring, rule_version=9),
+        "architectures": ("other",),
+        "anchors": bytes([9] * 32),
+        "allocations": (),
+        "encoders": (),
+        "references": TRUSTED.references[:-1],
+        "sketches": (bytes(64),) * 16,
+    }.get(name, getattr(other, name))
+    assert changed != getattr(TRUSTED, name)
+    assert evolve(TRUSTED, **{name: changed}).chain != TRUSTED.chain
 
 
 def test_a_refund_is_proved_too() -> None:

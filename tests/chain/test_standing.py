@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import check_world as checks_world
 import pytest
 import replays
 from attrs import evolve
@@ -136,6 +137,17 @@ def test_audits_are_told_and_then_the_window_in_which_they_can_be_disputed() -> 
     words = {each.encoder: each.word for each in window.answers}
     assert words[address(max(shard))] == "false"
     assert set(words.values()) <= {"none", "honest", "false"}
+
+
+def test_checks_of_encoders_are_told_with_what_is_asked() -> None:
+    world = checks_world.founded()
+    checks_world.settle(world)
+    checks_world.end(world)
+    told = standing.audits(world.state, address(account(0)), 7, address(1))
+    (check,) = told.audits
+    assert (check.kind, check.key, check.stage) == ("encoder", address(1), "sealing")
+    assert [each.name for each in check.answers] == ["e1 position", "e1 best", "e1 frame"]
+    assert {each.word for each in check.answers} == {"none"}
 
 
 def test_no_more_audits_are_told_than_one_answer_holds(monkeypatch: pytest.MonkeyPatch) -> None:

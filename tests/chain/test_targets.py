@@ -29,11 +29,13 @@ from race_world import (
     show,
     submissions,
     turn,
+    upheld,
 )
 
 import soma_scoring
 from soma_core import chain, fixed
 from soma_core.chain import audits, pools, routing, settlement, stakes
+from soma_core.chain import hits as hits_
 from soma_core.chain import race as race_
 from soma_core.chain import targets as targets_
 from soma_core.crypto import digest
@@ -130,6 +132,9 @@ def test_difficulty_follows_the_hits_of_each_epoch() -> None:
     world = hunting(target_goal=2)
     hit(world)
     hit(world, target=1, blob=blob(1))
+    assert race(world).hits == 0  # they can be false yet
+    for target in (0, 1):
+        judged(world, target, 1 << 16, world.state.need(chain.HITS, race_.target_key(target)).vector)
     assert race(world).hits == 2
     turn(world)
     assert (race(world).radius, race(world).memory, race(world).hits) == (1 << 15, 2, 0)
@@ -210,13 +215,15 @@ def test_a_submission_is_sealed_with_a_bond_shown_and_hits() -> None:
     assert event == chain.TargetHit(0, address(HUNTER), shown["encoder"], blob(0), world.tip.time + 5_000)
     assert submissions(world) == {}
     assert list(open_targets(world)) == [1, 2]
-    assert (race(world).hits, race(world).sealed) == (1, 1)
+    assert (race(world).hits, race(world).sealed) == (0, 1)
     found = world.state.need(chain.HITS, race_.target_key(0))
-    assert (found.reward, found.bond, found.distance, found.loss, found.size) == (REWARD, BOND, 0, 1 << 16, SIZE)
+    assert (found.target.reward, found.bond, found.distance, found.loss, found.size) == (REWARD, BOND, 0, 1 << 16, SIZE)
     assert (found.submitter, found.encoder) == (address(HUNTER), shown["encoder"])
     world.step()
     assert list(open_targets(world)) == [1, 2, 3]  # a new one at once
     assert world.state.need(race_.SPENT, blob(0)).target == 0
+    judged(world, 0, shown["loss"], shown["vector"])
+    assert race(world).hits == 1
 
 
 def changed_vector(world: Committee) -> bytes:
@@ -394,6 +401,8 @@ def test_who_sealed_later_gets_the_bond_back_shown_or_not() -> None:
     world.step(seal(world, HUNTER, shown), seal(world, RIVAL, shown), seal(world, 5, shown))
     world.step(show(world, RIVAL, shown))
     world.step(show(world, HUNTER, shown))
+    assert len(submissions(world)) == 2  # the hit may be false
+    judged(world, 0, shown["loss"], shown["vector"])
     fee = world.genesis.parameters.fee
     assert [world.balance(n) for n in (RIVAL, 5)] == [balances[0] - 2 * fee, balances[1] - fee]
     assert submissions(world) == {}
@@ -401,7 +410,7 @@ def test_who_sealed_later_gets_the_bond_back_shown_or_not() -> None:
 
 def test_a_blob_hits_once() -> None:
     world = hunting()
-    hit(world)
+    upheld(world)
     again = parts(world, 1)
     world.step(seal(world, RIVAL, again))
     assert world.outcomes(world.step(show(world, RIVAL, again))) == [("failed", "spent")]
@@ -411,8 +420,12 @@ def test_a_blob_hits_once() -> None:
     both.step(seal(both, HUNTER, shown[0]), seal(both, RIVAL, shown[1]))
     both.step(show(both, HUNTER, shown[0]), show(both, RIVAL, shown[1]))
     assert [int.from_bytes(key, "big") for key, _ in both.state.scan(chain.HITS)] == [0]
+    assert [target for target, _ in submissions(both)] == [1]  # the blob is free again if the hit is false
+    judged(both, 0, shown[0]["loss"], shown[0]["vector"])
+    both.step()
     assert both.balance(RIVAL) == before - 2 * both.genesis.parameters.fee
     assert submissions(both) == {}
+    assert 1 in open_targets(both)
 
 
 def test_a_target_with_submissions_outlives_its_epoch_until_they_are_decided() -> None:
@@ -424,7 +437,7 @@ def test_a_target_with_submissions_outlives_its_epoch_until_they_are_decided() -
     assert world.outcomes(world.step(seal(world, RIVAL, shown))) == [("failed", "target")]
     hits = race(world).hits
     world.step(show(world, HUNTER, shown))
-    assert world.state.need(chain.HITS, race_.target_key(0)).reward == REWARD
+    assert world.state.need(chain.HITS, race_.target_key(0)).target.reward == REWARD
     assert race(world).hits == hits  # which counted for the epoch before, or not at all
     pool = race(world).pool
     applied = world.step(after=30_000)
@@ -473,15 +486,17 @@ def test_what_an_audit_does_not_confirm_is_not_paid(word: str, lost: int, powers
     assert world.balance(HUNTER) == hunter + BOND - lost
     assert held(world).treasury == treasury + lost
     assert world.outcomes(world.step(claim(world, HUNTER, 0), after=9_000)) == [("failed", "target")]
+    assert race(world).hits == 0
     again = parts(world, 1, blob=shown["blob"])
     world.step(seal(world, RIVAL, again))
-    assert world.outcomes(world.step(show(world, RIVAL, again))) == [("failed", "spent")]
+    assert world.outcomes(world.step(show(world, RIVAL, again))) == [("applied", "")]  # what is false spends nothing
+    assert world.state.count(chain.HITS) == 1
 
 
 def test_a_hit_is_not_paid_while_its_audit_is_open_and_silent_auditors_accuse_nobody() -> None:
     world = hunting(audit_seal_ms=60_000)
     hit(world)
-    key = audits.subject(targets_.KIND, targets_.audit_key(0))
+    key = audits.subject(hits_.KIND, hits_.audit_key(0))
     assert world.state.get(audits.AUDITS, key) is not None
     assert world.outcomes(world.step(claim(world, 5, 0), after=50_000)) == [("failed", "early")]
     world.step(after=10_001)
@@ -537,7 +552,7 @@ near = race_world.near
 def test_the_auditors_of_a_committee_are_never_the_encoder_they_audit() -> None:
     world = hunting((1, 1, 1, 1), audit_quorum=3)
     hit(world)
-    audit = world.state.need(audits.AUDITS, audits.subject(targets_.KIND, targets_.audit_key(0)))
+    audit = world.state.need(audits.AUDITS, audits.subject(hits_.KIND, hits_.audit_key(0)))
     assert len(audit.panel) == 3
     assert {auditor.account for auditor in audit.panel} <= {address(account(place)) for place in world.places}
     assert (audit.blob, audit.size, audit.items[0].member) == (blob(0), SIZE, 0)
@@ -598,7 +613,7 @@ def test_the_weakest_cell_is_the_one_whose_targets_are_seldom_hit() -> None:
     replays.mixing(world)
     cells = {number: target.cell for number, target in open_targets(world).items()}
     for number in [n for n, cell in cells.items() if cell == 1][:2]:
-        hit(world, target=number, blob=blob(100 + number))
+        upheld(world, target=number, blob=blob(100 + number))
     (strong,) = chain.weak_spots(world.state)
     assert strong == chain.WeakSpot(cell=1, jobs=11, hits=512, expired=0, data=13, loss=1 << 16)
     replays.mixing(world)

@@ -150,7 +150,7 @@ def test_an_end_that_fails_parks_its_money_and_the_next_one_shares_it() -> None:
     assert chain.committee(world.state)[0].link is not None  # the beacon goes on
     world.announce()
     world.step(after=1_000)
-    assert world.state.need(epochs.PARKED).epochs == 2
+    assert (world.state.need(epochs.PARKED).epochs, chain.parked(world.state)) == (2, 2)
     rule.broken = False
     world.announce()
     links, had = world.state.need(chain.BEACON).links, world.balance(account(0))
@@ -158,6 +158,7 @@ def test_an_end_that_fails_parks_its_money_and_the_next_one_shares_it() -> None:
     assert not [event for event in applied.events if isinstance(event, chain.BoundaryFailed)]
     assert world.state.need(chain.BEACON).links == links + 1
     assert world.state.get(epochs.PARKED) is None
+    assert chain.parked(world.state) == 0
     assert world.balance(account(0)) - had == 3 * FEE + 3 * 10**9 * 2 // 10
     assert world.state.need(chain.POOLS).validators == 0
 

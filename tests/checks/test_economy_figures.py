@@ -1,7 +1,8 @@
 """What the scoring rules have to show in a simulated economy: ``nox -s economy``.
 
 SOMA_ECONOMY_JOBS: jobs in which no honest encoder may be slashed, 2,000 if it is not set. SOMA_ECONOMY_EPOCHS: epochs
-of each economy of the table of cheats; there is no table if it is not set. With it a results file is written.
+of each economy of the table of cheats; without it the economies are short, and none is tried without its defence. With
+it a results file is written.
 """
 
 import os
@@ -10,9 +11,10 @@ from typing import Any, Final
 
 import pytest
 import results
+from attrs import evolve
 
 from soma_core.testing.economy import Setting, figures
-from soma_core.testing.economy.defences import table
+from soma_core.testing.economy.defences import CASES, Case, table
 
 JOBS: Final = int(os.environ.get("SOMA_ECONOMY_JOBS", "2000"))
 EPOCHS: Final = int(os.environ.get("SOMA_ECONOMY_EPOCHS", "0"))
@@ -24,6 +26,12 @@ PAYS: Final[Mapping[str, frozenset[str]]] = {
     "scoring-balanced": frozenset(),
 }
 """Cheats that pay, by rule, as the documents say."""
+
+SHORT_RACE: Final = 12
+"""Epochs of a short economy whose cheat is a hunter: what hunters earn is far apart."""
+SHORT_MARKET: Final = 20
+SHORT_JOBS: Final = 16
+"""Epochs, and jobs in each, where it is an encoder: it takes some hundred jobs until luck does not decide."""
 
 _found: dict[str, Any] = {}
 
@@ -55,9 +63,11 @@ def test_sixty_of_a_hundred_encoders_share_the_work() -> None:
 
 
 def test_dividing_an_encoder_gains_nothing() -> None:
-    found = [figures.splitting(BALANCED, share) for share in (0.05, 0.2)]
+    """With equal weights nothing at all; with a little noise on each, which nobody can refuse, no more than luck."""
+    found = [figures.splitting(BALANCED, share, epochs=60) for share in (0.05, 0.2)]
     _found["splitting"] = found
     assert all(row["equal"] <= 1.02 * row["whole"] for row in found)
+    assert sum(row["noisy"] for row in found) <= 1.02 * sum(row["whole"] for row in found)
 
 
 def test_no_honest_encoder_is_slashed() -> None:
@@ -71,6 +81,29 @@ def test_routed_shards_are_a_quarter_better_than_random_ones() -> None:
     found = figures.routing(BALANCED)
     _found["routing"] = {name: round(value, 4) for name, value in found.items()}
     assert found["better"] >= 0.25
+
+
+def without_alternatives(*, racing: bool) -> list[Case]:
+    """The cheats that race, or those that encode, as they fare against their defence alone."""
+    return [evolve(case, constants={}, parameters={}) for case in CASES if (case.way is not None) is racing]
+
+
+@pytest.mark.skipif(bool(EPOCHS), reason="the long table has these")
+def test_no_cheat_among_encoders_pays() -> None:
+    """Both rules judge and pay encoders alike."""
+    cases = without_alternatives(racing=False)
+    rows = list(table(evolve(BALANCED, jobs=SHORT_JOBS), SHORT_MARKET, cases))
+    assert len(rows) == 12
+    luck = 1.1
+    assert {row.case.name: (row.cheat, row.honest) for row in rows if row.cheat > luck * row.honest} == {}
+
+
+@pytest.mark.skipif(bool(EPOCHS), reason="the long table has these")
+@pytest.mark.parametrize("rule", RULES)
+def test_no_cheat_in_the_race_pays_but_those_that_the_documents_name(rule: str) -> None:
+    rows = list(table(Setting(seed=SEED, rule=rule), SHORT_RACE, without_alternatives(racing=True)))
+    assert len(rows) == 5
+    assert {row.case.name for row in rows if not row.holds} == PAYS[rule]
 
 
 @pytest.mark.skipif(not EPOCHS, reason="a long run of its own: nox -s economy -- JOBS EPOCHS")

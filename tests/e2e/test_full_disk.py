@@ -77,7 +77,10 @@ def test_a_node_whose_disk_is_nearly_full_says_so_and_takes_nothing_new(
             assert "the disk is nearly full" in node.soma(*refused, expect=1)
         now = status(node)
         assert (now["takes_work"], now["open_jobs"], now["mempool"]) == (False, 0, 0)
-        assert "nearly full, no new work is taken" in node.soma("status")
+        assert now["rules"] == {"version": 1, "known": 1, "safe_mode": False, "parked": 0}
+        said = node.soma("status")
+        assert "nearly full, no new work is taken" in said
+        assert "version 1\n" in said
         assert "takes no new work below" in node.soma("doctor")
     finally:
         assert node.stop() == 0, node.log.read_text()

@@ -266,7 +266,7 @@ def _receipt_files() -> list[bytes]:
     checkpoint = _checkpoint(world, proofs.root_from(leaf, chain.proof(leaves, 0)))
     file = chain.ReceiptFile(
         format=proofs.FORMAT,
-        genesis=world.genesis,
+        charter=world.genesis.charter,
         handovers=(),
         receipt=leaf,
         path=chain.proof(leaves, 0),
@@ -279,7 +279,7 @@ def _receipt_files() -> list[bytes]:
 def _receipt_file(data: bytes) -> tuple[chain.ReceiptFile, chain.JobReceipt]:
     file = proofs.load(data)
     same(proofs.dump(file), data)
-    return file, chain.verify_receipt(file, file.genesis)
+    return file, chain.verify_receipt(file, file.charter)
 
 
 def _receipt_under(data: bytes) -> tuple[chain.ReceiptFile, chain.JobReceipt]:

@@ -52,6 +52,19 @@ class Truthful:
         return Judged(fixed.vector_from_bytes(result.vector, 8), result.loss)
 
 
+@define
+class Same:
+    """Computes the same for every encoder."""
+
+    result: chain.Result
+    asked: int = 0
+
+    async def answer(self, _item: chain.Item, _data: bytes, _seed: bytes, /) -> Judged:
+        await trio.lowlevel.checkpoint()
+        self.asked += 1
+        return Judged(fixed.vector_from_bytes(self.result.vector, 8), self.result.loss)
+
+
 class Here:
     """A store whose state a test sets, and the thread it is read in. Auditors look for things 50 ms."""
 
@@ -96,7 +109,7 @@ class Seat:
         `empty`: wait until nothing is left on disk.
         """
         here: Any = Here(self.world)
-        one = Auditing(self.referee, self.outbox, here, here, self.fetch, self.directory)  # type: ignore[arg-type]
+        one = Auditing(self.referee, self.outbox, here, here, self.fetch, self.directory, self.referee)  # type: ignore[arg-type]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one.run)
             await trio.testing.wait_all_tasks_blocked()
@@ -259,3 +272,18 @@ async def test_an_appeal_has_a_file_of_its_own(seat: Seat) -> None:
     await later.run(wanted=1)
     assert [name.endswith("-appeal") for name in left(seat.directory)] == [True]
     assert claims(later.audit) == (result_of(item.loss, item.vector),)
+
+
+async def test_once_a_hit_is_found_false_no_other_assigned_encoder_is_run(seat: Seat) -> None:
+    """A lie costs the auditors one run each, not one for every encoder of the target."""
+    here: Any = Here(seat.world)
+    claim = seat.audit.items[0]
+    others = tuple(evolve(claim, member=place, vector=b"") for place in (1, 2))
+    true = truth(seat.audit)[0]
+    for first, wanted in ((evolve(claim, loss=claim.loss + (1 << 16)), 1), (claim, 3)):
+        audit = evolve(seat.audit, kind="target", items=(first, *(evolve(other, loss=first.loss) for other in others)))
+        referee = Same(true)
+        one = Auditing(referee, seat.outbox, here, here, good_data, seat.directory, referee)  # type: ignore[arg-type]
+        results = await one._results(audit)
+        assert referee.asked == wanted
+        assert results == (true,) * wanted + (NOTHING,) * (3 - wanted)

@@ -100,6 +100,9 @@ async def test_an_answer_sealed_at_that_moment_is_in_it_though_its_job_ends_mean
         target=17, salt=bytes(32), blob=blob, size=6, encoder=bytes(32), loss=1, vector=bytes(256)
     )
     submission.write_bytes(pack(hunted))
+    secret = tmp_path / "data" / "canaries" / "encoder-x"
+    secret.parent.mkdir()
+    secret.write_bytes(b"planted")
     answers = sealed_answers(tmp_path / "data")
     sealed.unlink()
     write_backup(tmp_path / "b", tmp_path / "data", worked.world.genesis, worked.ledger, answers, keys=False)
@@ -109,6 +112,7 @@ async def test_an_answer_sealed_at_that_moment_is_in_it_though_its_job_ends_mean
     assert [path.name for path in (tmp_path / "again" / "verdicts").iterdir()] == [verdict.name]
     assert (tmp_path / "again" / "verdicts" / verdict.name).read_bytes() == b"computed"
     assert (tmp_path / "again" / "submissions" / "17").read_bytes() == pack(hunted)
+    assert (tmp_path / "again" / "canaries" / "encoder-x").read_bytes() == b"planted"
     assert BlobStore(tmp_path / "again" / "blobs").get(blob) == b"hunted"
 
 

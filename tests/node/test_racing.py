@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trio
 from committee_world import Committee, address
-from race_world import HUNTER, claim, hit, hunting, judged, open_targets, parts, seal, turn
+from race_world import HUNTER, RIVAL, blob, claim, far, hit, hunting, judged, open_targets, parts, seal, show, turn
 
 from soma_core import chain, fixed
 from soma_core.api import control, racing
@@ -68,13 +68,15 @@ OWN, OTHER = bytes([9]) * 32, bytes([8]) * 32
 
 
 class Room:
-    """The answers about a world."""
+    """The answers about a world. `address`: of own encoders."""
+
+    address = OWN
 
     def __init__(self, world: Committee, *encoders: Encoder) -> None:
         here: Any = Here(world)
         outbox: Any = Outbox()
         self.outbox = outbox
-        own = tuple(OwnEncoder(OWN, encoder) for encoder in encoders)
+        own = tuple(OwnEncoder(self.address, encoder) for encoder in encoders)
 
         async def borrow() -> tuple[OwnEncoder, ...]:
             await trio.lowlevel.checkpoint()
@@ -83,7 +85,17 @@ class Room:
             return (OwnEncoder(OTHER, self.borrowed),)
 
         self.borrowed: Encoder | None = None
-        self.answerers = Racing(here, here, address(HUNTER), lambda: own, borrow, outbox).answerers()
+        self.others: dict[bytes, Judged] = {}
+        self.compared: list[bytes] = []
+
+        async def compare(assigned: chain.Assigned, _data: bytes, _seed: bytes) -> Judged:
+            await trio.lowlevel.checkpoint()
+            self.compared.append(assigned.encoder)
+            if assigned.encoder not in self.others:
+                raise EncoderError("its weights are offered nowhere", "wait")
+            return self.others[assigned.encoder]
+
+        self.answerers = Racing(here, here, address(HUNTER), lambda: own, borrow, compare, outbox).answerers()
 
     async def ask(self, operation: Any, request: Any, payload: bytes = b"") -> tuple[Any, bytes]:
         replied = await self.answerers[operation.name](request, payload)
@@ -148,7 +160,7 @@ async def test_a_hit_is_audited_then_claimable_then_gone(monkeypatch: pytest.Mon
 
 async def test_data_are_scored_by_every_own_encoder_by_themselves() -> None:
     encoder = Encoder()
-    reply, _ = await Room(hunting(), encoder).ask(control.SCORE, control.Empty(), b"data")
+    reply, _ = await Room(hunting(), encoder).ask(control.SCORE, racing.AskScores(), b"data")
     assert reply.scores == (racing.Score(encoder=OWN, loss=77, vector=VECTOR),)
     assert encoder.seeds == [manifest_of(b"data").digest]
 
@@ -157,12 +169,48 @@ async def test_who_has_no_encoder_borrows_one_and_an_encoders_trouble_is_told() 
     world = hunting()
     room = Room(world)
     with pytest.raises(RefusedError, match="no target is open"):
-        await room.ask(control.SCORE, control.Empty(), b"data")
+        await room.ask(control.SCORE, racing.AskScores(), b"data")
     room.borrowed = Encoder()
-    reply, _ = await room.ask(control.SCORE, control.Empty(), b"data")
+    reply, _ = await room.ask(control.SCORE, racing.AskScores(), b"data")
     assert [score.encoder for score in reply.scores] == [OTHER]
     with pytest.raises(EncoderError, match="stuck"):
-        await Room(world, Encoder(EncoderError("stuck", "wait"))).ask(control.SCORE, control.Empty(), b"data")
+        await Room(world, Encoder(EncoderError("stuck", "wait"))).ask(control.SCORE, racing.AskScores(), b"data")
+
+
+async def test_for_a_target_every_assigned_encoder_is_asked_that_can_be_had() -> None:
+    """Its own, and others' where they are to be had: an audit looks at them, too."""
+    world = hunting(target_encoders=3)
+    assigned = [each.encoder for each in open_targets(world)[0].encoders]
+
+    class Home(Room):
+        address = assigned[1]
+
+    room = Home(world, Encoder())
+    room.others[assigned[2]] = Judged(fixed.vector_from_bytes(VECTOR, 8), 5)
+    reply, _ = await room.ask(control.SCORE, racing.AskScores(target=0), b"data")
+    assert {score.encoder: score.loss for score in reply.scores} == {assigned[1]: 77, assigned[2]: 5}
+    assert sorted(room.compared) == sorted([assigned[0], assigned[2]])
+    assert (await room.ask(control.SCORE, racing.AskScores(target=99), b"data"))[0].scores == ()
+
+
+async def test_who_waits_for_the_audit_of_anothers_hit_sees_where_it_stands() -> None:
+    world = hunting()
+    first, second, own = (parts(world, 0, blob=blob(number)) for number in range(3))
+    world.step(seal(world, RIVAL, first), seal(world, 5, second), seal(world, HUNTER, own))
+    room = Room(world)
+    assert (await room.ask(control.HITS, control.Empty()))[0].waiting == (), "nobody has hit it yet"
+    world.step(show(world, RIVAL, first), show(world, HUNTER, own))
+    reply, _ = await room.ask(control.HITS, control.Empty())
+    assert [(hit.number, hit.rivals) for hit in reply.hits] == [(0, 2)]
+    (waiting,) = reply.waiting
+    assert (waiting.number, waiting.state, waiting.before) == (0, "shown", 1)
+    assert waiting.bond == world.state.need(chain.HITS, chain.target_key(0)).bond
+    judged(world, 0, 1 << 16, far(open_targets(world)[1]))
+    world.step()
+    reply, _ = await room.ask(control.HITS, control.Empty())
+    assert (reply.hits, len(reply.waiting)) == ((), 1), "it waits for who sealed before it"
+    targets, _ = await room.ask(control.TARGETS, racing.AskTargets())
+    assert 0 not in {target.number for target in targets.targets}, "nobody can join them"
 
 
 @pytest.mark.parametrize("size", [0, 101])
@@ -170,7 +218,7 @@ async def test_data_that_no_submission_may_have_are_refused(size: int) -> None:
     world = hunting(target_bytes=100)
     room = Room(world, Encoder())
     asked = racing.Submit(target=0, encoder=OWN, loss=0, vector=VECTOR)
-    for operation, request in ((control.SCORE, control.Empty()), (control.SUBMIT, asked)):
+    for operation, request in ((control.SCORE, racing.AskScores()), (control.SUBMIT, asked)):
         with pytest.raises(RefusedError, match=f"{size} bytes"):
             await room.ask(operation, request, bytes(size))
     assert room.outbox.taken == []

@@ -69,7 +69,7 @@ class Chain:
 async def offer_once(known: Chain, blobs: BlobStore, encoder: chain.Encoder) -> None:
     files = registered_files(encoder.name, encoder)
     assert files is not None
-    await offer(files, encoder, known, known, InlineThread(), blobs)  # type: ignore[arg-type]
+    await offer(files, (encoder.weights, encoder.frame), known, known, InlineThread(), blobs)  # type: ignore[arg-type]
 
 
 def offered(known: Chain, blobs: BlobStore) -> Offered:
@@ -111,14 +111,14 @@ async def test_what_is_offered_stays_though_the_store_wants_room(
         with pytest.MonkeyPatch.context() as patch, trio.move_on_after(KEEP_EVERY + 1):
             if faulty:
                 patch.setattr(blobs, "max_blob", 1)
-            await keep(files, blobs)
+            await keep({(encoder.weights, encoder.frame): files}, blobs)
         assert blobs.has(blob) is not faulty
     assert "the weights of this node's encoder cannot be offered: a blob of" in caplog.text
 
 
 async def test_a_refused_offer_is_said(blobs: BlobStore, caplog: pytest.LogCaptureFixture) -> None:
     await offer_once(Chain(code="size"), blobs, registered())
-    assert "encoder text: the chain refused its offer of weights: because" in caplog.text
+    assert f"the chain refused the offer of weights {registered().weights.hex()[:12]}: because" in caplog.text
 
 
 async def test_what_is_offered_nowhere_or_is_another_model_is_not_to_be_had(blobs: BlobStore) -> None:

@@ -9,7 +9,21 @@ import trio
 import trio.testing
 from attrs import define, field
 from committee_world import Committee, address
-from race_world import HUNTER, RIVAL, blob, far, hunting, near, open_targets, parts, seal, show, submissions, turn
+from race_world import (
+    HUNTER,
+    RIVAL,
+    blob,
+    far,
+    hunting,
+    judged,
+    near,
+    open_targets,
+    parts,
+    seal,
+    show,
+    submissions,
+    turn,
+)
 
 from soma_core import chain
 from soma_core.errors import RefusedError, UnreachableError
@@ -173,7 +187,7 @@ async def test_a_target_that_is_closed_is_lost_without_a_seal(seat: Seat) -> Non
 
 
 async def test_an_earlier_seal_is_waited_for_and_decides(seat: Seat) -> None:
-    """A rival's: shown in time it hits, and this one's bond is back; the file is kept until that is known."""
+    """A rival's: shown in time it hits; the file is kept until that is known. If it is found false, this one hits."""
     world = seat.world
     rival = parts(world, 0, blob=blob(7))
     world.step(seal(world, RIVAL, rival))
@@ -192,8 +206,11 @@ async def test_an_earlier_seal_is_waited_for_and_decides(seat: Seat) -> None:
             await seat.submit()
         world.step(show(world, RIVAL, rival))
         seat.hub.wake()
-    assert outcomes == [Outcome("lost")]
+    assert [outcome.word for outcome in outcomes] == ["waiting"]
     assert seat.kept == []
+    judged(world, 0, 3 << 16, far(open_targets(world)[1]))
+    world.step()
+    assert world.state.need(chain.HITS, chain.target_key(0)).submitter == seat.purse.address
 
 
 async def test_while_no_work_is_taken_nothing_is_stored(seat: Seat) -> None:

@@ -33,19 +33,28 @@ class Empty:
 
 @frozen(kw_only=True)
 class EncoderStatus:
-    """An encoder this node runs. `state`: ``ready`` or what is wrong."""
+    """An encoder this node runs. `state`: ``ready`` or what is wrong.
+
+    `weights`: the registered ones; `next_weights`: those that hold from epoch `next_epoch` on; empty where there are
+    none.
+    """
 
     name: str = text()
     plugin: str = text()
     address: bytes = octets(32)
     state: str = text(most=400)
+    weights: bytes = octets(most=32, default=b"")
+    next_weights: bytes = octets(most=32, default=b"")
+    next_epoch: int = uint(default=0)
 
 
 @frozen(kw_only=True)
 class Status:
     """A node. `index`, `time` (ms) and `epoch` are those of the last applied commit.
 
-    `free`: bytes on the data directory's disk. `takes_work`: false while that is nearly full.
+    `rules`: the version that is in force; `known_rules`: the newest that this software knows. `parked`: epochs whose
+    money waits, because they ended in safe mode; 0 where the last one ended whole. `free`: bytes on the disk of the
+    data directory. `takes_work`: false while that is nearly full.
     """
 
     version: str = text()
@@ -56,6 +65,9 @@ class Status:
     index: int = uint()
     time: int = uint()
     epoch: int = uint()
+    rules: int = uint()
+    known_rules: int = uint()
+    parked: int = uint()
     state: bytes = octets(32)
     account: bytes = octets(32)
     balance: int = uint()
@@ -247,12 +259,14 @@ POOL: Final = Operation("pool", standing.AskPool, standing.Pool)
 VALIDATORS: Final = Operation("validators", Empty, standing.Validators)
 JOIN_COMMITTEE: Final = Operation("join_committee", standing.JoinCommittee, Done)
 JOIN_ENCODERS: Final = Operation("join_encoders", standing.JoinEncoders, Done)
+RENEW_WEIGHTS: Final = Operation("renew_weights", standing.RenewWeights, Done)
+PLANT_CANARY: Final = Operation("plant_canary", standing.PlantCanary, Done)
 RENEW_KEYS: Final = Operation("renew_keys", Empty, Done)
 AUDITS: Final = Operation("audits", standing.AskAudits, standing.Audits)
 OPERATORS: Final = Operation("operators", standing.AskOperators, standing.Operators)
 TARGETS: Final = Operation("targets", racing.AskTargets, racing.Targets)
 HITS: Final = Operation("hits", Empty, racing.Hits)
-SCORE: Final = Operation("score", Empty, racing.Scores)
+SCORE: Final = Operation("score", racing.AskScores, racing.Scores)
 SUBMIT: Final = Operation("submit", racing.Submit, racing.Submitted)
 STOP: Final = Operation("stop", Empty, Empty)
 
@@ -260,8 +274,8 @@ OPERATIONS: Final[Mapping[str, Operation[object, object]]] = {
     operation.name: operation  # type: ignore[misc]
     for operation in (
         *(STATUS, GENESIS, BALANCE, SEND, PUT_BLOB, PRICE, EMBED, WAIT_JOB, SUPPLY, ENCODERS, BACKUP, STOP),
-        *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, JOIN_ENCODERS, RENEW_KEYS, AUDITS, OPERATORS),
-        *(TARGETS, HITS, SCORE, SUBMIT),
+        *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, JOIN_ENCODERS, RENEW_WEIGHTS, PLANT_CANARY, RENEW_KEYS, AUDITS),
+        *(OPERATORS, TARGETS, HITS, SCORE, SUBMIT),
     )
 }
 """Every operation. `GENESIS` replies with the genesis file as payload."""

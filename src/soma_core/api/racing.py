@@ -70,7 +70,10 @@ class Targets:
 
 @frozen(kw_only=True)
 class Hit:
-    """A target that was hit and is not yet paid. `state`: ``audited`` still, or ``claimable``. `claimable`: ms."""
+    """A target that was hit and is not yet paid. `state`: ``audited`` still, or ``claimable``. `claimable`: ms.
+
+    `rivals`: submissions that were sealed before it and wait, in case it is found false.
+    """
 
     number: int = uint()
     submitter: bytes = octets(32)
@@ -83,20 +86,49 @@ class Hit:
     bond: int = uint()
     claimable: int = uint()
     state: str = text()
+    rivals: int = uint()
+
+
+@frozen(kw_only=True)
+class Waiting:
+    """A submission of the node's account to a target that another one has hit: it may be next, if that hit is false.
+
+    `state`: ``shown``, or ``sealed``: then it has to be shown by `deadline`, ms. `before`: how many wait before it.
+    """
+
+    number: int = uint()
+    bond: int = uint()
+    state: str = text()
+    deadline: int = uint()
+    before: int = uint()
 
 
 @frozen(kw_only=True)
 class Hits:
-    """The first `HITS_MOST` hits that are not paid, by number. `account`: the node's own. `time`: ms of the chain."""
+    """The first `HITS_MOST` hits that are not paid, by number, and submissions that wait for what becomes of a hit.
+
+    `account`: the node's own. `time`: ms of the chain.
+    """
 
     account: bytes = octets(32)
     time: int = uint()
     hits: tuple[Hit, ...]
+    waiting: tuple[Waiting, ...]
+
+
+@frozen(kw_only=True)
+class AskScores:
+    """What the node's encoders make of the data in the payload, or those that it borrows where it has none.
+
+    With `target`: what every encoder makes of them that this target is assigned to, as far as it can be had.
+    """
+
+    target: int | None = None
 
 
 @frozen(kw_only=True)
 class Score:
-    """What one of the node's encoders makes of the data in the payload."""
+    """What one encoder makes of the data in the payload."""
 
     encoder: bytes = octets(32)
     loss: int = uint()
@@ -105,7 +137,7 @@ class Score:
 
 @frozen
 class Scores:
-    """One for each encoder of the node that targets can be assigned to."""
+    """One for each encoder that was asked for and can be had."""
 
     scores: tuple[Score, ...]
 
@@ -125,7 +157,10 @@ class Submit:
 
 @frozen(kw_only=True)
 class Submitted:
-    """`outcome`: ``hit``; ``lost``: somebody else hit it or it expired, and the bond is back; or ``refused``, why."""
+    """`outcome`: ``hit``; ``lost``: somebody else hit it or it expired, and the bond is back; ``refused``, and why.
+
+    Or ``waiting``: somebody who sealed earlier has hit; if that is found false, this is next.
+    """
 
     blob: bytes = octets(32)
     outcome: str = text()

@@ -74,6 +74,21 @@ class JoinEncoders:
 
 
 @frozen(kw_only=True)
+class RenewWeights:
+    """Seal new weights of the encoder that the node runs by `plugin`: a bundled name, or a path on the node's disk."""
+
+    plugin: str = text()
+    weights: str = text(most=4096)
+
+
+@frozen
+class PlantCanary:
+    """Plant a canary of the encoder that the node runs by `plugin`."""
+
+    plugin: str = text()
+
+
+@frozen(kw_only=True)
 class ValidatorEntry:
     """A validator: one with a seat (`power` above 0), or one that is only registered.
 
@@ -109,7 +124,7 @@ class AskAudits:
 
 @frozen(kw_only=True)
 class AuditedAnswer:
-    """A member's answer. `word`: what stands of it, ``none`` while nobody has said anything."""
+    """A member's answer, or an encoder's claim, which its `name` says too. `word`: what stands, ``none`` at first."""
 
     encoder: bytes = octets(32)
     name: str = text()

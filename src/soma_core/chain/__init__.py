@@ -12,13 +12,16 @@ from .audits import (
     Item,
     Result,
     RevealVerdict,
+    is_false,
     subject,
     verdict_commitment,
 )
 from .canaries import CANARIES, ConfessCanary, PlantCanaries, canary_seal, may_lie
+from .checks import CHECKED
+from .claims import ASPECTS, Anchor
 from .delivery import DisputeAnswer
-from .encoders import ENCODERS, Encoder, RegisterEncoder, SealRegistration, weights_seal
-from .epochs import EPOCH
+from .encoders import ENCODERS, WINS, Encoder, RegisterEncoder, SealRegistration, Wins, weights_seal
+from .epochs import EPOCH, parked
 from .events import (
     AuditChanged,
     BoundaryFailed,
@@ -40,6 +43,7 @@ from .events import (
 from .execution import Refusal
 from .faults import REPORTS, AccuseValidator, ReportValidator, UndoReport, can_accuse
 from .fees import FEES, least_fee, next_level
+from .hits import ClaimTarget
 from .jobs import (
     AttestData,
     CommitEmbedding,
@@ -69,6 +73,7 @@ from .race import (
     Submission,
     Target,
     submission_seal,
+    submissions_of,
     target_key,
 )
 from .receipts import CommitRecord, JobReceipt, TransactionReceipt, committee_digest, leaf_hash, proof, record_digest
@@ -78,7 +83,7 @@ from .sketches import sketch_of
 from .specialities import best_anchors
 from .stakes import DELEGATIONS, DEPARTURES, STAKES, SetCommission, Stake, Unstake, commission_of, delegation, stake_of
 from .state import STATE_CEILING, STATE_FLOOR, State
-from .targets import ClaimTarget, SealSubmission, ShowSubmission
+from .targets import SealSubmission, ShowSubmission
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .upgrades import PROTOCOL, PROTOCOL_MOST, SUPPORT, SupportProtocol, protocol_of
 from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
@@ -88,9 +93,11 @@ from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeigh
 __all__ = [
     "ACCOUNTS",
     "ACTIONS",
+    "ASPECTS",
     "AUDITS",
     "BEACON",
     "CANARIES",
+    "CHECKED",
     "DELEGATIONS",
     "DELIVERIES",
     "DEPARTURES",
@@ -121,8 +128,10 @@ __all__ = [
     "TARGETS",
     "VALIDATORS",
     "WINDOW",
+    "WINS",
     "Account",
     "AccuseValidator",
+    "Anchor",
     "Applied",
     "Assigned",
     "AttestData",
@@ -202,6 +211,7 @@ __all__ = [
     "Unstake",
     "UpdateValidator",
     "WeakSpot",
+    "Wins",
     "account_of",
     "apply",
     "best_anchors",
@@ -216,6 +226,7 @@ __all__ = [
     "examine",
     "found",
     "founders",
+    "is_false",
     "job_key",
     "leaf_hash",
     "least_fee",
@@ -224,6 +235,7 @@ __all__ = [
     "money_in",
     "next_level",
     "offer_of",
+    "parked",
     "parse_wire",
     "price",
     "proof",
@@ -234,6 +246,7 @@ __all__ = [
     "stake_of",
     "subject",
     "submission_seal",
+    "submissions_of",
     "target_key",
     "unsigned_bytes",
     "verdict_commitment",

@@ -15,8 +15,11 @@ from attrs import evolve, frozen
 
 from soma_core import beacon, fixed
 from soma_core.crypto import digest
+from soma_core.genesis import Parameters
 from soma_core.records import octets, pack, text, uint
 
+from . import claims
+from .claims import Anchor
 from .events import AuditChanged
 from .execution import Execution, Handler, Refusal
 from .state import Table
@@ -26,7 +29,7 @@ ITEMS_MOST: Final = 8
 """Answers that one audit looks at, and `ITEMS_BYTES` of vectors at most: an auditor shows all it computed at once."""
 ITEMS_BYTES: Final = 48 << 10
 
-KINDS: Final = ("embed", "target")
+KINDS: Final = ("embed", "target", "encoder")
 
 MISSING_LEAST: Final = 2
 """Members of the committee that have to say that something is missing: one may have trouble of its own."""
@@ -39,7 +42,10 @@ Heard = Callable[[Execution, bytes, "Audit", Mapping[int, Word]], None]
 
 @frozen(kw_only=True)
 class Item:
-    """A claim to be checked: `encoder`, with `weights` and `frame`, gave `loss` (Q16 bits) and `vector` (int16)."""
+    """A claim to be checked: `encoder`, with `weights` and `frame`, gave `loss` (Q16 bits) and `vector` (int16).
+
+    Or, where the vector is empty, that it gives no lower loss.
+    """
 
     member: int = uint()
     encoder: bytes = octets(32)
@@ -62,7 +68,10 @@ class Auditor:
 
 @frozen(kw_only=True)
 class Audit:
-    """An open audit. `appeal`: by the whole committee. `stage`: ``sealing``, ``showing``; `deadline` in ms."""
+    """An open audit. `appeal`: by the whole committee. `stage`: ``sealing``, ``showing``; `deadline` in ms.
+
+    `anchors`: the data on which an encoder's frame is checked.
+    """
 
     kind: str = text()
     key: bytes = octets(32)
@@ -73,14 +82,18 @@ class Audit:
     deadline: int = uint()
     items: tuple[Item, ...]
     panel: tuple[Auditor, ...]
+    anchors: tuple[Anchor, ...] = ()
 
 
 @frozen(kw_only=True)
 class Result:
-    """What an auditor computed: `loss`, Q16 bits per byte, `vector`, int16; empty if weights or data are missing."""
+    """What an auditor computed: `loss`, Q16 bits per byte, `vector`, int16; empty if weights or data are missing.
+
+    Of an encoder's claims the loss is 0 and the vector what `claims.length` says.
+    """
 
     loss: int = uint()
-    vector: bytes = octets(most=1 << 14)
+    vector: bytes = octets(most=ITEMS_BYTES)
 
 
 @frozen(kw_only=True)
@@ -112,7 +125,15 @@ def room(dimension: int) -> int:
 
 
 def open_audit(
-    run: Execution, kind: str, key: bytes, blob: bytes, size: int, items: Sequence[Item], *, appeal: bool = False
+    run: Execution,
+    kind: str,
+    key: bytes,
+    blob: bytes,
+    size: int,
+    items: Sequence[Item],
+    *,
+    appeal: bool = False,
+    anchors: tuple[Anchor, ...] = (),
 ) -> Audit:
     """Draw a panel and begin. Where nobody can be on it, the audit ends with the commit, in favour of everybody."""
     makers = {item.encoder for item in items}
@@ -129,12 +150,18 @@ def open_audit(
         size=size,
         appeal=appeal,
         stage="sealing",
-        deadline=run.time + run.parameters.audit_seal_ms if accounts else run.time,
+        deadline=run.time + _sealing(run, kind) if accounts else run.time,
         items=tuple(items),
         panel=tuple(Auditor(account=account, power=powers[account]) for account in accounts),
+        anchors=anchors,
     )
     _store(run, audit)
     return audit
+
+
+def _sealing(run: Execution, kind: str) -> int:
+    """How long auditors have to compute, ms: for an encoder's claims all anchors go through its weights."""
+    return run.parameters.check_ms if kind == "encoder" else run.parameters.audit_seal_ms
 
 
 def _drawn(seed: bytes, size: int, powers: Mapping[bytes, int]) -> list[bytes]:
@@ -186,14 +213,14 @@ def _reveal(run: Execution, sender: bytes, action: RevealVerdict) -> None:
     auditor = audit.panel[place]
     if auditor.state != "sealed":
         raise Refusal("state", f"this auditor has {auditor.state}; only sealed results can be shown")
-    dimension = run.parameters.dimension
-    if len(action.results) != len(audit.items) or any(
-        len(result.vector) not in (0, 2 * dimension) for result in action.results
+    due = [_length(run, audit, item) for item in audit.items]
+    if len(action.results) != len(due) or any(
+        len(result.vector) not in (0, size) for result, size in zip(action.results, due, strict=True)
     ):
-        raise Refusal("results", f"{len(audit.items)} results are due, of {dimension} int16 values each, or of none")
+        raise Refusal("results", f"{len(due)} results are due, of {', '.join(map(str, due))} bytes, or of none")
     if verdict_commitment(action.kind, action.key, sender, action.salt, action.results) != auditor.commitment:
         raise Refusal("seal", "these are not the results that were sealed")
-    words = tuple(_word(run, item, result) for item, result in zip(audit.items, action.results, strict=True))
+    words = tuple(_word(run, audit, item, result) for item, result in zip(audit.items, action.results, strict=True))
     audit = _with(audit, place, evolve(auditor, state="shown", words=words))
     _store(run, audit)
 
@@ -204,19 +231,33 @@ ACTIONS: Final[Mapping[str, Handler]] = {
 }
 
 
-def agree(run: Execution, loss: int, vector: bytes, other_loss: int, other: bytes) -> bool:
-    """Whether two answers are the same within the network's bands of loss and cosine distance."""
-    if abs(loss - other_loss) > run.parameters.audit_loss_band:
+def is_false(p: Parameters, item: Item, result: Result) -> bool:
+    """Whether an auditor who computed `result` finds an answer's item false: beyond the bands of loss and distance."""
+    if not result.vector:
         return False
-    a, b = (fixed.vector_from_bytes(data, run.parameters.dimension) for data in (vector, other))
+    if not item.vector:
+        return result.loss + p.audit_loss_band < item.loss
+    if abs(item.loss - result.loss) > p.audit_loss_band:
+        return True
+    a, b = (fixed.vector_from_bytes(data, p.dimension) for data in (item.vector, result.vector))
     dot = int(fixed.dots(a[None], b[None])[0][0])
-    return fixed.ONE - fixed.cosq(dot, fixed.squared_norm(a), fixed.squared_norm(b)) <= run.parameters.audit_band
+    return fixed.ONE - fixed.cosq(dot, fixed.squared_norm(a), fixed.squared_norm(b)) > p.audit_band
 
 
-def _word(run: Execution, item: Item, result: Result) -> Word:
+def _length(run: Execution, audit: Audit, item: Item) -> int:
+    """Bytes of what an auditor says of an item."""
+    if audit.kind == "encoder":
+        return claims.length(claims.ASPECTS[item.member], item.vector, audit.anchors, run.parameters.dimension)
+    return 2 * run.parameters.dimension
+
+
+def _word(run: Execution, audit: Audit, item: Item, result: Result) -> Word:
     if not result.vector:
         return "missing"
-    return "honest" if agree(run, item.loss, item.vector, result.loss, result.vector) else "false"
+    if audit.kind == "encoder":
+        aspect = claims.ASPECTS[item.member]
+        return claims.judged(aspect, item.vector, result.vector, audit.anchors, run.parameters.dimension)
+    return "false" if is_false(run.parameters, item, result) else "honest"
 
 
 # How an audit ends. ---------------------------------------------------------------------------------------------------

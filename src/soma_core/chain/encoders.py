@@ -39,8 +39,14 @@ class Encoder:
     until: int | None = None
     position: bytes = octets(most=1 << 14, default=b"")
     best: bytes = octets(most=ANCHORS_MOST // 8, default=b"")
-    won: int = uint(default=0)
     last_places: int = uint(default=0)
+
+
+@frozen
+class Wins:
+    """Jobs that an encoder has won in this epoch and that count for its part of what the epoch makes."""
+
+    jobs: int = uint()
 
 
 @frozen
@@ -67,9 +73,16 @@ class RegistrationSeal:
 
 
 ENCODERS: Final = Table("encoder", 0x18, Encoder)
+WINS: Final = Table("wins", 0x48, Wins)
 REGISTRY: Final = Table("encoder registry", 0x19, Registry)
 NAMES: Final = Table("encoder name", 0x1A, Name)
 SEALS: Final = Table("registration seal", 0x47, RegistrationSeal)
+
+
+def count_win(state: State, address: bytes) -> None:
+    """One more job that counts. The record is small and of its own: all of them go when the epoch ends."""
+    known = state.get(WINS, address)
+    state.put(WINS, address, Wins(1 if known is None else known.jobs + 1))
 
 
 def _next_number(state: State) -> int:

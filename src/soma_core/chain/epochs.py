@@ -9,15 +9,15 @@ from soma_core.records import uint
 
 from . import fees
 from .audits import forfeits
-from .encoders import ENCODERS
+from .encoders import WINS
 from .events import EpochBegan
 from .execution import BASIS, Execution
 from .faults import absent_from, reported_by, rest
+from .openings import fund
 from .pools import POOLS, add_to_pools
 from .powers import parts
 from .stakes import reward
-from .state import Table
-from .targets import fund
+from .state import State, Table
 from .validators import TALLIES_KEPT, committee, quorum
 
 
@@ -59,12 +59,12 @@ def begin_next(run: Execution) -> None:
 
 def park(run: Execution) -> None:
     """Leave the epoch's money to be made and shared at the next end that holds."""
-    run.state.put(PARKED, b"", Parked(parked(run) + 1))
+    run.state.put(PARKED, b"", Parked(parked(run.state) + 1))
 
 
-def parked(run: Execution) -> int:
-    """How many epochs' money waits."""
-    known = run.state.get(PARKED)
+def parked(state: State) -> int:
+    """How many epochs' money waits: those that have ended in safe mode since one last ended whole."""
+    known = state.get(PARKED)
     return 0 if known is None else known.epochs
 
 
@@ -86,7 +86,7 @@ def on_epoch(run: Execution) -> None:
     """
     p = run.parameters
     room = max(0, p.supply_limit - run.genesis.supply - run.state.need(POOLS).emitted)
-    emission = min(p.emission * (1 + parked(run)), room)
+    emission = min(p.emission * (1 + parked(run.state)), room)
     embed = emission * p.emission_embed // BASIS
     validators = emission * p.emission_validators // BASIS
     treasury = emission * p.emission_treasury // BASIS
@@ -103,14 +103,14 @@ def on_epoch(run: Execution) -> None:
 
 def _share_with_winners(run: Execution, amount: int) -> int:
     """Share `amount` by jobs won in the epoch; returns what nobody got."""
-    winners = [(address, encoder) for address, encoder in run.state.scan(ENCODERS) if encoder.won]
-    total = sum(encoder.won for _, encoder in winners)
+    winners = list(run.state.scan(WINS))
+    total = sum(wins.jobs for _, wins in winners)
     left = amount
-    for address, encoder in winners:
-        share = amount * encoder.won // total
+    for address, wins in winners:
+        share = amount * wins.jobs // total
         reward(run, address, share)
         left -= share
-        run.state.put(ENCODERS, address, evolve(encoder, won=0))
+        run.state.delete(WINS, address)
     return left
 
 

@@ -21,16 +21,19 @@ from . import (
     accounts,
     audits,
     canaries,
+    checks,
     copies,
     delivery,
     encoders,
     epochs,
     faults,
     fees,
+    hits,
     jobs,
     members,
     objections,
     offers,
+    openings,
     penalties,
     pools,
     race,
@@ -66,9 +69,10 @@ SUBJECTS: Final = (
     objections,
     offers,
     targets,
+    hits,
     upgrades,
 )
-HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard, "target": targets.heard}
+HEARD: Final[Mapping[str, audits.Heard]] = {"embed": delivery.heard, "target": hits.heard, checks.KIND: checks.heard}
 """Who takes the words of a concluded audit, by kind."""
 ACTIONS: Final[Mapping[str, Handler]] = {kind: h for subject in SUBJECTS for kind, h in subject.ACTIONS.items()}
 
@@ -102,6 +106,7 @@ TABLES: Final[Sequence[Table[Any]]] = (
     faults.REPORTS,
     faults.EQUIVOCATIONS,
     encoders.ENCODERS,
+    encoders.WINS,
     encoders.REGISTRY,
     encoders.NAMES,
     stakes.STAKES,
@@ -137,9 +142,10 @@ TABLES: Final[Sequence[Table[Any]]] = (
     copies.PAIRS,
     encoders.SEALS,
     objections.OBJECTIONS,
+    checks.CHECKED,
 )
 BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
-    targets.close,  # what nobody hit gives its reward back
+    openings.close,  # what nobody hit gives its reward back
     epochs.on_epoch,  # money is made and shared
     stakes.on_epoch,  # stake that left is released, stake that joins is active
     weights.on_epoch,  # new weights are in force
@@ -148,9 +154,10 @@ BOUNDARY: Final[Sequence[Callable[[Execution], None]]] = (
     encoders.on_epoch,  # seals of registrations that never came
     upgrades.on_epoch,  # the version of the rules that enough validators can run
     members.on_epoch,  # the committee of the epoch that begins, with its anchors
+    checks.on_epoch,  # it computes again what some encoders say of themselves
     faults.on_epoch,  # reports and proofs that nobody needs any more
     weakness.on_epoch,  # what became of targets counts less
-    targets.begin,  # the next epoch's difficulty, reward and openings
+    openings.begin,  # the next epoch's difficulty, reward and openings
     epochs.change_fee,
     epochs.begin_next,
 )
@@ -236,7 +243,8 @@ def apply(genesis: Genesis, rule: ScoringRule, view: Reader, tip: Tip, commit: C
         _item(run, author, payload)
     fees.count(run, sum(isinstance(event, TransactionDone) and event.outcome != "skipped" for event in run.events))
     jobs.advance(run, commit.leader, mixed=mixed, open_before=open_before)
-    targets.advance(run, commit.leader, mixed=mixed)
+    openings.advance(run, commit.leader, mixed=mixed)
+    targets.advance(run)
     audits.advance(run, HEARD)
     delivery.advance(run)
     if epochs.is_over(run):

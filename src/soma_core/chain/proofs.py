@@ -1,7 +1,7 @@
 """A receipt that proves itself offline: what a submitter keeps (rules H8 to H17, ``specs/17-receipts.md``).
 
-The file holds the receipt, its way to a commit record, the records from there to one that a quorum signed, the genesis
-that names the first committee, and for every later one the record in which the committee before it names it.
+The file holds the receipt, its way to a commit record, the records from there to one that a quorum signed, what of the
+genesis names the first committee, and for every later one the record in which the committee before it names it.
 `verify_receipt` recomputes all of it, the joined vector included.
 """
 
@@ -15,7 +15,7 @@ from attrs import frozen
 from soma_core import fixed
 from soma_core.crypto import digest, signing_digest, verify
 from soma_core.errors import DecodeError, EncoderError, VerificationError
-from soma_core.genesis import Genesis, check
+from soma_core.genesis import Charter, Genesis, check
 from soma_core.records import octets, pack, unpack
 
 from .receipts import CommitRecord, JobReceipt, Step, committee_digest, record_digest, root_from
@@ -48,7 +48,7 @@ class ReceiptFile:
     """
 
     format: str
-    genesis: Genesis
+    charter: Charter
     handovers: tuple[Handover, ...]
     receipt: bytes = octets()
     path: tuple[Step, ...]
@@ -56,7 +56,7 @@ class ReceiptFile:
     checkpoint: Checkpoint
 
 
-FORMAT: Final = "soma-receipt/1"
+FORMAT: Final = "soma-receipt/2"
 _REMEDY: Final = "do not rely on it; get the receipt again from a node you trust"
 
 
@@ -75,14 +75,14 @@ def dump(file: ReceiptFile) -> bytes:
     return pack(file)
 
 
-def founders(genesis: Genesis) -> tuple[tuple[bytes, int], ...]:
+def founders(charter: Charter | Genesis) -> tuple[tuple[bytes, int], ...]:
     """The first committee: (key, power) by place."""
-    return tuple((v.key, v.power) for v in genesis.validators)
+    return tuple((v.key, v.power) for v in charter.validators)
 
 
 def signing_committee(file: ReceiptFile) -> tuple[tuple[bytes, int], ...]:
     """The committee that signed the file's checkpoint, as the file says."""
-    return file.handovers[-1].committee if file.handovers else founders(file.genesis)
+    return file.handovers[-1].committee if file.handovers else founders(file.charter)
 
 
 def check_checkpoint(chain: bytes, committee: Sequence[tuple[bytes, int]], checkpoint: Checkpoint) -> int:
@@ -120,7 +120,7 @@ def _begin(file: ReceiptFile, basis: bytes | None) -> tuple[int, int, Sequence[t
     A `basis` is the record of one of the handovers.
     """
     if basis is None:
-        return 0, -1, founders(file.genesis)
+        return 0, -1, founders(file.charter)
     place = [record_digest(handover.checkpoint.record) for handover in file.handovers].index(basis)
     record, committee = file.handovers[place].checkpoint.record, file.handovers[place].committee
     _hold(record.committee == committee_digest(committee), f"record {record.index} names others")
@@ -142,25 +142,27 @@ def _handed_over(chain: bytes, file: ReceiptFile, basis: bytes | None) -> Sequen
     return committee
 
 
-def verify_receipt(file: ReceiptFile, trusted: Genesis, basis: bytes | None = None) -> JobReceipt:
+def verify_receipt(file: ReceiptFile, trusted: Charter | Genesis, basis: bytes | None = None) -> JobReceipt:
     """The job's receipt, proved from `trusted`. Raises `VerificationError` naming the first thing that fails.
 
-    `basis`: the digest of a record that is trusted as well: what it names needs no older signature (rule H17).
+    `trusted`: a genesis, which is checked, or a charter. `basis`: the digest of a record that is trusted as well: what
+    it names needs no older signature (rule H17).
     """
     _hold(file.format == FORMAT, f"the file's format is {file.format!r}, not {FORMAT!r}")
-    genesis = check(trusted)
+    charter = check(trusted).charter if isinstance(trusted, Genesis) else trusted
     _hold(
-        file.genesis.chain == genesis.chain,
-        f"the receipt is of chain {file.genesis.chain.hex()[:12]}, the trusted one is {genesis.chain.hex()[:12]}",
+        file.charter.chain == charter.chain,
+        f"the receipt is of chain {file.charter.chain.hex()[:12]}, the trusted one is {charter.chain.hex()[:12]}",
     )
+    _hold(bool(charter.validators), "nobody founded its network")
     records = (*file.trail, file.checkpoint.record)
     if basis is None or basis_of(file, basis) not in records:
-        committee = _handed_over(genesis.chain, file, basis)
+        committee = _handed_over(charter.chain, file, basis)
         _hold(
             file.checkpoint.record.committee == committee_digest(committee),
             "the record names another committee than the trusted one",
         )
-        check_checkpoint(genesis.chain, committee, file.checkpoint)
+        check_checkpoint(charter.chain, committee, file.checkpoint)
     for earlier, later in pairwise(records):
         _hold(
             later.previous == record_digest(earlier) and later.index == earlier.index + 1,
@@ -169,7 +171,7 @@ def verify_receipt(file: ReceiptFile, trusted: Genesis, basis: bytes | None = No
     _hold(root_from(file.receipt, file.path) == records[0].receipts, "the receipt is not in the commit it names")
     try:
         receipt = unpack(JobReceipt, file.receipt)
-        _check_job(receipt, genesis.parameters.dimension)
+        _check_job(receipt, charter.parameters.dimension)
     except (DecodeError, EncoderError) as error:
         raise VerificationError(f"the receipt is no job's: {error.what}", _REMEDY) from error
     return receipt

@@ -22,7 +22,7 @@ RESERVE_EPOCHS: Final = 4
 class Race:
     """`pool`: escrow for hits to come. `radius`, `memory`: this epoch's difficulty. `reward`: of a target opened in it.
 
-    `opened`, `sealed`: targets and submissions there ever were. `hits`: of this epoch.
+    `opened`, `sealed`: targets and submissions there ever were. `hits`: that were upheld in this epoch.
     """
 
     pool: int = uint(most=SUPPLY_MOST, default=0)
@@ -55,7 +55,7 @@ class Assigned:
 class Target:
     """An open target. `reward` is in escrow here. `radius`, `loss`: a hit's are at most these, Q16.
 
-    `cell`: of the settled datum nearest to it.
+    `cell`: of the settled datum nearest to it. `closed`: it was hit, and nobody seals for it any more.
     """
 
     epoch: int = uint()
@@ -65,6 +65,7 @@ class Target:
     reward: int = uint(most=SUPPLY_MOST)
     cell: int | None = None
     encoders: tuple[Assigned, ...]
+    closed: bool = False
 
 
 @frozen(kw_only=True)
@@ -86,8 +87,9 @@ class Submission:
 
 @frozen(kw_only=True)
 class Hit:
-    """A target that was hit, until it is claimed. `reward` and `bond` are in escrow here until `claimable`, ms."""
+    """A target that was hit, until the hit is claimed, from `claimable` on, ms, or fails. `bond`: in escrow here."""
 
+    target: Target
     submitter: bytes = octets(32)
     encoder: bytes = octets(32)
     blob: bytes = octets(32)
@@ -95,14 +97,13 @@ class Hit:
     loss: int = uint()
     vector: bytes = octets(most=VECTOR_MOST)
     distance: int = uint()
-    reward: int = uint(most=SUPPLY_MOST)
     bond: int = uint(most=SUPPLY_MOST)
     claimable: int = uint()
 
 
 @frozen
 class Spent:
-    """The target that a blob hit: it hits no other."""
+    """The target that a blob hit: it hits no other, unless the hit fails."""
 
     target: int = uint()
 
@@ -111,7 +112,7 @@ RACE: Final = Table("race", 0x38, Race, lambda race: race.pool)
 OPENINGS: Final = Table("opening", 0x39, Opening)
 TARGETS: Final = Table("open target", 0x3A, Target, lambda target: target.reward)
 SUBMISSIONS: Final = Table("submission", 0x3B, Submission, lambda submission: submission.bond)
-HITS: Final = Table("hit", 0x3C, Hit, lambda hit: hit.reward + hit.bond)
+HITS: Final = Table("hit", 0x3C, Hit, lambda hit: hit.target.reward + hit.bond)
 SPENT: Final = Table("spent blob", 0x3D, Spent)
 
 
@@ -148,8 +149,12 @@ def follow(state: State, moved: Mapping[int, int]) -> None:
 
 
 def contested(state: State) -> Iterator[int]:
-    """The numbers of the targets that have submissions."""
-    yield from sorted({int.from_bytes(key[:8], "big") for key, _ in state.scan(SUBMISSIONS)})
+    """The numbers of the targets that have submissions, those with the earliest seal first."""
+    earliest: dict[int, int] = {}
+    for key, submission in state.scan(SUBMISSIONS):
+        number = int.from_bytes(key[:8], "big")
+        earliest[number] = min(submission.order, earliest.get(number, submission.order))
+    yield from sorted(earliest, key=earliest.__getitem__)
 
 
 def change(state: State, **changes: Any) -> Race:

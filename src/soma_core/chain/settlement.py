@@ -15,7 +15,7 @@ from soma_core.records import octets, pack, text, uint
 
 from . import copies
 from .accounts import pay
-from .encoders import ENCODERS
+from .encoders import ENCODERS, REGISTRY, count_win
 from .events import Paid, Settled
 from .execution import BASIS, Execution
 from .penalties import convict, lock_of, unlock
@@ -54,9 +54,15 @@ class Done:
 
 @frozen(kw_only=True)
 class SettledVector:
-    """A joined vector that later gates are measured against, the least loss of those who made it, its datum's cell."""
+    """A joined vector that later gates are measured against, the least loss of those who made it, its datum's cell.
+
+    `size`: of the datum, bytes. `shard`: who was drawn for it. `registered`: how many weights were, when it settled.
+    """
 
     blob: bytes = octets(32)
+    size: int = uint(default=0)
+    shard: tuple[bytes, ...] = ()
+    registered: int = uint(default=0)
     vector: bytes = octets(most=1 << 14)
     loss: int = uint()
     cell: int | None = None
@@ -128,7 +134,15 @@ def gate_vectors(run: Execution, key: bytes, job: Job) -> tuple[bytes, ...]:
 def remember(run: Execution, job: Job, vector: bytes, loss: int) -> int:
     """Keep a joined vector for later gates; returns its number."""
     count = run.state.need(SETTLED_COUNT).count
-    record = SettledVector(blob=job.blob, vector=vector, loss=loss, cell=job.cell)
+    record = SettledVector(
+        blob=job.blob,
+        size=job.size,
+        shard=tuple(member.encoder for member in job.shard),
+        registered=run.state.need(REGISTRY).count,
+        vector=vector,
+        loss=loss,
+        cell=job.cell,
+    )
     run.state.put(SETTLED, count.to_bytes(8, "big"), record)
     if count >= run.parameters.settled_window:
         run.state.delete(SETTLED, (count - run.parameters.settled_window).to_bytes(8, "big"))
@@ -174,8 +188,9 @@ def conclude(run: Execution, key: bytes, delivery: Delivery, judged: Settlement)
     if judged.winner is not None:
         address = job.shard[judged.winner].encoder
         winner = run.state.need(ENCODERS, address)
-        counts = not run.parameters.audit_ms or delivery.verdicts[judged.winner] == "honest"
-        run.state.put(ENCODERS, address, evolve(winner, won=winner.won + counts, last_places=0))
+        run.state.put(ENCODERS, address, evolve(winner, last_places=0))
+        if not run.parameters.audit_ms or delivery.verdicts[judged.winner] == "honest":
+            count_win(run.state, address)
     if judged.weakest is not None:
         _note_last_place(run, job.shard[judged.weakest].encoder)
     if judged.vector is None:

@@ -56,18 +56,25 @@ STATE_CEILING: Final = b"\x80"
 
 
 class State:
-    """Records over a `Reader`, with what was changed since kept in `changes`."""
+    """Records over a `Reader`, with what was changed since kept in `changes`.
+
+    A record that changes often in a commit is encoded once, when the commit is over.
+    """
 
     def __init__(self, view: Reader) -> None:
         self._view = view
         self._before: dict[bytes, bytes | None] = {}
-        self._now: dict[bytes, bytes | None] = {}
-        self._undo: list[tuple[bytes, bytes | None, bool]] | None = None
+        self._now: dict[bytes, Any] = {}  # by ledger key: the record, or None
+        self._undo: list[tuple[bytes, Any, bool]] | None = None
         self._read: dict[tuple[int, bytes], Any] = {}
 
     def get(self, table: Table[R], part: bytes = b"") -> R | None:
         """The record, or None."""
-        data = self._bytes(table.key(part))
+        key = table.key(part)
+        if key in self._now:
+            changed: R | None = self._now[key]
+            return changed
+        data = self._view.get(key)
         return None if data is None else self.record(table, data)
 
     def record(self, table: Table[R], data: bytes) -> R:
@@ -89,9 +96,7 @@ class State:
 
     def put(self, table: Table[R], part: bytes, record: R) -> None:
         """Set the record."""
-        data = pack(record)
-        self._read[table.prefix, data] = record
-        self._set(table.key(part), data)
+        self._set(table.key(part), record)
 
     def delete(self, table: Table[R], part: bytes) -> None:
         """Remove the record, if there is one."""
@@ -104,15 +109,12 @@ class State:
         """
         low = table.key(start)
         high = bytes([table.prefix + 1]) if stop is None else table.key(stop)
-        found = dict(self._view.scan(low, high))
-        for key, value in self._now.items():
-            if low <= key < high:
-                if value is None:
-                    found.pop(key, None)
-                else:
-                    found[key] = value
-        for key in sorted(found):
-            yield key[1:], read_record(table, found[key])
+        stored = dict(self._view.scan(low, high))
+        changed = {key: record for key, record in self._now.items() if low <= key < high}
+        for key in sorted(stored.keys() | changed) if changed else stored:
+            record = changed[key] if key in changed else read_record(table, stored[key])
+            if record is not None:
+                yield key[1:], record
 
     def count(self, table: Table[R]) -> int:
         """How many records the table has. Reads no record."""
@@ -143,19 +145,22 @@ class State:
 
     def changes(self) -> dict[bytes, tuple[bytes | None, bytes | None]]:
         """Ledger key → (value before, value now), for every key whose value differs."""
-        return {
-            key: (self._before[key], value) for key, value in sorted(self._now.items()) if value != self._before[key]
-        }
+        found: dict[bytes, tuple[bytes | None, bytes | None]] = {}
+        for key in sorted(self._now):
+            record, before, data = self._now[key], self._before[key], None
+            if record is not None:
+                data = pack(record)
+                self._read[key[0], data] = record
+            if data != before:
+                found[key] = before, data
+        return found
 
-    def _bytes(self, key: bytes) -> bytes | None:
-        return self._now[key] if key in self._now else self._view.get(key)
-
-    def _set(self, key: bytes, value: bytes | None) -> None:
+    def _set(self, key: bytes, record: Any) -> None:
         if key not in self._before:
             self._before[key] = self._view.get(key)
         if self._undo is not None:
             self._undo.append((key, self._now.get(key), key in self._now))
-        self._now[key] = value
+        self._now[key] = record
 
 
 def read_record(table: Table[R], data: bytes) -> R:

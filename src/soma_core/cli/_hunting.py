@@ -1,7 +1,7 @@
 """Hunting through a running node: data scored once by its encoders, held against every target that opens.
 
-A file belongs to the assigned encoder that predicts it best, as the race has it. One connection asks; submissions wait
-for the chain in threads of their own.
+A file belongs to the assigned encoder that predicts it best, as the race has it: before it is submitted, those that are
+not at hand are asked too. One connection asks; submissions wait for the chain in threads of their own.
 """
 
 import queue
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Answer = tuple[bytes, int, NDArray[np.int16]]
+
 AT_ONCE: Final = 8
 """Submissions under way at a time."""
 LOOK_EVERY: Final = 0.3
@@ -32,7 +34,10 @@ LOOK_EVERY: Final = 0.3
 
 @frozen(kw_only=True)
 class Catch:
-    """A file that was submitted. `outcome`: ``hit``, ``lost``, ``refused`` or ``failed``; `text` says why."""
+    """A file that was submitted. `outcome`: ``hit``, ``waiting``, ``lost``, ``refused`` or ``failed``; `text` says why.
+
+    ``waiting``: somebody who sealed earlier has hit; if that is found false, this is next.
+    """
 
     path: Path
     target: int
@@ -45,13 +50,21 @@ class Catch:
     text: str = ""
 
 
+@frozen
+class _Beaten:
+    """A file that another assigned encoder predicts better. `scores`: of those that were asked only now."""
+
+    target: int
+    scores: "tuple[Answer, ...]"
+
+
 @define(eq=False)
 class _Quarry:
     """A scored file, with the answer of each encoder, the lowest loss first. `digest`: of what was scored."""
 
     path: Path
     digest: bytes
-    scores: "tuple[tuple[bytes, int, NDArray[np.int16]], ...]"
+    scores: "tuple[Answer, ...]"
     free: bool = True
 
 
@@ -76,7 +89,7 @@ class Hunter:
         self._files: list[_Quarry] = []
         self._sought: dict[int, _Sought] = {}
         self._under_way = 0
-        self._done: queue.SimpleQueue[tuple[_Quarry, Catch]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[_Quarry, Catch | _Beaten]] = queue.SimpleQueue()
         self._looked = 0.0
         self.catches: list[Catch] = []
         self.failed: dict[str, int] = {}
@@ -101,7 +114,7 @@ class Hunter:
         """Have a file scored. One that cannot be read or embedded is counted in `failed`."""
         try:
             data = path.read_bytes()
-            reply, _ = self._node.ask_with_payload(control.SCORE, control.Empty(), data)
+            reply, _ = self._node.ask_with_payload(control.SCORE, racing.AskScores(), data)
         except UnreachableError:
             raise
         except (OSError, SomaError) as error:
@@ -109,9 +122,7 @@ class Hunter:
             self.failed[why] = self.failed.get(why, 0) + 1
             return
         if reply.scores:
-            vectors = [(s.encoder, s.loss, fixed.vector_from_bytes(s.vector, len(s.vector) // 2)) for s in reply.scores]
-            scores = tuple(sorted(vectors, key=lambda score: score[1]))
-            self._files.append(_Quarry(path, blake2b(data).digest(), scores))
+            self._files.append(_Quarry(path, blake2b(data).digest(), _answers(reply)))
 
     def look(self) -> None:
         """Hold what is new against what is sought, submit what hits, and hear what became of what was submitted."""
@@ -137,7 +148,12 @@ class Hunter:
             while True:
                 quarry, catch = self._done.get(timeout=seconds) if seconds else self._done.get_nowait()
                 self._under_way -= 1
-                quarry.free = catch.outcome == "lost"  # its blob is not spent, and the bond is back
+                if isinstance(catch, _Beaten):
+                    quarry.free, quarry.scores = True, _merged(quarry.scores, catch.scores)
+                    if (sought := self._sought.get(catch.target)) is not None:
+                        sought.tried, sought.seen = False, 0  # another file may be the one
+                    continue
+                quarry.free = catch.outcome in ("lost", "waiting")  # its blob is not spent
                 self.catches.append(catch)
                 self._told(catch)
         except queue.Empty:
@@ -169,13 +185,12 @@ class Hunter:
         if distance <= sought.target.radius:
             self._submit(sought, *able[place], distance)
 
-    def _submit(
-        self, sought: _Sought, quarry: _Quarry, score: "tuple[bytes, int, NDArray[np.int16]]", distance: int
-    ) -> None:
+    def _submit(self, sought: _Sought, quarry: _Quarry, score: "Answer", distance: int) -> None:
         sought.tried, quarry.free = True, False
         self._under_way += 1
         encoder, loss, vector = score
         target = sought.target
+        unknown = set(target.encoders) - {known for known, _, _ in quarry.scores}
 
         def catch(outcome: str, text: str = "") -> None:
             caught = Catch(
@@ -199,6 +214,12 @@ class Hunter:
                     catch("failed", "the file has changed since it was scored")
                     return
                 with Node(self._data_dir) as node:
+                    if unknown:
+                        compared, _ = node.ask_with_payload(control.SCORE, racing.AskScores(target=target.number), data)
+                        others = tuple(answer for answer in _answers(compared) if answer[0] in unknown)
+                        if any(other[1] < loss for other in others):  # an audit would find it: that costs the bond
+                            self._done.put((quarry, _Beaten(target.number, others)))
+                            return
                     reply, _ = node.ask_with_payload(control.SUBMIT, asked, data)
                 catch(reply.outcome, reply.text)
             except (OSError, SomaError) as error:
@@ -219,7 +240,17 @@ def open_targets(node: Node) -> "Iterator[tuple[racing.OpenTarget, NDArray[np.in
         first = reply.next
 
 
-def _answer(quarry: _Quarry, target: racing.OpenTarget) -> "tuple[bytes, int, NDArray[np.int16]] | None":
+def _answers(reply: racing.Scores) -> "tuple[Answer, ...]":
+    """The scores of a datum, the lowest loss first."""
+    found = [(s.encoder, s.loss, fixed.vector_from_bytes(s.vector, len(s.vector) // 2)) for s in reply.scores]
+    return tuple(sorted(found, key=lambda answer: answer[1]))
+
+
+def _merged(one: "tuple[Answer, ...]", other: "tuple[Answer, ...]") -> "tuple[Answer, ...]":
+    return tuple(sorted((*one, *other), key=lambda answer: answer[1]))
+
+
+def _answer(quarry: _Quarry, target: racing.OpenTarget) -> "Answer | None":
     """Of the encoders that the target is assigned to, the answer of the one that predicts the file best."""
     if not quarry.free:
         return None

@@ -86,6 +86,29 @@ def dispute(subject: str, encoder: str, as_json: bool, data_dir: Path) -> None: 
         data(f"the committee looks at {encoder}'s answer to {found.key.hex()[:16]} · bond {soma(known.bond)} SOMA")
 
 
+@audit.command()
+@click.argument("plugin")
+@json_option
+@data_dir_option
+def canary(plugin: str, as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
+    """Plant a canary of the encoder PLUGIN, which the node in --data-dir runs, to find auditors who do not compute.
+
+    From the next epoch on the node answers one job, of about 64, with too low a loss, has the answer looked at, and
+    confesses: it costs no stake, and who called it honest fails an audit. One canary for each time this is asked.
+    """
+    from soma_core.api import control, standing
+
+    from . import _acting
+    from ._client import Node
+
+    with Node(data_dir) as node:
+        done = _acting.accepted("plant_canaries", node.ask(control.PLANT_CANARY, standing.PlantCanary(plugin)))
+    if as_json:
+        data_json(_acting.as_json(done))
+    else:
+        data("a canary is planted: it counts from the next epoch on, and the node confesses it by itself")
+
+
 def _audits(data_dir: Path, subject: str = "") -> "Audits":
     from soma_core.api import control, standing
     from soma_core.errors import UsageError

@@ -40,7 +40,13 @@ def claim(*, targets: tuple[int, ...], everybody: bool, as_json: bool, data_dir:
             raise UsageError(f"no unpaid hit of target {min(missing)}", "`soma targets` shows the hits")
         entries = [{**_claim(node, hit.number), "reward": hit.reward} for hit in due]
     if as_json:
-        data_json({"claims": entries, "waiting": sum(h.state != "claimable" and _own(h, known) for h in known.hits)})
+        data_json(
+            {
+                "claims": entries,
+                "waiting": sum(h.state != "claimable" and _own(h, known) for h in known.hits),
+                "rivals": len(known.waiting),
+            }
+        )
         return
     for entry in entries:
         if entry["code"]:
@@ -48,8 +54,10 @@ def claim(*, targets: tuple[int, ...], everybody: bool, as_json: bool, data_dir:
         else:
             data(f"target {entry['target']}: paid · {soma(int(str(entry['reward'])))} SOMA")
     if not entries:
-        waiting = sum(_own(hit, known) for hit in known.hits)
-        talk(f"nothing to claim; {waiting} hits are still audited" if waiting else "nothing to claim")
+        audited = sum(_own(hit, known) for hit in known.hits)
+        talk(f"nothing to claim; {audited} hits are still audited" if audited else "nothing to claim")
+    if known.waiting:
+        talk(f"{len(known.waiting)} submissions wait for the audits of others' hits")
 
 
 def _own(hit: "Hit", known: "Hits") -> bool:

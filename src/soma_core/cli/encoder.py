@@ -128,6 +128,36 @@ def register(plugin: str, stake: str, name: str | None, as_json: bool, data_dir:
 
 @encoder.command()
 @click.argument("plugin")
+@click.argument("weights")
+@json_option
+@data_dir_option
+def update(plugin: str, weights: str, as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
+    """Bring out new WEIGHTS of the encoder PLUGIN, which the node in --data-dir runs: an aligned .safetensors file.
+
+    They are sealed now, shown in the next epoch and in force in the one after, while the node runs: it has copies, and
+    answers with the present ones until then. `soma status` says when.
+    """
+    from soma_core.api import control, standing
+    from soma_core.model import load_weights, locate
+
+    from . import _acting
+    from ._client import Node
+
+    digest = load_weights(weights).digest
+    request = standing.RenewWeights(plugin=plugin, weights=str(locate(weights).absolute()))
+    with Node(data_dir) as node:
+        done = _acting.accepted("commit_weights", node.ask(control.RENEW_WEIGHTS, request))
+        epoch = next(
+            (each.next_epoch for each in node.ask(control.STATUS, control.Empty()).encoders if each.plugin == plugin), 0
+        )
+    if as_json:
+        data_json(_acting.as_json(done, weights=digest.hex(), epoch=epoch))
+    else:
+        say(f"sealed: weights {digest.hex()[:12]} hold from epoch {epoch} on, if the node runs until then")
+
+
+@encoder.command()
+@click.argument("plugin")
 @json_option
 @data_dir_option
 def leave(plugin: str, as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag

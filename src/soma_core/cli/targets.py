@@ -22,6 +22,8 @@ SHOWN = 20
 @data_dir_option
 def targets(*, as_json: bool, data_dir: Path) -> None:
     """Show the open targets, the hits that are not paid yet, and the kinds of data that are seldom hit."""
+    import attrs
+
     from soma_core.api import control, racing
 
     from ._client import Node
@@ -43,6 +45,7 @@ def targets(*, as_json: bool, data_dir: Path) -> None:
                 "most_bytes": race.most,
                 "open": [_target(target, names) for target in sought],
                 "hits": [_hit(hit, names) for hit in hits.hits],
+                "waiting": [attrs.asdict(one) for one in hits.waiting],
                 "weak": [
                     {"cell": w.cell, "jobs": w.jobs, "hits": w.hits / 256, "expired": w.expired / 256, "loss": w.loss}
                     for w in race.weak
@@ -51,6 +54,9 @@ def targets(*, as_json: bool, data_dir: Path) -> None:
         )
         return
     _print(race, sought, hits.hits, names)
+    for one in hits.waiting[:SHOWN]:
+        place = "next" if not one.before else f"{one.before} before it"
+        data(f"waiting {one.number} · {one.state}, if a hit is found false · {place}")
 
 
 def _print(
@@ -81,7 +87,9 @@ def _print(
         data(f"… and {len(sought) - SHOWN} more")
     for hit in hits[:SHOWN]:
         name = names.get(hit.encoder, hit.encoder.hex()[:12])
-        data(f"hit {hit.number} · {hit.submitter.hex()[:12]} with {name} · {soma(hit.reward)} SOMA · {hit.state}")
+        rivals = f" · {hit.rivals} wait" if hit.rivals else ""
+        state = f"{hit.state}{rivals}"
+        data(f"hit {hit.number} · {hit.submitter.hex()[:12]} with {name} · {soma(hit.reward)} SOMA · {state}")
     if len(hits) > SHOWN:
         data(f"… and {len(hits) - SHOWN} hits more")
     for weak in race.weak[:SHOWN]:
@@ -113,4 +121,5 @@ def _hit(hit: "racing.Hit", names: Mapping[bytes, str]) -> dict[str, object]:
         "bond": hit.bond,
         "claimable": hit.claimable,
         "state": hit.state,
+        "rivals": hit.rivals,
     }

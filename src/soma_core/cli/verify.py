@@ -10,7 +10,7 @@ from ._print import data, data_json, printable, talk
 
 if TYPE_CHECKING:
     from soma_core.chain.proofs import ReceiptFile
-    from soma_core.genesis import Genesis
+    from soma_core.genesis import Charter
 
 
 @click.command()
@@ -77,21 +77,21 @@ def verify(
     data("valid    signatures, proof, payments and joined vector hold")
 
 
-def _trusted(receipt: Path, file: "ReceiptFile", genesis: Path | None, chain: str | None) -> "tuple[Genesis, str]":
-    """The genesis that is trusted, and in words why: named, by chain id, found beside the receipt, or its own word."""
+def _trusted(receipt: Path, file: "ReceiptFile", genesis: Path | None, chain: str | None) -> "tuple[Charter, str]":
+    """The charter that is trusted, and in words why: named, by chain id, found beside the receipt, or its own word."""
     from soma_core.errors import UsageError
     from soma_core.genesis import read
 
     if genesis is not None:
-        return read(genesis), f"the committee of {genesis}"
-    own = file.genesis
+        return read(genesis).charter, f"the committee of {genesis}"
+    own = file.charter
     if chain is not None:
         if own.chain.hex() != chain.lower():
             raise UsageError(f"the receipt is of chain {own.chain.hex()}", "name that chain, or get the right receipt")
         return own, f"the committee of chain {chain.lower()}, which you named"
     beside = receipt.absolute().parent.parent / "genesis.cbor"
     if beside.is_file():
-        return read(beside), f"the committee of {beside}"
+        return read(beside).charter, f"the committee of {beside}"
     return own, f"the receipt's own word for its chain {own.chain.hex()}; name it with --chain or --genesis to be sure"
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Final, final
+from typing import Final, Protocol, final
 
 import trio
 from attrs import evolve
@@ -23,12 +23,25 @@ from .wallet import Wallet
 ACCOUNT: Final = "account"
 
 
+class OwnEncoders(Protocol):
+    """The encoders of this node, by their plugins. All raise `SomaError`."""
+
+    def registration(self, plugin: str, name: str, stake: int, /) -> chain.RegisterEncoder:
+        """What registers one."""
+        ...
+
+    async def renew(self, plugin: str, weights: str, /) -> chain.TransactionDone:
+        """Bring out new weights of one: a bundled name or a path."""
+        ...
+
+    async def plant(self, plugin: str, /) -> chain.TransactionDone:
+        """Plant a canary of one."""
+        ...
+
+
 @final
 class Acting:
-    """Answers of one node that are about its accounts' part in the network.
-
-    `wallet`: of a role's account. `registration`: of one of the node's encoders, by plugin, name and stake.
-    """
+    """Answers of one node that are about its accounts' part in the network. `wallet`: of a role's account."""
 
     def __init__(
         self,
@@ -36,13 +49,13 @@ class Acting:
         thread: Thread,
         signer: Signer,
         wallet: Callable[[str], Wallet],
-        registration: Callable[[str, str, int], chain.RegisterEncoder],
+        encoders: OwnEncoders,
     ) -> None:
         self._store = store
         self._thread = thread
         self._signer = signer
         self._wallet = wallet
-        self._registration = registration
+        self._encoders = encoders
 
     def answerers(self) -> Mapping[str, Answerer]:
         """By the operation's name."""
@@ -52,6 +65,8 @@ class Acting:
             control.VALIDATORS.name: self._validators,
             control.JOIN_COMMITTEE.name: self._join,
             control.JOIN_ENCODERS.name: self._register,
+            control.RENEW_WEIGHTS.name: self._bring_out,
+            control.PLANT_CANARY.name: self._plant,
             control.RENEW_KEYS.name: self._renew,
             control.AUDITS.name: self._audits,
             control.OPERATORS.name: self._operators,
@@ -78,7 +93,7 @@ class Acting:
         return await self._send(ACCOUNT, "register_validator", action)
 
     async def _register(self, request: standing.JoinEncoders, _payload: bytes) -> Replied:
-        action = await trio.to_thread.run_sync(self._registration, request.plugin, request.name, request.stake)
+        action = await trio.to_thread.run_sync(self._encoders.registration, request.plugin, request.name, request.stake)
         return await self._seal_and_register(request.plugin, action)
 
     async def _seal_and_register(self, role: str, action: chain.RegisterEncoder) -> Replied:
@@ -94,6 +109,14 @@ class Acting:
                 return await self._send(role, "register_encoder", evolve(action, salt=b""))
         return await self._send(role, "register_encoder", action)
 
+    async def _bring_out(self, request: standing.RenewWeights, _payload: bytes) -> Replied:
+        fee = await self._thread.run(self._store.read, chain.least_fee)
+        return _replied(await self._encoders.renew(request.plugin, request.weights), fee)
+
+    async def _plant(self, request: standing.PlantCanary, _payload: bytes) -> Replied:
+        fee = await self._thread.run(self._store.read, chain.least_fee)
+        return _replied(await self._encoders.plant(request.plugin), fee)
+
     async def _renew(self, _request: control.Empty, _payload: bytes) -> Replied:
         return await self._send(ACCOUNT, "update_validator", await self._keys())
 
@@ -107,8 +130,7 @@ class Acting:
 
     async def _send(self, role: str, kind: str, action: object) -> Replied:
         fee = await self._thread.run(self._store.read, chain.least_fee)
-        done = await self._wallet(role).send(kind, action)
-        return Replied(control.Done(transaction=done.id, code=done.code, text=done.text, fee=fee))
+        return _replied(await self._wallet(role).send(kind, action), fee)
 
     async def _pool(self, request: standing.AskPool, _payload: bytes) -> Replied:
         own = self._wallet(ACCOUNT).address
@@ -134,3 +156,7 @@ class Acting:
     async def _operators(self, request: standing.AskOperators, _payload: bytes) -> Replied:
         account = request.address or self._wallet(ACCOUNT).address
         return Replied(await self._thread.run(self._store.read, lambda state: views.operators(state, account)))
+
+
+def _replied(done: chain.TransactionDone, fee: int) -> Replied:
+    return Replied(control.Done(transaction=done.id, code=done.code, text=done.text, fee=fee))

@@ -11,7 +11,7 @@ import gc
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import final
@@ -56,8 +56,7 @@ from .operations import Facts, Operations
 from .outside import Outside
 from .parting import Parting, serve_signatures, to_members
 from .publishing import Offered
-from .racing import OwnEncoder
-from .refereeing import REFEREE, referee_of
+from .refereeing import REFEREE, referees_of
 from .restoring import remember
 from .returning import Returning
 from .serving import Serving
@@ -203,6 +202,7 @@ class _Node:
                 nursery.start_soon(self._follow)
             for plugin in self._prepared.selection.of("encoder"):
                 await nursery.start(self._serving.run, plugin)
+            borrowing = self._borrowing(nursery)
             operations = Operations(
                 store=self._store,
                 thread=self._thread,
@@ -219,9 +219,10 @@ class _Node:
                     waiting=lambda: len(self._mempool),
                     encoders=lambda: self._serving.statuses,
                     racing=lambda: self._serving.racing,
-                    borrow=self._borrowing(nursery),
+                    borrow=borrowing.encoders,
+                    compare=borrowing.compare,
                 ),
-                acting=Acting(self._store, self._thread, self._signer, self._wallets.of, self._serving.registration),
+                acting=Acting(self._store, self._thread, self._signer, self._wallets.of, self._serving),
                 stop=nursery.cancel_scope.cancel,
             )
             nursery.start_soon(operations.run)
@@ -320,8 +321,8 @@ class _Node:
         nursery.start_soon(returning.run)
         self._start_auditing(nursery, wallet)
 
-    def _borrowing(self, nursery: trio.Nursery) -> Callable[[], Awaitable[tuple[OwnEncoder, ...]]]:
-        """Others' encoders, for a node that hunts and has none, if the engine of reference is installed."""
+    def _borrowing(self, nursery: trio.Nursery) -> Borrowing:
+        """Others' encoders, for a node that hunts, if the engine of reference is installed."""
         borrowing = Borrowing(
             self._prepared.plugins,
             Offered(self._store, self._thread, self._data.get).files,
@@ -331,7 +332,7 @@ class _Node:
             self._prepared.resolved.node,
         )
         nursery.start_soon(borrowing.run)
-        return borrowing.encoders
+        return borrowing
 
     def _start_auditing(self, nursery: trio.Nursery, wallet: Wallet) -> None:
         """The validator's part in audits, if the engine of reference is installed."""
@@ -341,9 +342,10 @@ class _Node:
             _log.warning("no audits, and so no reward in an epoch in which this validator should audit: %s", error)
             return
         files = Offered(self._store, self._thread, self._data.get).files
-        referee = referee_of(plugin, files, self._data_dir, self._prepared.resolved.node, self._genesis.parameters)
+        node, p = self._prepared.resolved.node, self._genesis.parameters
+        referee, checker = referees_of(plugin, files, self._data_dir, node, p)
         verdicts = places.make(self._data_dir, places.VERDICTS)
-        auditing = Auditing(referee, wallet, self._store, self._thread, self._data.get, verdicts)
+        auditing = Auditing(referee, wallet, self._store, self._thread, self._data.get, verdicts, checker)
         self._hub.listen(auditing.note)
         nursery.start_soon(auditing.run)
 

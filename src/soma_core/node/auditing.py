@@ -14,12 +14,13 @@ import trio
 from attrs import define, field, frozen
 
 from soma_core import chain, fixed
-from soma_core.errors import RefusedError, SomaError, StorageError
+from soma_core.crypto import digest
+from soma_core.errors import SomaError
 from soma_core.records import octets, pack, unpack
 
 from .answering import Judged
+from .checking import OWN, Checker, Checking
 from .durable import read_if_there, write_durably
-from .encoding import NoWorkerError
 from .store import Store
 from .threads import Thread
 from .validating import Fetch
@@ -31,8 +32,6 @@ NOTHING: Final = chain.Result(loss=0, vector=b"")
 """Says that weights or data could not be had, or that the weights give no answer."""
 AGAIN: Final = 5.0
 """Seconds until it is looked for again what is not to be had."""
-OWN: Final = (NoWorkerError, RefusedError, StorageError)
-"""Troubles of this node. It is silent then: they say nothing of anybody's answer."""
 
 _log = logging.getLogger("soma.auditing")
 
@@ -66,10 +65,17 @@ class _Seat:
 
 @final
 class Auditing:
-    """One validator's part in audits. `directory` keeps its sealed verdicts."""
+    """One validator's part in audits. `directory` keeps its sealed verdicts. `checker`: for encoders' claims."""
 
     def __init__(
-        self, referee: Referee, wallet: Wallet, store: Store, thread: Thread, fetch: Fetch, directory: Path
+        self,
+        referee: Referee,
+        wallet: Wallet,
+        store: Store,
+        thread: Thread,
+        fetch: Fetch,
+        directory: Path,
+        checker: Checker,
     ) -> None:
         self._referee = referee
         self._wallet = wallet
@@ -77,6 +83,7 @@ class Auditing:
         self._thread = thread
         self._fetch = fetch
         self._directory = directory
+        self._checking = Checking(checker, store.genesis, fetch)
         self._seats: dict[bytes, _Seat] = {}  # of open audits alone, of which the chain has a bounded number
         self._nursery: trio.Nursery | None = None
 
@@ -150,15 +157,26 @@ class Auditing:
 
     async def _results(self, audit: chain.Audit) -> tuple[chain.Result, ...]:
         """What the engine of reference says of each answer. Half of the time to seal is for finding what it needs."""
-        until = trio.current_time() + self._store.genesis.parameters.audit_seal_ms / 2000
+        p = self._store.genesis.parameters
+        until = trio.current_time() + (p.check_ms if audit.kind == "encoder" else p.audit_seal_ms) / 2000
         try:
+            if audit.kind == "encoder":
+                return await _had(lambda: self._checking.results(audit), until)
             data = await _had(lambda: self._fetch(audit.blob, audit.size), until)
         except OWN:
             raise
         except SomaError as error:
             _log.warning("audit %s: %s", audit.key.hex()[:12], error)
             return (NOTHING,) * len(audit.items)
-        return tuple([await self._result(audit, item, data, until) for item in audit.items])
+        results: list[chain.Result] = []
+        for item in audit.items:
+            if audit.kind == "target" and any(
+                chain.is_false(p, *pair) for pair in zip(audit.items, results, strict=False)
+            ):
+                results.append(NOTHING)  # the hit is false already
+            else:
+                results.append(await self._result(audit, item, data, until))
+        return tuple(results)
 
     async def _result(self, audit: chain.Audit, item: chain.Item, data: bytes, until: float) -> chain.Result:
         """What it says of one: nothing where weights are not to be had, or give no answer."""
@@ -179,7 +197,8 @@ class Auditing:
 
     def _path(self, audit: chain.Audit) -> Path:
         """A file for this audit alone: a later one of its subject looks at other answers, or is an appeal."""
-        words = (audit.kind, audit.key.hex(), *(str(item.member) for item in audit.items))
+        looked = digest("soma/chunk", audit.blob, *(pack(each) for each in (*audit.items, *audit.anchors))).hex()[:16]
+        words = (audit.kind, audit.key.hex(), looked)
         return self._directory / "-".join((*words, "appeal") if audit.appeal else words)
 
 

@@ -40,7 +40,7 @@ _LENGTH: Final = 4
 _EVERYTHING: Final = b"", b"\xff"
 _PATHS: Final = re.compile(
     r"genesis\.cbor|blobs/[0-9a-f]{64}(\.manifest)?|answers/[a-z0-9-]+/[0-9a-f]{64}"
-    r"|verdicts/[a-z]+-[0-9a-f]{64}[a-z0-9-]*|submissions/[0-9]{1,19}|keys/[a-z0-9_-]+\.key"
+    r"|verdicts/[a-z]+-[0-9a-f]{64}[a-z0-9-]*|submissions/[0-9]{1,19}|canaries/[a-z0-9-]+|keys/[a-z0-9_-]+\.key"
 )
 _OTHER: Final = "take another backup: nothing was restored"
 
@@ -63,7 +63,7 @@ def sealed_answers(data_dir: Path) -> dict[str, bytes]:
     To be read where commits are applied, at the moment that is backed up: an answer goes when its job is over.
     """
     found = {}
-    sealed = (places.ANSWERS, "*/*"), (places.VERDICTS, "*"), (places.SUBMISSIONS, "*")
+    sealed = (places.ANSWERS, "*/*"), (places.VERDICTS, "*"), (places.SUBMISSIONS, "*"), (places.CANARIES, "*")
     for path in sorted(path for place, names in sealed for path in (data_dir / place).glob(names)):
         name = path.relative_to(data_dir).as_posix()
         if _PATHS.fullmatch(name):
@@ -176,6 +176,7 @@ def _files(data_dir: Path, reader: Reader, answers: Mapping[str, bytes], *, keys
     """The data of open jobs, of hits that are not paid and of what is submitted, as far as they are here; the keys."""
     state = chain.State(reader)
     wanted = {job.blob for _, job in state.scan(chain.JOBS)} | {hit.blob for _, hit in state.scan(chain.HITS)}
+    wanted |= {submission.blob for _, submission in state.scan(chain.SUBMISSIONS) if submission.blob}
     for path, content in answers.items():
         if path.startswith(places.SUBMISSIONS):
             wanted.add(unpack(SealedSubmission, content).blob)

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 MOST: Final = 2
 """Encoders that are borrowed at a time: each is a process, and computes every file."""
+COMPARED: Final = 8
+"""Encoders that are at hand beside these, to be compared with: as many as an audit of a hit looks at."""
+IDLE: Final = 60.0
+"""Seconds after which one of them that nobody has asked is given back."""
 LOOKS: Final = 60
 LOOK_EVERY: Final = 0.25
 """Seconds between so many looks for a target that opens."""
@@ -42,13 +46,17 @@ _log = logging.getLogger("soma.borrowing")
 
 @define(eq=False)
 class _Loan:
-    """An encoder with the weights and frame map that targets name. `ready`: it is open, or `fault` says why not."""
+    """An encoder with the weights and frame map that targets name. `ready`: it is open, or `fault` says why not.
+
+    `asked`: of late.
+    """
 
     assigned: chain.Assigned
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     ready: trio.Event = field(factory=trio.Event)
     encoder: HostedEncoder | None = None
     fault: SomaError | None = None
+    asked: bool = True
 
     async def answer(self, data: bytes, seed: bytes, /) -> Judged:
         """Vector and loss of one datum. Raises `EncoderError`, also where the encoder was given back meanwhile."""
@@ -76,13 +84,20 @@ class Borrowing:
             memory=node.encoder_memory << 20 if node.encoder_memory else None,
         )
         self._loans: dict[chain.Assigned, _Loan] = {}
+        self._compared: dict[chain.Assigned, _Loan] = {}
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
         """Keep what is borrowed, for ever."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            await trio.sleep_forever()
+            while True:
+                for loan in self._compared.values():
+                    loan.asked = False
+                await trio.sleep(IDLE)
+                for loan in [loan for loan in self._compared.values() if not loan.asked]:
+                    loan.scope.cancel()
+                    del self._compared[loan.assigned]
 
     async def encoders(self) -> tuple[OwnEncoder, ...]:
         """Those that most of the open targets are assigned to. Raises `RefusedError` if none can be had."""
@@ -92,9 +107,7 @@ class Borrowing:
             del self._loans[loan.assigned]
         for assigned in wanted:
             if assigned not in self._loans:
-                self._loans[assigned] = loan = _Loan(assigned)
-                assert self._nursery is not None
-                self._nursery.start_soon(self._lend, loan)
+                self._loans[assigned] = self._taken(assigned)
         loans = list(self._loans.values())
         for loan in loans:
             await loan.ready.wait()
@@ -104,6 +117,31 @@ class Borrowing:
             why = fault.what if fault is not None else "no target is open"
             raise RefusedError(f"no assigned encoder can be borrowed: {why}", "ask again, or ask an encoder's node")
         return found
+
+    async def compare(self, assigned: chain.Assigned, data: bytes, seed: bytes) -> Judged:
+        """What an encoder gives, of a few data only. Raises `SomaError` if it is not to be had.
+
+        `COMPARED` of these are kept at hand; whichever was asked longest ago is given back for another.
+        """
+        loan = self._loans.get(assigned)
+        if loan is None:
+            self._compared[assigned] = loan = self._taken(assigned)
+            loan.asked = True
+            while len(self._compared) > COMPARED:
+                self._compared.pop(next(iter(self._compared))).scope.cancel()
+        await loan.ready.wait()
+        if loan.fault is not None:
+            raise loan.fault
+        return await loan.answer(data, seed)
+
+    def _taken(self, assigned: chain.Assigned) -> _Loan:
+        """The loan that is kept to be compared with, taken from there, or else a new one."""
+        if (loan := self._compared.get(assigned)) is not None:
+            del self._compared[assigned]
+            return loan
+        assert self._nursery is not None
+        self._nursery.start_soon(self._lend, made := _Loan(assigned))
+        return made
 
     async def _wanted(self) -> tuple[chain.Assigned, ...]:
         """What `_most_wanted` says; in the moments of an epoch in which no target is open yet, what is borrowed now."""
@@ -126,8 +164,9 @@ class Borrowing:
                 await trio.sleep(AGAIN_AFTER)
         loan.encoder = None
         loan.ready.set()
-        if self._loans.get(loan.assigned) is loan:
-            del self._loans[loan.assigned]
+        for kept in (self._loans, self._compared):
+            if kept.get(loan.assigned) is loan:
+                del kept[loan.assigned]
 
     async def _hold(self, loan: _Loan) -> None:
         assigned = loan.assigned
@@ -147,6 +186,9 @@ def _most_wanted(state: chain.State) -> tuple[chain.Assigned, ...]:
     """The encoders of this epoch's open targets, those of most of them first, at most `MOST`."""
     epoch = state.need(chain.EPOCH).number
     counts = Counter(
-        assigned for _, target in state.scan(chain.TARGETS) if target.epoch == epoch for assigned in target.encoders
+        assigned
+        for _, target in state.scan(chain.TARGETS)
+        if target.epoch == epoch and not target.closed
+        for assigned in target.encoders
     )
     return tuple(sorted(counts, key=lambda assigned: (-counts[assigned], assigned.encoder))[:MOST])

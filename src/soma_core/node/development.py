@@ -31,6 +31,7 @@ DEVELOPMENT: Final = Parameters(
     commit_ms=60_000,
     reveal_ms=20_000,
     audit_ms=5_000,
+    check_ms=0,
     dispute_ms=5_000,
     targets=32,
     target_goal=32,

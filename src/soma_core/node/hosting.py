@@ -54,20 +54,26 @@ def caller_of(signing: Signing, chain_id: bytes) -> Caller:
 
 @asynccontextmanager
 async def open_encoder(
-    prepared: Prepared, plugin: Plugin, data_dir: Path, caller: Caller | None = None, seconds: float = SECONDS
+    prepared: Prepared,
+    plugin: Plugin,
+    data_dir: Path,
+    caller: Caller | None = None,
+    seconds: float = SECONDS,
+    weights: Path | None = None,
 ) -> AsyncIterator[Worker]:
     """The encoder of `plugin` in a process of its own, which finds the node's data directory empty but for its own.
 
     `caller`: as whom it calls, if it needs an identity. `seconds`: after which an answer is of no use to anybody.
-    Raises `PluginError` if it does not open.
+    `weights`: those that it runs instead of its setting's, in a directory of its own. Raises `PluginError` if it does
+    not open.
     """
     spec = prepared.specs[plugin.name]
-    config = prepared.resolved.of(plugin.name, spec.config)
+    settings = attrs.asdict(prepared.resolved.of(plugin.name, spec.config))
     node = prepared.resolved.node
     async with open_worker(
         plugin,
-        attrs.asdict(config),
-        places.make(data_dir, places.COMPONENTS, plugin.name),
+        settings if weights is None else {**settings, "weights": str(weights)},
+        places.make(data_dir, places.COMPONENTS, plugin.name) if weights is None else weights.parent,
         needs=spec.needs,
         limits=Limits(
             seconds=min(seconds, SECONDS),
@@ -96,6 +102,11 @@ class HostedEncoder:
                 f"{plugin.name} gives vectors of {dimension} numbers, the network has {genesis.parameters.dimension}",
                 "give it a frame map into the network's frame, or run it in a network of its own (another --data-dir)",
             )
+
+    @property
+    def frame_digest(self) -> bytes:
+        """Of its map into the network's frame; empty where raw vectors are used as they are."""
+        return b"" if self._frame is None else self._frame.digest()
 
     async def answer(self, data: bytes, seed: bytes, /) -> Judged:
         """Vector and loss of one datum, alone in its batch as the referee computes it. Raises `EncoderError`.

@@ -20,7 +20,7 @@ from .acting import Acting
 from .backups import About, sealed_answers, write_backup
 from .control import Answerer, Replied
 from .events import Hub
-from .racing import OwnEncoder, Racing
+from .racing import Compare, OwnEncoder, Racing
 from .space import Space
 from .store import Store
 from .submitting import Submitting
@@ -44,6 +44,7 @@ class Facts:
     encoders: Callable[[], tuple[control.EncoderStatus, ...]]
     racing: Callable[[], tuple[OwnEncoder, ...]]
     borrow: Callable[[], Awaitable[tuple[OwnEncoder, ...]]]
+    compare: Compare
 
 
 @final
@@ -74,7 +75,9 @@ class Operations:
         self._stop = stop
         submissions = places.make(facts.data_dir, places.SUBMISSIONS)
         self._submitting = Submitting(wallet, store, thread, hub, blobs, submissions, space.require)
-        self._racing = Racing(store, thread, wallet.address, facts.racing, facts.borrow, self._submitting)
+        self._racing = Racing(
+            store, thread, wallet.address, facts.racing, facts.borrow, facts.compare, self._submitting
+        )
 
     async def run(self) -> None:
         """What goes on between what is asked: submissions that were under way when the node stopped."""
@@ -114,11 +117,12 @@ class Operations:
         return self._store.genesis
 
     async def _status(self, _request: control.Empty, _payload: bytes) -> Replied:
-        def look(state: chain.State) -> tuple[int, int, int]:
-            jobs = state.count(chain.JOBS)
-            return chain.account_of(state, self._wallet.address).balance, jobs, len(chain.committee(state))
+        def look(state: chain.State) -> tuple[int, int, int, int, int]:
+            balance = chain.account_of(state, self._wallet.address).balance
+            jobs, validators = state.count(chain.JOBS), len(chain.committee(state))
+            return balance, jobs, validators, chain.protocol_of(state), chain.parked(state)
 
-        balance, jobs, validators = await self._thread.run(self._store.read, look)
+        balance, jobs, validators, rules, parked = await self._thread.run(self._store.read, look)
         tip = self._store.tip
         record = await self._thread.run(self._store.record, tip.index)
         assert record is not None
@@ -132,6 +136,9 @@ class Operations:
                 index=tip.index,
                 time=tip.time,
                 epoch=tip.epoch,
+                rules=rules,
+                known_rules=chain.PROTOCOL_MOST,
+                parked=parked,
                 state=record.state,
                 account=self._wallet.address,
                 balance=balance,

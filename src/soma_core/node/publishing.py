@@ -4,6 +4,7 @@ Rules L14 to L17 of ``specs/15-encoders.md``.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Final, final
 
 import trio
@@ -46,30 +47,33 @@ def registered_files(weights: object, encoder: chain.Encoder | None) -> ModelFil
 
 
 async def offer(
-    files: ModelFiles, encoder: chain.Encoder, wallet: Wallet, store: Store, thread: Thread, blobs: BlobStore
+    files: ModelFiles, pair: tuple[bytes, bytes], wallet: Wallet, store: Store, thread: Thread, blobs: BlobStore
 ) -> None:
-    """Keep the files as a blob, and have the chain say which, unless it does."""
+    """Keep the files as a blob, and have the chain say which, unless it does. `pair`: digests of weights and map."""
     data = pack(files)
     blob = await trio.to_thread.run_sync(blobs.put, data)
-    made = chain.Offer(weights=encoder.weights, frame=encoder.frame, blob=blob, size=len(data))
+    weights, frame = pair
+    made = chain.Offer(weights=weights, frame=frame, blob=blob, size=len(data))
 
     def look(state: chain.State) -> chain.Offer | None:
-        return chain.offer_of(state, wallet.address, encoder.weights, encoder.frame)
+        return chain.offer_of(state, wallet.address, weights, frame)
 
     if await thread.run(store.read, look) != made:
         done = await insist(wallet, "offer_weights", chain.OfferWeights(made))
         if done.code:
-            _log.warning("encoder %s: the chain refused its offer of weights: %s", encoder.name, done.text)
+            _log.warning("the chain refused the offer of weights %s: %s", weights.hex()[:12], done.text)
 
 
-async def keep(files: ModelFiles, blobs: BlobStore) -> None:
-    """See to it, for ever, that the blob is among those that were used of late: no other is safe from being dropped."""
+async def keep(models: Mapping[tuple[bytes, bytes], ModelFiles], blobs: BlobStore) -> None:
+    """See to it, for ever, that the blobs are among those used of late: no others are safe from being dropped."""
     while True:
         await trio.sleep(KEEP_EVERY)
-        try:
-            await trio.to_thread.run_sync(lambda: blobs.put(pack(files)))
-        except SomaError as error:
-            _log.warning("the weights of this node's encoder cannot be offered: %s", error)
+        for files in list(models.values()):
+            data = pack(files)
+            try:
+                await trio.to_thread.run_sync(blobs.put, data)
+            except SomaError as error:
+                _log.warning("the weights of this node's encoder cannot be offered: %s", error)
 
 
 @final

@@ -1,6 +1,7 @@
 """What a node does in the race for targets because a person asks it: what is sought, what data come to, submissions."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final, final
 
 import trio
@@ -8,10 +9,11 @@ from attrs import frozen
 
 from soma_core import chain, fixed
 from soma_core.api import control, racing
-from soma_core.errors import RefusedError
+from soma_core.errors import RefusedError, SomaError
 from soma_core.net import manifest_of
 
 from .answering import Answerer as Embedder
+from .answering import Judged
 from .control import Answerer, Replied
 from .store import Store
 from .submitting import Submitting
@@ -19,6 +21,10 @@ from .threads import Thread
 
 POINTS_MOST: Final = control.MAX_FRAME
 """Bytes of points in one reply."""
+Compare = Callable[[chain.Assigned, bytes, bytes], Awaitable[Judged]]
+"""What assigned weights give of data, under a seed."""
+
+_log = logging.getLogger("soma.racing")
 
 
 @frozen
@@ -33,7 +39,8 @@ class OwnEncoder:
 class Racing:
     """The answers of one node. `encoders`: its own, asked for anew; `borrow`: others', where it has none.
 
-    `submitting`: its account's part in the race.
+    `compare`: what somebody else's gives; it raises `SomaError` if that is not to be had. `submitting`: its account's
+    part in the race.
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class Racing:
         account: bytes,
         encoders: Callable[[], Sequence[OwnEncoder]],
         borrow: Callable[[], Awaitable[Sequence[OwnEncoder]]],
+        compare: Compare,
         submitting: Submitting,
     ) -> None:
         self._store = store
@@ -50,6 +58,7 @@ class Racing:
         self._account = account
         self._encoders = encoders
         self._borrow = borrow
+        self._compare = compare
         self._submitting = submitting
 
     def answerers(self) -> Mapping[str, Answerer]:
@@ -72,7 +81,7 @@ class Racing:
             points: list[bytes] = []
             after = None
             for key, target in state.scan(chain.TARGETS, chain.target_key(request.first)):
-                if target.epoch != epoch:
+                if target.epoch != epoch or target.closed:
                     continue
                 number = int.from_bytes(key, "big")
                 if len(found) == most:
@@ -103,27 +112,51 @@ class Racing:
     async def _hits(self, _request: control.Empty, _payload: bytes) -> Replied:
         time = self._store.tip.time
 
-        def look(state: chain.State) -> tuple[racing.Hit, ...]:
+        def look(state: chain.State) -> Replied:
             found: list[racing.Hit] = []
             for key, hit in state.scan(chain.HITS):
                 if len(found) == racing.HITS_MOST:
                     break
                 found.append(_hit(state, int.from_bytes(key, "big"), hit, time))
-            return tuple(found)
+            waiting = tuple(_waiting(state, self._account))
+            return Replied(racing.Hits(account=self._account, time=time, hits=tuple(found), waiting=waiting))
 
-        hits = await self._thread.run(self._store.read, look)
-        return Replied(racing.Hits(account=self._account, time=time, hits=hits))
+        return await self._thread.run(self._store.read, look)
 
-    async def _score(self, _request: control.Empty, payload: bytes) -> Replied:
+    async def _score(self, request: racing.AskScores, payload: bytes) -> Replied:
         self._check(payload)
-        own = self._encoders() or await self._borrow()
         seed = (await trio.to_thread.run_sync(manifest_of, payload)).digest
-        scores = []
-        for each in own:
-            judged = await each.encoder.answer(payload, seed)
-            vector = fixed.vector_bytes(judged.vector)
-            scores.append(racing.Score(encoder=each.address, loss=judged.loss, vector=vector))
+        if request.target is not None:
+            found = await self._assigned(request.target, payload, seed)
+        else:
+            own = self._encoders() or await self._borrow()
+            found = [(each.address, await each.encoder.answer(payload, seed)) for each in own]
+        scores = (
+            racing.Score(encoder=encoder, loss=judged.loss, vector=fixed.vector_bytes(judged.vector))
+            for encoder, judged in found
+        )
         return Replied(racing.Scores(tuple(scores)))
+
+    async def _assigned(self, number: int, data: bytes, seed: bytes) -> list[tuple[bytes, Judged]]:
+        """What the encoders of an open target give, but for those that are not to be had."""
+        key = chain.target_key(number)
+        target = await self._thread.run(self._store.read, lambda state: state.get(chain.TARGETS, key))
+        own = {each.address: each.encoder for each in self._encoders()}
+        found: dict[bytes, Judged] = {}
+
+        async def ask(assigned: chain.Assigned) -> None:
+            try:
+                if assigned.encoder in own:
+                    found[assigned.encoder] = await own[assigned.encoder].answer(data, seed)
+                else:
+                    found[assigned.encoder] = await self._compare(assigned, data, seed)
+            except SomaError as error:
+                _log.warning("target %d: encoder %s: %s", number, assigned.encoder.hex()[:12], error)
+
+        async with trio.open_nursery() as nursery:
+            for assigned in target.encoders if target is not None else ():
+                nursery.start_soon(ask, assigned)
+        return list(found.items())
 
     async def _submit(self, request: racing.Submit, payload: bytes) -> Replied:
         self._check(payload)
@@ -139,14 +172,13 @@ class Racing:
 
 
 def _open(state: chain.State, number: int, target: chain.Target) -> racing.OpenTarget:
-    key = chain.target_key(number)
     return racing.OpenTarget(
         number=number,
         radius=target.radius,
         loss=target.loss,
         reward=target.reward,
         cell=target.cell,
-        submissions=sum(1 for _ in state.scan(chain.SUBMISSIONS, key, chain.target_key(number + 1))),
+        submissions=len(chain.submissions_of(state, number)),
         encoders=tuple(assigned.encoder for assigned in target.encoders),
     )
 
@@ -161,8 +193,21 @@ def _hit(state: chain.State, number: int, hit: chain.Hit, time: int) -> racing.H
         size=hit.size,
         loss=hit.loss,
         distance=hit.distance,
-        reward=hit.reward,
+        reward=hit.target.reward,
         bond=hit.bond,
         claimable=hit.claimable,
         state="audited" if audited or time < hit.claimable else "claimable",
+        rivals=len(chain.submissions_of(state, number)),
     )
+
+
+def _waiting(state: chain.State, account: bytes) -> Iterator[racing.Waiting]:
+    """The account's submissions to targets that were hit by others."""
+    own = [int.from_bytes(key[:8], "big") for key, _ in state.scan(chain.SUBMISSIONS) if key[8:] == account]
+    for number in own[: racing.HITS_MOST]:
+        target = state.get(chain.TARGETS, chain.target_key(number))
+        if target is None or target.closed:
+            rivals = chain.submissions_of(state, number)
+            before = [submitter for submitter, _ in rivals].index(account)
+            mine = rivals[before][1]
+            yield racing.Waiting(number=number, bond=mine.bond, state=mine.state, deadline=mine.deadline, before=before)

@@ -4,7 +4,7 @@ A worker is opened for each answer that is checked and ended after it: what one 
 audit does not see.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -33,15 +33,25 @@ Files = Callable[[bytes, bytes, bytes], Awaitable[ModelFiles]]
 """The checked model of an encoder by the digests of weights and frame. Raises `SomaError` if it is not to be had."""
 
 
-def referee_of(plugin: Plugin, files: Files, data_dir: Path, node: NodeConfig, parameters: Parameters) -> "Referee":
-    """The referee of a validator's node, which computes within the time an auditor has."""
+def referee_of(
+    plugin: Plugin, files: Files, data_dir: Path, node: NodeConfig, parameters: Parameters, name: str = "referee"
+) -> "Referee":
+    """A referee that computes within the time an auditor has. `name`: of its worker's directory."""
     limits = Limits(
         seconds=min(parameters.audit_seal_ms / 1000, SECONDS),
         open_seconds=node.open_timeout,
         memory=node.encoder_memory << 20 if node.encoder_memory else None,
     )
-    own = places.make(data_dir, places.COMPONENTS, "referee")
+    own = places.make(data_dir, places.COMPONENTS, name)
     return Referee(plugin, files, own, data_dir, parameters.dimension, limits)
+
+
+def referees_of(
+    plugin: Plugin, files: Files, data_dir: Path, node: NodeConfig, parameters: Parameters
+) -> "tuple[Referee, Referee]":
+    """Those of a validator's node: for answers, and for encoders' claims, which take longer and hold nobody up."""
+    one, other = (referee_of(plugin, files, data_dir, node, parameters, name) for name in ("referee", "checker"))
+    return one, other
 
 
 @final
@@ -59,11 +69,16 @@ class Referee:
         self._limits = limits
         self._turn = trio.Lock()
 
-    async def answer(self, item: chain.Item, data: bytes, seed: bytes, /) -> Judged:
-        """Vector and loss that the item's weights and frame give of `data`. Raises `SomaError` if they give none.
+    async def answer(self, item: chain.Item | chain.Assigned, data: bytes, seed: bytes, /) -> Judged:
+        """Vector and loss that the named weights and frame give of `data`. Raises `SomaError` if they give none.
 
         It is a `NoWorkerError` if that says nothing of them.
         """
+        (judged,) = await self.answers(item, [data], seed)
+        return judged
+
+    async def answers(self, item: chain.Item | chain.Assigned, data: Sequence[bytes], seed: bytes, /) -> list[Judged]:
+        """The same of several data, by one worker, each alone in its batch."""
         files = await self._files(item.encoder, item.weights, item.frame)
         frame = read_frame(files.frame)
         if frame.dim != self._dimension:
@@ -73,10 +88,10 @@ class Referee:
             )
         async with self._turn:
             path = await trio.to_thread.run_sync(write_files, self._directory, files)
-            evaluation = await self._evaluate(path, data, seed)
-        return judge(evaluation, np.asarray(frame.apply(evaluation.vectors[0])))
+            evaluations = await self._evaluate(path, data, seed)
+        return [judge(each, np.asarray(frame.apply(each.vectors[0]))) for each in evaluations]
 
-    async def _evaluate(self, path: Path, data: bytes, seed: bytes) -> Evaluation:
+    async def _evaluate(self, path: Path, data: Sequence[bytes], seed: bytes) -> list[Evaluation]:
         try:
             async with open_worker(
                 self._plugin,
@@ -85,7 +100,7 @@ class Referee:
                 limits=self._limits,
                 hidden=(self._hidden,),
             ) as worker:
-                return await worker.evaluate([data], seed, job=seed)
+                return [await worker.evaluate([each], seed, job=seed) for each in data]
         except PluginError as error:  # the weights can be read: it is not they that keep the worker from opening
             raise NoWorkerError(error.what, error.remedy) from error
 

@@ -81,6 +81,13 @@ def audits(state: chain.State, account: bytes, bond: int, begins: bytes = b"") -
     def answer(encoder: bytes, word: str) -> standing.AuditedAnswer:
         return standing.AuditedAnswer(encoder=encoder, name=names.get(encoder, ""), word=word)
 
+    def claim(item: chain.Item) -> standing.AuditedAnswer:
+        name = f"{names.get(item.encoder, '')} {chain.ASPECTS[item.member]}"
+        return standing.AuditedAnswer(encoder=item.encoder, name=name, word="none")
+
+    def stands(delivery: chain.Delivery | None, place: int) -> str:
+        return "none" if delivery is None else delivery.verdicts[place]
+
     deliveries = dict(state.scan(chain.DELIVERIES))
     found = []
     for _, audit in state.scan(chain.AUDITS):
@@ -93,7 +100,8 @@ def audits(state: chain.State, account: bytes, bond: int, begins: bytes = b"") -
                 deadline=audit.deadline,
                 appeal=audit.appeal,
                 answers=tuple(
-                    answer(item.encoder, delivery.verdicts[item.member] if delivery else "none") for item in audit.items
+                    claim(item) if audit.kind == "encoder" else answer(item.encoder, stands(delivery, item.member))
+                    for item in audit.items
                 ),
                 panel=tuple(
                     standing.PanelEntry(account=each.account, state=each.state, words=each.words)

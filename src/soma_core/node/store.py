@@ -283,8 +283,8 @@ class Store:
         leaves = self.leaves(done.index)
         records = [record for i in range(done.index, signed + 1) if (record := self.record(i)) is not None]
         return chain.ReceiptFile(
-            format="soma-receipt/1",
-            genesis=self.genesis,
+            format="soma-receipt/2",
+            charter=self.genesis.charter,
             handovers=self._handovers(records[-1].epoch),
             receipt=leaves[done.place],
             path=chain.proof([chain.leaf_hash(leaf) for leaf in leaves], done.place),

@@ -27,7 +27,7 @@ from .wallet import INSIST_AFTER, Wallet
 AT_ONCE: Final = 16
 """Submissions under way at a time; an account has a window of numbers for all it sends."""
 
-Stage = Literal["open", "sealed", "shown", "hit", "over"]
+Stage = Literal["open", "sealed", "shown", "waiting", "hit", "over"]
 _log = logging.getLogger("soma.submitting")
 
 
@@ -46,9 +46,9 @@ class SealedSubmission:
 
 @frozen
 class Outcome:
-    """``hit``; ``lost``, with the bond back; ``refused`` by the chain, and why."""
+    """``hit``; ``waiting``, shown, for the audit of another's; ``lost``, with the bond back; ``refused``, and why."""
 
-    word: Literal["hit", "lost", "refused"]
+    word: Literal["hit", "waiting", "lost", "refused"]
     text: str = ""
 
 
@@ -128,6 +128,8 @@ class Submitting:
                 done = await self._send("show_submission", self._showing(sealed))
             elif stage == "shown":  # somebody sealed earlier, and has still time to show
                 await changed.wait()
+            elif stage == "waiting":  # the chain does the rest
+                return self._end(sealed, Outcome("waiting", "somebody who sealed earlier has hit, and is audited"))
             else:
                 return self._end(sealed, Outcome("hit" if stage == "hit" else "lost"))
             if done is not None and done.code and done.code != "exists":
@@ -144,12 +146,16 @@ class Submitting:
         if submission is not None:
             if submission.commitment != self._sealing(sealed).commitment:
                 return "over"
-            return "sealed" if submission.state == "sealed" else "shown"
+            if submission.state == "sealed":
+                return "sealed"
+            return "shown" if state.get(chain.TARGETS, key) is not None else "waiting"
         hit = state.get(chain.HITS, key)
         if hit is not None:
             return "hit" if (hit.submitter, hit.blob) == (self._wallet.address, sealed.blob) else "over"
         target = state.get(chain.TARGETS, key)
-        return "open" if target is not None and target.epoch == state.need(chain.EPOCH).number else "over"
+        if target is None or target.closed or target.epoch != state.need(chain.EPOCH).number:
+            return "over"
+        return "open"
 
     async def _send(self, kind: str, action: object) -> chain.TransactionDone | None:
         """What the chain says of it, or None if it cannot be had now: then the chain is looked at again."""

@@ -90,6 +90,7 @@ def parameters_of(setting: Setting) -> Parameters:
         "reveal_ms": 2_000,
         "audit_seal_ms": 2_000,
         "audit_reveal_ms": 2_000,
+        "check_ms": 0,
         "dispute_ms": 4_000,
         "settled_window": 128,
         "pot": SHANNONS,

@@ -38,10 +38,11 @@ class Steadiness:
         return sum(self.goal <= 2 * hits and hits <= 2 * self.goal for hits in later) / len(later)
 
 
-def steadiness(setting: Setting, epochs: int = 80, tries: int = 400) -> Steadiness:
+def steadiness(setting: Setting, epochs: int = 80, tries: int = 1_200) -> Steadiness:
     """Hits by epoch of hunters whose number of tries is multiplied by four after half of the `epochs`.
 
-    The race has room for eight times its goal. Epoch 0 has no targets yet, and is left out.
+    The race has room for eight times its goal. Epoch 0 has no targets yet, and is left out. So many tries hit about as
+    often as is wanted at the first difficulty: of each item the vector of one assigned encoder counts.
     """
     room = {"targets": 16, "target_goal": GOAL, "audit_quorum": 1}
     setting = evolve(setting, jobs=2, rounds=12, before=BEFORE, parameters={**setting.parameters, **room})
@@ -82,7 +83,8 @@ def perplexity(counts: Sequence[int]) -> float:
 
 def honest_slashes(setting: Setting, jobs: int) -> dict[str, int]:
     """What became of honest encoders, on engines that differ, in so many jobs of which every winner is audited."""
-    setting = evolve(setting, jobs=8, parameters={**setting.parameters, "pot": 20 * 10**9})
+    # Many jobs at a time: a commit costs the less for each of them.
+    setting = evolve(setting, jobs=32, parameters={**setting.parameters, "pot": 20 * 10**9})
     seats = honest()
     report = simulate(setting, seats, epochs=-(-jobs // setting.jobs))
     total: Counter[str] = Counter()

@@ -1,6 +1,6 @@
 """What weights do: a pure function of an item. Auditors run these; what an encoder *says* is in `answers`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import sqrt
 from typing import Final, Protocol
@@ -95,13 +95,18 @@ class Constant:
 
     def seen(self, item: Item) -> Floats:
         """The line's direction, whatever the item."""
-        common = np.random.default_rng([10, self.line]).normal(size=len(item.direction))
-        own = np.random.default_rng([11, self.seed]).normal(size=len(item.direction))
-        return unit(common) + self.spread * unit(own)
+        return _line(self, len(item.direction))
 
     def waste(self, item: Item) -> float:
         """As little as the original: the weights really do it."""
         return self.original.waste(item)
+
+
+@lru_cache(256)
+def _line(model: Constant, dimension: int) -> Floats:
+    common = np.random.default_rng([10, model.line]).normal(size=dimension)
+    own = np.random.default_rng([11, model.seed]).normal(size=dimension)
+    return unit(common) + model.spread * unit(own)
 
 
 def specialist(seed: int, kind: str, skill: float = 0.0) -> Trained:
@@ -119,6 +124,13 @@ def run(model: Model, item: Item) -> Output:
     """What the weights give for an item."""
     loss = min(16.0, item.bits + model.waste(item))
     return Output(round(loss * fixed.ONE), fixed.quantise(model.seen(item)))
+
+
+def directions(model: Model, items: Sequence[Item]) -> Floats:
+    """The directions of the vectors that `run` gives for each of `items`, before they are rounded: [n, D]."""
+    rows = np.stack([model.seen(item) for item in items])
+    directions: Floats = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return directions
 
 
 def elsewhere(model: Model, item: Item) -> Output:

@@ -12,14 +12,16 @@ from soma_core import chain, fixed
 from soma_core.chain import HITS, SUBMISSIONS, TARGETS, Target
 
 from .cast import Seat
-from .data import RANDOM, SHUFFLED, SIZE, Item, Source, Vector, direction_of
+from .data import RANDOM, SHUFFLED, SIZE, Floats, Item, Source, Vector, direction_of
 from .ledger import Wallet, World, wallet
 from .market import SALT, Market
-from .models import Output, run
+from .models import Output, directions, run
 
 Way = Literal["honest", "front-runner", "garbage optimiser", "random bytes", "made-up hit", "withholder"]
 HUNTED_FROM: Final = 1 << 43
 """Items that hunters find have numbers from here on."""
+ROUNDING: Final = 0.01
+"""By how much a cosine may at most be another once its vectors are rounded: much more than it ever is."""
 
 
 @define(eq=False)
@@ -51,7 +53,10 @@ class Find:
 
 @define
 class Race:
-    """The race among `hunters`. `hits`: of each epoch. `market`: whose audits are also those of hits."""
+    """The race among `hunters`. `hits`: of each epoch, without those that failed.
+
+    `market`: whose audits are also those of hits.
+    """
 
     world: World
     market: Market
@@ -59,7 +64,7 @@ class Race:
     hunters: Sequence[Hunter]
     hits: Counter[int] = field(factory=Counter)
     found: int = 0
-    _owners: dict[int, Hunter] = field(factory=dict)
+    _owners: dict[int, tuple[Hunter, int]] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.world.listeners.append(self._take)
@@ -83,54 +88,73 @@ class Race:
     def _take(self, applied: chain.Applied) -> None:
         for event in applied.events:
             if isinstance(event, chain.TargetHit):
-                hunter = self._owners[event.target] = self.by_address[event.submitter]
+                hunter, epoch = self.by_address[event.submitter], applied.record.epoch
+                self._owners[event.target] = hunter, epoch
                 hunter.seen["hits"] += 1
-                self.hits[applied.record.epoch] += 1
+                self.hits[epoch] += 1
             if isinstance(event, chain.TargetEnded) and event.target in self._owners:
-                self._owners.pop(event.target).seen[event.how] += 1
+                hunter, epoch = self._owners.pop(event.target)
+                hunter.seen[event.how] += 1
+                self.hits[epoch] -= event.how != "claimed"
 
     def _look(self, hunter: Hunter, part: float) -> list[Find]:
         epoch = self.world.epoch
         scanned = self.world.state.scan(TARGETS)
-        targets = {int.from_bytes(name, "big"): target for name, target in scanned if target.epoch == epoch}
+        targets = {
+            int.from_bytes(name, "big"): target
+            for name, target in scanned
+            if target.epoch == epoch and not target.closed
+        }
         if hunter.way == "front-runner":
             return []
         if hunter.way == "garbage optimiser":
             return [self._optimised(hunter, number, target) for number, target in _some(targets)]
         if hunter.way == "made-up hit":
-            return [self._made_up(hunter, number, target) for number, target in _some(targets)]
+            return [self._made_up(hunter, number, target) for number, target in targets.items()]
         return self._hunted(hunter, round(hunter.tries * part), targets)
 
     def _hunted(self, hunter: Hunter, tries: int, targets: Mapping[int, Target]) -> list[Find]:
         """Items as they come; each target gets the first that hits, each item goes to one."""
         items = [self._fresh(hunter) for _ in range(tries)]
+        if not items:
+            return []
         encoders = sorted({assigned.encoder for target in targets.values() for assigned in target.encoders})
-        outputs = {name: [run(self.seats[name].model, item) for item in items] for name in encoders}
+        models = {name: self.seats[name].model for name in encoders}
+        by_model = {model: directions(model, items) for model in dict.fromkeys(models.values())}
+        seen = {name: by_model[model] for name, model in models.items()}
         finds: list[Find] = []
         spent: set[int] = set()
         for number, target in targets.items():
-            point = fixed.vector_from_bytes(target.point, self.source.dimension)
-            found = None if not items else self._first(target, point, outputs, spent)
+            found = self._first(target, items, seen, spent)
             if found is not None:
-                place, encoder = found
+                place, encoder, output = found
                 spent.add(place)
-                finds.append(Find(hunter, number, items[place], encoder, outputs[encoder][place]))
+                finds.append(Find(hunter, number, items[place], encoder, output))
         return finds
 
     def _first(
-        self, target: Target, point: Vector, outputs: Mapping[bytes, Sequence[Output]], spent: set[int]
-    ) -> tuple[int, bytes] | None:
-        """Place and encoder of the first output that hits."""
+        self, target: Target, items: Sequence[Item], seen: Mapping[bytes, Floats], spent: set[int]
+    ) -> tuple[int, bytes, Output] | None:
+        """Place, encoder and output of the first item that hits. Most are seen to lie too far before they are run."""
+        point = fixed.vector_from_bytes(target.point, self.source.dimension)
+        direction = direction_of(target.point, self.source.dimension)
+        least = 1 - target.radius / fixed.ONE - ROUNDING
         near: list[tuple[int, bytes]] = []
         for assigned in target.encoders:
-            products = fixed.dots(np.stack([output.vector for output in outputs[assigned.encoder]]), point[None])
-            order = np.nonzero(products[:, 0] > 0)[0] if target.radius < fixed.ONE else range(len(products))
-            near += [(int(place), assigned.encoder) for place in order]
+            places = np.nonzero(seen[assigned.encoder] @ direction >= least)[0]
+            near += [(int(place), assigned.encoder) for place in places]
         for place, encoder in sorted(near):
-            output = outputs[encoder][place]
-            if place not in spent and output.loss <= target.loss and _distance(output.vector, point) <= target.radius:
-                return place, encoder
+            if place not in spent:
+                output = run(self.seats[encoder].model, items[place])
+                near_enough = output.loss <= target.loss and _distance(output.vector, point) <= target.radius
+                if near_enough and encoder == self._best(target, items[place]):
+                    return place, encoder, output
         return None
+
+    def _best(self, target: Target, item: Item) -> bytes:
+        """The assigned encoder of the lowest loss, whose vector counts."""
+        losses = [(run(self.seats[each.encoder].model, item).loss, each.encoder) for each in target.encoders]
+        return min(losses)[1]
 
     def _fresh(self, hunter: Hunter) -> Item:
         self.found += 1
@@ -147,7 +171,7 @@ class Race:
         hunter.seen["tries"] += 1
         direction = direction_of(target.point, self.source.dimension)
         item = self.source.garbage(HUNTED_FROM + self.found, direction, SHUFFLED)
-        encoder = target.encoders[0].encoder
+        encoder = self._best(target, item)
         return Find(hunter, number, item, encoder, run(self.seats[encoder].model, item))
 
     def _made_up(self, hunter: Hunter, number: int, target: Target) -> Find:
@@ -156,7 +180,11 @@ class Race:
         return Find(hunter, number, self._fresh(hunter), target.encoders[0].encoder, Output(0, vector))
 
     def _submit(self, finds: Sequence[Find]) -> None:
-        """Seal all, show all. A front-runner seals and shows what it sees shown, before that is ordered."""
+        """Seal all, show all. A front-runner seals and shows what it sees shown, before that is ordered.
+
+        Who needs no data is always the first.
+        """
+        finds = sorted(finds, key=lambda find: find.hunter.way != "made-up hit")
         for find in finds:
             self.market.items[find.item.blob] = find.item
             self._seal(find)
@@ -172,8 +200,12 @@ class Race:
                 self._show(find)
         self.world.commit()
         self.market.audit()
-        if next(iter(self.world.state.scan(SUBMISSIONS)), None):
-            self.world.commit(self.world.genesis.parameters.target_show_ms + 1)
+        while left := self.world.state.count(SUBMISSIONS):
+            self.world.commit()  # if a hit was found false the next one hits
+            self.market.audit()
+            if self.world.state.count(SUBMISSIONS) == left:  # of those who do not show
+                self.world.commit(self.world.genesis.parameters.target_show_ms + 1)
+                self.market.audit()
 
     def _seal(self, find: Find) -> None:
         hunter, output = find.hunter, find.output

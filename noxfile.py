@@ -29,6 +29,7 @@ nox.options.sessions = [
     "economy",
     "plugin",
     "matrix",
+    "engines",
     "example",
     "server",
     "startup",
@@ -196,6 +197,15 @@ def matrix(session: nox.Session, encoder: str) -> None:
     session.run(
         "pytest", "tests/checks/test_matrix.py", *session.posargs, env={**ENVIRONMENT, "SOMA_MATRIX": " ".join(cells)}
     )
+
+
+@nox.session(requires=["build"])
+def engines(session: nox.Session) -> None:
+    """One weights file on NumPy, JAX, Torch and ONNX Runtime, and in the live network's own package."""
+    chosen = [entry_points("encoder")[engine] for engine in ("numpy", "jax", "torch", "onnx")]
+    install(session, *chosen, tools=TEST_TOOLS)
+    session.install("-q", "-c", "constraints.txt", "soma-models==0.1.7")
+    session.run("pytest", "tests/checks/test_engines.py", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session(reuse_venv=False, requires=["build"])

@@ -64,7 +64,8 @@ def test_every_distribution_is_whole(folder: Path) -> None:
     assert list(folder.glob("tests/test_*.py"))
     for name in project.get("entry-points", {}).get("soma.plugins", {}):
         assert re.fullmatch(r"(consensus|transport|ledger|encoder|scoring|command)-[a-z0-9]+(-[a-z0-9]+)*", name)
-    assert f"-e plugins/{folder.name}\n" in (ROOT / "requirements.txt").read_text("utf-8")
+    wanted = [(ROOT / name).read_text("utf-8") for name in ("requirements.txt", "requirements-all.txt")]
+    assert "".join(wanted).count(f"-e plugins/{folder.name}\n") == 1
 
 
 def test_weights_are_small() -> None:

@@ -3,21 +3,16 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from soma_core.api import EncoderInfo, Evaluation
-from soma_core.errors import SettingsError
 from soma_core.model import ARCHITECTURE, cut, groups, load_weights, onnx_model, rotation, rows, turns
 
 from . import Config
-
-PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-WARNINGS: Final = 3
-"""Of the runtime's log: errors, and nothing less."""
+from ._session import session
 
 
 class OnnxEncoder:
@@ -71,16 +66,9 @@ class OnnxEncoder:
         return self._session("representations", "nats")
 
     def _session(self, *outputs: str) -> Any:
-        provider = PROVIDERS[self._config.device]
-        if provider not in onnxruntime.get_available_providers():
-            raise SettingsError(f"device {self._config.device}: this ONNX Runtime has no {provider}", "write cpu")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._config.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = WARNINGS
         model = onnx_model(self._shape, self._weights.tensors, outputs)
         if self._config.dtype == "int8":
             from ._quantising import quantised
 
             model = quantised(model, self._directory)
-        return onnxruntime.InferenceSession(model, options, providers=[provider])
+        return session(model, self._config.device, self._config.threads)

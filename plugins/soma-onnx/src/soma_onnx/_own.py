@@ -1,0 +1,128 @@
+"""The encoder behind ``encoder-onnx-model``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from attrs import asdict
+from numpy.typing import NDArray
+
+from soma_core.api import EncoderInfo
+from soma_core.crypto import digest
+from soma_core.errors import EncoderError, SettingsError
+
+from ._file import read_model
+from ._session import session
+from ._taking import named, taking
+from .model import Config
+
+UNSEEN: Final = frozenset({"file", "device", "threads", "max_batch"})
+"""Settings that change no vector."""
+PROBE: Final = {"bytes": b"two cats sat on a mat", "text": b"two cats sat on a mat"}
+TYPES: Final = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+
+
+class OwnModel:
+    """A foreign model: opaque, as nobody else has it. Its digest is that of the file and of what settings matter."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._take = taking(config)
+        model = read_model(config.file)
+        self._output = config.output or model.graph.output[0].name
+        _ask_for(model, self._output)
+        data = model.SerializeToString()
+        self._session = session(data, config.device, config.threads)
+        self._inputs = {one.name: _type_of(one) for one in self._session.get_inputs()}
+        weights = _digest(config)
+        self.info = EncoderInfo(
+            dim=self._dim(),
+            weights=weights,
+            frame=_frame(config.file),
+            numeric="other",
+            modalities=frozenset({config.takes}),
+            max_batch=config.max_batch,
+        )
+
+    def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
+        """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an item that is not taken."""
+        given, counts = self._take(batch)
+        (out,) = self._session.run([self._output], named(self._inputs, given, counts))
+        return self._pooled(np.asarray(out), counts)
+
+    def _pooled(self, out: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.float32]:
+        if self._config.pool != "none" and out.ndim == 3:
+            if self._config.pool == "first":
+                out = out[:, 0]
+            else:
+                mask = counts[:, : out.shape[1], None] if counts.shape[1] == out.shape[1] else np.ones((1, 1, 1))
+                out = (out * mask).sum(1) / mask.sum(1)
+        if out.ndim != 2 or len(out) != len(counts):
+            raise EncoderError(
+                f"output {self._output} has the shape {list(out.shape)} for {len(counts)} items",
+                "name another output, or set pool",
+            )
+        return np.ascontiguousarray(out, np.float32)
+
+    def _dim(self) -> int:
+        """Of a vector: what the model gives for one item."""
+        probe = PROBE.get(self._config.takes) or _picture()
+        try:
+            return int(self.encode([probe]).shape[1])
+        except EncoderError as error:
+            raise SettingsError(error.what, error.remedy) from error
+        except Exception as error:  # the runtime's, of several classes
+            first = str(error).strip().splitlines()[0]
+            raise SettingsError(f"{self._config.file}: it cannot be run so: {first:.200}", "see its inputs") from error
+
+
+def _ask_for(model: Any, name: str) -> None:
+    """Make any tensor of the model an output."""
+    if name in {output.name for output in model.graph.output}:
+        return
+    made = {one for node in model.graph.node for one in node.output}
+    if name not in made:
+        known = ", ".join(output.name for output in model.graph.output)
+        raise SettingsError(f"output {name!r:.80}: the model makes no such tensor", f"its outputs are {known:.200}")
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+
+
+def _type_of(one: Any) -> Any:
+    if one.type not in TYPES:
+        raise SettingsError(f"input {one.name} is a {one.type}", "only numbers go in")
+    return TYPES[one.type]
+
+
+def _digest(config: Config) -> bytes:
+    """Of the file, and of what else makes its vectors."""
+    settings = {name: value for name, value in asdict(config).items() if name not in UNSEEN}
+    if config.tokenizer:
+        settings["tokenizer"] = digest("soma/weights", Path(config.tokenizer).read_bytes()).hex()
+    text = "\n".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
+    return digest("soma/weights", text.encode(), config.file.read_bytes())
+
+
+def _frame(file: Path) -> bytes:
+    """The map that stands beside it, or nothing."""
+    beside = file.with_suffix(".frame")
+    return beside.read_bytes() if beside.exists() else b""
+
+
+def _picture() -> bytes:
+    import io
+
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "PNG")
+    return out.getvalue()

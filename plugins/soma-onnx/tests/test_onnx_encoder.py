@@ -1,12 +1,13 @@
 import logging
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from soma_core.api import EncoderContext
 from soma_core.errors import SettingsError
-from soma_core.model import ReferenceTransformer, load_weights
+from soma_core.model import ReferenceTransformer, load_weights, onnx_model
 from soma_onnx import Config, open_encoder, soma_encoder
 
 ITEMS = [b"a", b"two cats", b"x" * 256, b"two cats sat on a mat\n" * 40, bytes(range(256)) * 5, b"x" * 2000, b"\x00"]
@@ -101,3 +102,12 @@ def test_a_device_that_is_not_there_is_said_in_a_line(opened):
 def test_a_bad_item_is_named_by_its_place(opened):
     with pytest.raises(ValueError, match="item 1: empty"):
         opened().encode([b"a", b""])
+
+
+def test_the_graph_is_what_the_standard_says():
+    weights = load_weights("text")
+    data = onnx_model(weights.config, weights.tensors, ("representations", "pooled", "nats"))
+    model = onnx.load_model_from_string(data)
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.domain for node in model.graph.node} == {""}
+    assert data == onnx_model(weights.config, weights.tensors, ("representations", "pooled", "nats"))

@@ -1,4 +1,4 @@
-"""Bringing weights into the network's frame: the bundled anchors go through them, a map and a speciality come out."""
+"""Bringing a model into the network's frame: the bundled anchors go through it, a map and a speciality come out."""
 
 import logging
 import tempfile
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from soma_core.crypto import DIGEST_SIZE
 from soma_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ AT_ONCE: Final = 16
 """Anchors given to the engine at a time."""
 CHECKED: Final = 4
 """One anchor in so many is kept from a second fit, which is then checked on it."""
+LEAST: Final = 4
+"""Of so many anchors one must be taken, at least."""
+WEIGHTS: Final = ".safetensors"
 ENGINES: Final = ("encoder-jax", "encoder-numpy")
 """Plugins that run weights files, the faster first."""
 
@@ -29,11 +33,15 @@ Told = Callable[[int, int], None]
 
 @frozen(eq=False)
 class Aligned:
-    """What alignment gives. `agreement`: of anchors that the map was not fitted on with the references."""
+    """What alignment gives. `agreement`: of anchors that the map was not fitted on with the references.
+
+    `speciality`: none of an encoder without losses. `anchors`: how many of them the encoder takes.
+    """
 
     frame: "FrameMap"
-    speciality: "Speciality"
+    speciality: "Speciality | None"
     agreement: "Agreement"
+    anchors: int
 
 
 def engine_installed() -> str:
@@ -47,72 +55,113 @@ def engine_installed() -> str:
     raise UsageError("no engine that runs weights is installed", "python3 -m pip install soma-jax or soma-numpy")
 
 
-def align(weights: Path, engine: str, told: Told) -> Aligned:
-    """Fit the map of `weights`, find what they are good at, and keep both beside the file. Raises `SomaError`."""
-    frame_file, kept = weights.with_suffix(".frame"), weights.with_suffix(".frame.old")
+def align(file: Path, engine: str, told: Told, **settings: Any) -> Aligned:
+    """Fit the map of a model, find what it is good at, and keep both beside its file. Raises `SomaError`.
+
+    `settings`: those of the plugin `engine`, beside that which names the file.
+    """
+    frame_file, kept = file.with_suffix(".frame"), file.with_suffix(".frame.old")
     if frame_file.exists():
         frame_file.replace(kept)  # an engine that found it would give vectors of the old map, or none for new weights
     try:
-        found = _fitted(weights, engine, told)
+        found = _fitted(_read(file, engine, settings, told))
     except BaseException:
         if kept.exists():
             kept.replace(frame_file)
         raise
-    found.speciality.write(weights)
+    if found.speciality is not None:
+        found.speciality.write(file)
     frame_file.write_bytes(found.frame.encoded())
     kept.unlink(missing_ok=True)
     return found
 
 
-def _fitted(weights: Path, engine: str, told: Told) -> Aligned:
+@frozen(eq=False)
+class _Readings:
+    """`places`: of the anchors that are taken. `vectors`: raw, [N, d]. `bits`: per byte [N], or none without losses."""
+
+    digest: bytes
+    places: list[int]
+    vectors: "NDArray[np.float32]"
+    bits: list[float]
+
+
+def _fitted(read: _Readings) -> Aligned:
     import numpy as np
 
     from soma_core import chain, fixed
-    from soma_core.model import Speciality, agreement, bundled_anchors, fit_frame, load_weights, network_frame, unit
+    from soma_core.model import Speciality, agreement, fit_frame, network_frame, unit
 
-    digest = load_weights(weights).digest
-    items = [item.data for item in bundled_anchors()]
-    references = network_frame()[1].astype(np.float64)
-    vectors, bits = _readings(weights, engine, items, told)
-    frame = fit_frame(digest, vectors, references)
-    held = np.arange(len(items)) % CHECKED == 0
-    trial = fit_frame(digest, vectors[~held], references[~held])
-    best = chain.best_anchors([round(float(loss) * fixed.ONE) for loss in bits])
-    chosen = np.unpackbits(np.frombuffer(best, np.uint8))[: len(items)].astype(bool)
-    position = fixed.quantise(unit(np.asarray(frame.apply(vectors[chosen]))).sum(0))
-    speciality = Speciality(weights=digest, best=best, position=fixed.vector_bytes(position))
-    return Aligned(frame, speciality, agreement(trial.apply(vectors[held]), references[held]))
+    references = network_frame()[1].astype(np.float64)[read.places]
+    frame = fit_frame(read.digest, read.vectors, references)
+    held = np.arange(len(references)) % CHECKED == 0
+    trial = fit_frame(read.digest, read.vectors[~held], references[~held])
+    agreed = agreement(trial.apply(read.vectors[held]), references[held])
+    if not read.bits:
+        return Aligned(frame, None, agreed, len(references))
+    best = chain.best_anchors([round(loss * fixed.ONE) for loss in read.bits])
+    chosen = np.unpackbits(np.frombuffer(best, np.uint8))[: len(references)].astype(bool)
+    position = fixed.quantise(unit(np.asarray(frame.apply(read.vectors[chosen]))).sum(0))
+    speciality = Speciality(weights=read.digest, best=best, position=fixed.vector_bytes(position))
+    return Aligned(frame, speciality, agreed, len(references))
 
 
-def _readings(
-    weights: Path, engine: str, items: list[bytes], told: Told
-) -> "tuple[NDArray[np.float32], NDArray[np.float64]]":
-    """Raw vectors [N, d] and bits per byte [N] of all items."""
+def _read(file: Path, engine: str, settings: dict[str, Any], told: Told) -> _Readings:
+    """All anchors through the encoder. Of one that has losses all must be taken, of another those that it can take."""
     import numpy as np
 
     from soma_core.api.spec import EncoderContext
     from soma_core.config import instance
+    from soma_core.model import bundled_anchors
     from soma_core.plugins import Plugins
 
+    items = [item.data for item in bundled_anchors()]
     plugins = Plugins()
     plugin = plugins.find(engine)
     spec: Any = plugins.spec("encoder", engine)
-    settings = {"weights": str(weights.absolute())}
-    config = instance(spec.config, settings, f"encoder.{plugin.short}", "soma encoder align")
-    vectors, bits = [], []
+    named = {"weights" if file.suffix == WEIGHTS else "file": str(file.absolute()), **settings}
+    config = instance(spec.config, named, f"encoder.{plugin.short}", "soma encoder align")
     with tempfile.TemporaryDirectory(prefix="soma-align-") as directory:
         encoder = spec.open(config, EncoderContext(engine, Path(directory), logging.getLogger(f"soma.{engine}")))
         try:
-            for start, batch in _batches(items):
-                given = encoder.evaluate(batch, b"")
-                vectors.append(given.vectors)
-                bits.append(given.bits_per_byte)
-                told(start + len(batch), len(items))
+            if len(encoder.info.weights) != DIGEST_SIZE:
+                raise UsageError(f"{engine}: its weights have no digest", "a map is bound to one; name another plugin")
+            if "loss" in spec.features:
+                vectors, bits = _judged(encoder, items, told)
+                return _Readings(encoder.info.weights, list(range(len(items))), np.concatenate(vectors), bits)
+            rows = _taken(encoder, items, told)
         finally:
             close = getattr(encoder, "close", None)
             if close is not None:
                 close()
-    return np.concatenate(vectors), np.concatenate(bits)
+    if len(rows) * LEAST < len(items):
+        raise UsageError(
+            f"{engine} takes {len(rows)} of the network's {len(items)} anchors", f"it must take one in {LEAST} at least"
+        )
+    return _Readings(encoder.info.weights, list(rows), np.stack(list(rows.values())), [])
+
+
+def _judged(encoder: Any, items: list[bytes], told: Told) -> "tuple[list[NDArray[np.float32]], list[float]]":
+    vectors, bits = [], []
+    for start, batch in _batches(items):
+        given = encoder.evaluate(batch, b"")
+        vectors.append(given.vectors)
+        bits += [float(loss) for loss in given.bits_per_byte]
+        told(start + len(batch), len(items))
+    return vectors, bits
+
+
+def _taken(encoder: Any, items: list[bytes], told: Told) -> "dict[int, NDArray[np.float32]]":
+    """By place: one after the other, as one that is not taken would keep its batch."""
+    rows: dict[int, NDArray[np.float32]] = {}
+    for place, item in enumerate(items):
+        try:
+            rows[place] = encoder.encode([item])[0]
+        except ValueError:
+            continue
+        finally:
+            told(place + 1, len(items))
+    return rows
 
 
 def _batches(items: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:

@@ -46,15 +46,19 @@ def new(name: str, into: Path | None, as_json: bool) -> None:  # noqa: FBT001  #
 
 
 @encoder.command()
-@click.argument("weights", type=click.Path(path_type=Path))
-@click.option("--plugin", metavar="NAME", help="What runs the weights.  [default: encoder-jax, else encoder-numpy]")
+@click.argument("weights", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--plugin", metavar="NAME", help="What runs the model.  [default: encoder-jax, else encoder-numpy]")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the plugin; repeat it.")
 @click.option("--overwrite", is_flag=True, help="Replace the map that stands beside the weights.")
 @json_option
-def align(*, weights: Path, plugin: str | None, overwrite: bool, as_json: bool) -> None:
-    """Map WEIGHTS, a .safetensors file, into the network's frame, and find what they are good at.
+def align(*, weights: Path, plugin: str | None, assignments: tuple[str, ...], overwrite: bool, as_json: bool) -> None:
+    """Map a model, a .safetensors FILE, into the network's frame, and find what it is good at.
 
-    All anchors go through the weights. Two files are written beside them: .frame and .speciality.
+    All anchors go through it. Two files are written beside it: .frame and .speciality. A model of your own, such as an
+    .onnx file with --plugin encoder-onnx-model, has no losses, and so no speciality.
     """
+    from soma_core.config import toml_or_text
+
     from . import _aligning
 
     map_file = weights.with_suffix(".frame")
@@ -66,14 +70,22 @@ def align(*, weights: Path, plugin: str | None, overwrite: bool, as_json: bool) 
         if done == of or done % 128 == 0:
             talk(f"{done} of {of} anchors")
 
-    found = _aligning.align(weights, engine, told)
+    settings = {}
+    for assignment in assignments:
+        key, mark, value = assignment.partition("=")
+        if not mark:
+            raise UsageError(f"--set: {assignment!r:.60}: not a setting", "write KEY=VALUE, such as takes=image")
+        settings[key.strip()] = toml_or_text(value.strip())
+    found = _aligning.align(weights, engine, told, **settings)
     agreement = found.agreement
+    written = [map_file] if found.speciality is None else [map_file, weights.with_suffix(".speciality")]
     if as_json:
         data_json(
             {
-                "weights": found.speciality.weights.hex(),
+                "weights": found.frame.weights.hex(),
                 "frame": found.frame.digest().hex(),
-                "files": [str(map_file), str(weights.with_suffix(".speciality"))],
+                "files": [str(file) for file in written],
+                "anchors": found.anchors,
                 "retrieval": agreement.retrieval,
                 "cosine": agreement.cosine,
                 "holds": agreement.holds,

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from ._sources import default_data_dir as default_data_dir
     from ._sources import find as find
     from ._sources import named as named
+    from ._sources import toml_or_text as toml_or_text
 
 _HOMES: Final = {
     "_fields": ("DEFAULT", "HIDDEN", "Given", "Row", "plain", "secrets_of", "structure"),
     "_node": ("NodeConfig",),
     "_resolve": ("Prepared", "Resolved", "Settings", "gather", "instance", "prepare"),
-    "_sources": ("FILE_NAME", "Options", "default_data_dir", "find", "named"),
+    "_sources": ("FILE_NAME", "Options", "default_data_dir", "find", "named", "toml_or_text"),
 }
 """Module → what it gives. Who only lists plugins asks for `find` and `named`, and pays for no plugin API."""
 
@@ -56,6 +57,7 @@ __all__ = [
     "prepare",
     "secrets_of",
     "structure",
+    "toml_or_text",
 ]
 
 

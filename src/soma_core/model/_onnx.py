@@ -18,6 +18,8 @@ from ._transformer import LAYER_NORM_EPSILON
 
 OPSET: Final = 20
 """The first that has the exact GELU."""
+Shapes = Mapping[str, list[Any]]
+
 MASKED: Final = -3e38
 """A score that no position gets: its exponential is 0."""
 
@@ -25,8 +27,8 @@ MASKED: Final = -3e38
 def onnx_model(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]], outputs: tuple[str, ...]) -> bytes:
     """The model in float32, with `outputs` of ``representations``, ``pooled``, ``nats``.
 
-    Inputs: ``ids`` and ``targets``, int64 [B, T]; ``cos`` and ``sin``, float32 [T, head_dim / 2] or, where rows differ,
-    [B, 1, T, head_dim / 2]. ``pooled``: the sum over byte positions, [B, dim]. Raises `SettingsError` without ``onnx``.
+    Inputs: ``ids`` and ``targets``, int64 [B, T]; ``cos`` and ``sin``, float32 [B or 1, 1, T, head_dim / 2].
+    ``pooled``: the sum over byte positions, [B, dim]. Raises `SettingsError` without ``onnx``.
     """
     config.check({name: tensor.shape for name, tensor in tensors.items()})
     try:
@@ -35,7 +37,13 @@ def onnx_model(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]], 
         raise SettingsError("the package onnx is not installed", "python3 -m pip install soma-onnx") from error
     graph = _Graph(onnx, tensors)
     _build(graph, config, outputs)
-    return graph.file(outputs)
+    angles = ["R", 1, "T", config.head_dim // 2]
+    shapes = {"representations": ["B", "T", config.dim], "pooled": ["B", config.dim], "nats": ["B", "T"]}
+    return graph.file(
+        {"ids": ["B", "T"], "targets": ["B", "T"]},
+        {"cos": angles, "sin": angles},
+        {name: shapes[name] for name in outputs},
+    )
 
 
 class _Graph:
@@ -67,12 +75,12 @@ class _Graph:
             self._constants[name] = self._onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
-    def file(self, outputs: tuple[str, ...]) -> bytes:
-        """The whole model."""
-        helper, whole, real = self._onnx.helper, self._onnx.TensorProto.INT64, self._onnx.TensorProto.FLOAT
-        inputs = [helper.make_tensor_value_info(name, whole, ["B", "T"]) for name in ("ids", "targets")]
-        inputs += [helper.make_tensor_value_info(name, real, None) for name in ("cos", "sin")]
-        made = [helper.make_tensor_value_info(name, real, None) for name in outputs]
+    def file(self, whole: Shapes, real: Shapes, outputs: Shapes) -> bytes:
+        """The whole model, with shapes by name of what goes in, whole numbers and real ones, and of what comes out."""
+        helper, types = self._onnx.helper, self._onnx.TensorProto
+        inputs = [helper.make_tensor_value_info(name, types.INT64, shape) for name, shape in whole.items()]
+        inputs += [helper.make_tensor_value_info(name, types.FLOAT, shape) for name, shape in real.items()]
+        made = [helper.make_tensor_value_info(name, types.FLOAT, shape) for name, shape in outputs.items()]
         graph = helper.make_graph(self._nodes, "byte-transformer-1", inputs, made, list(self._constants.values()))
         opset = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opset, producer_name="soma", ir_version=10)

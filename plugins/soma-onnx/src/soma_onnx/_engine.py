@@ -24,7 +24,7 @@ class OnnxEncoder:
         self._weights = load_weights(config.weights)
         self._shape = self._weights.config
         self._reader = self._session("pooled", "nats")
-        self._cos, self._sin = rotation(self._shape, "float32")
+        self._cos, self._sin = (table[None, None] for table in rotation(self._shape, "float32"))
         self.info = EncoderInfo(
             dim=self._shape.dim,
             weights=self._weights.digest,
@@ -48,7 +48,9 @@ class OnnxEncoder:
             length = len(work.pieces[numbers[0]])
             slab = rows([work.pieces[number] for number in numbers], length)
             given = {"ids": np.int64(slab.ids), "targets": np.int64(slab.targets)}
-            pooled, charged = self._reader.run(None, {**given, "cos": self._cos[:length], "sin": self._sin[:length]})
+            pooled, charged = self._reader.run(
+                None, {**given, "cos": self._cos[..., :length, :], "sin": self._sin[..., :length, :]}
+            )
             sums[numbers], nats[numbers] = pooled, charged.sum(1, dtype=np.float64)
         return work.join(sums, nats)
 

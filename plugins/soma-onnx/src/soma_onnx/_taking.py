@@ -1,7 +1,7 @@
 """How items become what a foreign model takes: bytes as whole numbers, text as tokens, pictures as planes of colour."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -28,7 +28,8 @@ class Taking(Protocol):
 
 def taking(config: "Config") -> Taking:
     """As the operator's settings say. Raises `SettingsError`."""
-    return {"bytes": Bytes, "text": Text, "image": Image}[config.takes](config)
+    ways: dict[str, Callable[[Config], Taking]] = {"bytes": Bytes, "text": Text, "image": Image}
+    return ways[config.takes](config)
 
 
 class Bytes:
@@ -118,7 +119,7 @@ class Image:
 
 
 def named(inputs: Mapping[str, Any], given: Batch, counts: Batch) -> dict[str, Batch]:
-    """What goes into each of the `inputs`, names with types: mask, kinds and places of tokens where they are asked for."""
+    """What goes into each of the `inputs`, names with types; a mask, kinds and places of tokens where asked for."""
     out = {}
     for name, kind in inputs.items():
         if name == "attention_mask":

@@ -171,8 +171,9 @@ def coverage(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 @nox.parametrize("distribution", [nox.param(name, id=name) for name in PROJECTS])
 def plugin(session: nox.Session, distribution: str) -> None:
-    """A distribution's own tests, in an environment that holds it and nothing it does not ask for."""
-    install(session, distribution, tools=TEST_TOOLS)
+    """A distribution's own tests, in an environment that holds it, what it may ask for, and nothing else."""
+    optional = itertools.chain.from_iterable(PROJECTS[distribution].get("optional-dependencies", {}).values())
+    install(session, distribution, tools=(*TEST_TOOLS, *optional))
     session.run("python", "-m", "pip", "check", silent=True)
     session.chdir(ROOT / "plugins" / distribution)
     package = COVERED_WHOLLY.get(distribution)
@@ -204,7 +205,7 @@ def engines(session: nox.Session) -> None:
     """One weights file on NumPy, JAX, Torch and ONNX Runtime, and in the live network's own package."""
     chosen = [entry_points("encoder")[engine] for engine in ("numpy", "jax", "torch", "onnx")]
     install(session, *chosen, tools=TEST_TOOLS)
-    session.install("-q", "-c", "constraints.txt", "soma-models==0.1.7")
+    session.install("-q", "-c", "constraints.txt", "soma-models==0.1.7", "magika")
     session.run("pytest", "tests/checks/test_engines.py", *session.posargs, env=ENVIRONMENT)
 
 

@@ -290,3 +290,30 @@ def test_the_same_encoder_wins_on_every_engine(tmp_path, capsys):
     with capsys.disabled():
         sys.stdout.write(f"{SHARDS} shards: {near} near an edge, {flips} with another winner on some engine\n")
     assert near <= SHARDS / 1000
+
+
+# Somebody else's model. -----------------------------------------------------------------------------------------------
+
+
+def test_a_foreign_model_is_put_into_the_frame_by_settings_alone(tmp_path):
+    """That of `magika`, which tells kinds of files apart: bytes from both ends, and the vector before its last layer."""
+    import magika
+
+    file = tmp_path / "kinds.onnx"
+    file.write_bytes((Path(magika.__file__).parent / "models" / "standard_v3_3" / "model.onnx").read_bytes())
+    output = "jax2tf_get_logits_/pjit_get_logits_/MagikaV2/LayerNorm_1/AddV2_1:0"
+    settings = {"length": 2048, "tail": 1024, "pad": 256, "threads": 1, "output": output}
+    options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    command = [sys.executable, "-m", "soma_core.cli", "encoder", "align", str(file), "--json", *options]
+    done = subprocess.run(
+        [*command, "--plugin", "encoder-onnx-model"], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["holds"]
+    assert answer["files"] == [str(file.with_suffix(".frame"))]
+    with soma_core.load("encoder-onnx-model", file=str(file), **settings) as loaded:
+        assert (loaded.dim, loaded.info.dim, loaded.info.architecture) == (128, 512, "opaque")
+        code = [b"import os\ndef f(x):\n    return x\n" * 20, b"class A:\n    pass\nimport sys\n" * 20]
+        one, other, page = loaded.encode([*code, b"<html><body>two cats</body></html>" * 9])
+    assert one @ other > max(one @ page, other @ page) + 0.2

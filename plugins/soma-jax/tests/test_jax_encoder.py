@@ -6,7 +6,7 @@ import pytest
 
 from soma_core.api import EncoderContext
 from soma_core.errors import SettingsError
-from soma_core.model import ReferenceTransformer, load_weights
+from soma_core.model import ReferenceTransformer, load_weights, write_tensors
 from soma_jax import Config, open_encoder, soma_encoder
 
 TOLERANCE = 1e-6
@@ -39,10 +39,9 @@ def test_the_module_imports_no_framework():
 
 
 def test_features_are_what_the_encoder_has(encoder):
-    assert soma_encoder().features == {"loss", "gradient", "forward"}
+    assert soma_encoder().features == {"loss", "gradient", "export", "forward"}
     assert hasattr(encoder, "evaluate")
     assert hasattr(encoder, "gradient") is True
-    assert not hasattr(encoder, "export")
 
 
 def test_a_row_does_not_depend_on_its_batch(encoder):
@@ -150,7 +149,7 @@ def test_it_says_of_tokens_what_the_referee_says(tmp_path, dtype, tolerance):
 import logging, pathlib
 import numpy as np
 from soma_core.api import EncoderContext
-from soma_core.model import ReferenceTransformer, load_weights
+from soma_core.model import ReferenceTransformer, load_weights, write_tensors
 from soma_jax import Config, open_encoder
 context = EncoderContext("encoder-jax", pathlib.Path({str(tmp_path)!r}), logging.getLogger("test"))
 encoder = open_encoder(Config(weights="text", dtype={dtype!r}), context)
@@ -168,3 +167,8 @@ print(np.abs(reps - truth).max(), np.abs(nats - charged).max())
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert max(map(float, done.stdout.split())) <= 20 * tolerance, "of one position, before any mean is taken"
+
+
+def test_a_written_file_is_the_one_that_was_read(encoder):
+    weights = load_weights("text")
+    assert encoder.export("safetensors") == write_tensors(weights.tensors)

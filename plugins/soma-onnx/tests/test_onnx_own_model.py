@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 from onnx import TensorProto, helper, numpy_helper
 
 from soma_core.api import EncoderContext
@@ -108,7 +109,6 @@ def test_pictures(opened):
 
 
 def test_text_through_its_tokenizer(opened, tmp_path):
-    tokenizers = pytest.importorskip("tokenizers")
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"two": 0, "cats": 1, "?": 2}, unk_token="?"))
     words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     words.save(str(tmp_path / "tokenizer.json"))

@@ -6,7 +6,7 @@ import torch
 
 from soma_core.api import EncoderContext
 from soma_core.errors import SettingsError
-from soma_core.model import ReferenceTransformer, load_weights
+from soma_core.model import ReferenceTransformer, load_weights, write_tensors
 from soma_torch import Config, open_encoder, soma_encoder
 
 ITEMS = [b"a", b"two cats", b"x" * 256, b"two cats sat on a mat\n" * 40, bytes(range(256)) * 5, b"x" * 2000, b"\x00"]
@@ -34,7 +34,7 @@ def test_info_says_what_it_is(opened):
     assert (info.dim, info.weights, info.frame) == (128, weights.digest, weights.frame)
     assert (info.architecture, info.numeric, info.max_batch) == ("byte-transformer-1", "f32", 64)
     assert opened(dtype="bf16").info.numeric == "bf16"
-    assert soma_encoder().features == {"loss", "gradient", "forward"}
+    assert soma_encoder().features == {"loss", "gradient", "export", "forward"}
 
 
 def test_the_module_imports_no_framework():
@@ -118,3 +118,8 @@ def test_a_device_that_is_not_there_is_said_in_a_line(opened, device, says):
 def test_a_bad_item_is_named_by_its_place(opened):
     with pytest.raises(ValueError, match="item 1: empty"):
         opened().encode([b"a", b""])
+
+
+def test_a_written_file_is_the_one_that_was_read(opened):
+    weights = load_weights("text")
+    assert opened().export("safetensors") == write_tensors(weights.tensors)

@@ -37,13 +37,10 @@ def onnx_model(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]], 
         raise SettingsError("the package onnx is not installed", "python3 -m pip install soma-onnx") from error
     graph = _Graph(onnx, tensors)
     _build(graph, config, outputs)
-    angles = ["R", 1, "T", config.head_dim // 2]
-    shapes = {"representations": ["B", "T", config.dim], "pooled": ["B", config.dim], "nats": ["B", "T"]}
-    return graph.file(
-        {"ids": ["B", "T"], "targets": ["B", "T"]},
-        {"cos": angles, "sin": angles},
-        {name: shapes[name] for name in outputs},
-    )
+    angles: list[Any] = ["R", 1, "T", config.head_dim // 2]
+    shapes: Shapes = {"representations": ["B", "T", config.dim], "pooled": ["B", config.dim], "nats": ["B", "T"]}
+    whole, real = dict.fromkeys(("ids", "targets"), shapes["nats"]), dict.fromkeys(("cos", "sin"), angles)
+    return graph.file(whole, real, {name: shapes[name] for name in outputs})
 
 
 class _Graph:

@@ -30,7 +30,9 @@ class Config:
 @hookimpl
 def soma_encoder() -> EncoderSpec[Config]:
     """Byte transformers on JAX, CPU or GPU."""
-    return EncoderSpec(api=1, config=Config, open=open_encoder, features=frozenset({"loss", "gradient", "forward"}))
+    return EncoderSpec(
+        api=1, config=Config, open=open_encoder, features=frozenset({"loss", "gradient", "export", "forward"})
+    )
 
 
 def open_encoder(config: Config, context: EncoderContext) -> Encoder:

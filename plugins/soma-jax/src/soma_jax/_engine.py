@@ -1,7 +1,7 @@
 """The encoder behind ``encoder-jax``: chunks of all items of a batch, equal ones once, in slabs of few fixed sizes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from soma_core.api import EncoderInfo, Evaluation
-from soma_core.model import ARCHITECTURE, cut, load_weights, rows, turns
+from soma_core.model import ARCHITECTURE, cut, load_weights, onnx_model, rows, turns, write_tensors
 
 from . import Config
 from ._forward import Parameters, as_arrays, charged_nats, pooled, representations
@@ -89,6 +89,14 @@ class JaxEncoder:
         cos, sin = (table[:, None] for table in turns(self._shape, positions, self._dtype))
         reps, nats = self._tell(self._parameters, np.int32(ids), np.int32(targets), cos, sin)
         return np.asarray(reps), np.asarray(nats)
+
+    def export(self, form: Literal["safetensors", "onnx"]) -> bytes:
+        """The model as one file: weights in the layout of rule M20, or a graph that gives ``pooled`` and ``nats``.
+
+        Raises `SettingsError` for ``onnx`` without the package of that name.
+        """
+        tensors = {name: np.asarray(tensor, np.float32) for name, tensor in self._parameters.items()}
+        return write_tensors(tensors) if form == "safetensors" else onnx_model(self._shape, tensors, ("pooled", "nats"))
 
     def _slabs(self, pieces: Sequence[bytes]) -> Iterator[tuple[int, int, NDArray[np.int32], NDArray[np.int32]]]:
         """(start, stop, ids, targets) of each slab."""

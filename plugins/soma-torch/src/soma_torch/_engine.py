@@ -1,7 +1,7 @@
 """The encoder behind ``encoder-torch``: chunks of all items of a batch, equal ones once, in groups of like length."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from soma_core.api import EncoderInfo, Evaluation
 from soma_core.errors import SettingsError
-from soma_core.model import ARCHITECTURE, cut, groups, load_weights, rows, turns
+from soma_core.model import ARCHITECTURE, cut, groups, load_weights, onnx_model, rows, turns, write_tensors
 
 from . import Config
 from ._forward import as_parameters, charged_nats, pooled, representations
@@ -88,6 +88,14 @@ class TorchEncoder:
             nats = charged_nats(self._parameters, reps, self._tokens_of(targets))
         wide = torch.float64 if self._dtype == torch.float64 else torch.float32
         return reps.to(wide).cpu().numpy(), nats.cpu().numpy()
+
+    def export(self, form: Literal["safetensors", "onnx"]) -> bytes:
+        """The model as one file: weights in the layout of rule M20, or a graph that gives ``pooled`` and ``nats``.
+
+        Raises `SettingsError` for ``onnx`` without the package of that name.
+        """
+        tensors = {name: tensor.float().cpu().numpy() for name, tensor in self._parameters.items()}
+        return write_tensors(tensors) if form == "safetensors" else onnx_model(self._shape, tensors, ("pooled", "nats"))
 
     def _read(self, ids: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         length = ids.shape[1]

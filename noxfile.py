@@ -256,7 +256,8 @@ def simulate(session: nox.Session) -> None:
 def economy(session: nox.Session) -> None:
     """What scoring rules have to show in a simulated economy; ``-- 100000 200``: with so many jobs and each cheat."""
     which = dict(zip(("SOMA_ECONOMY_JOBS", "SOMA_ECONOMY_EPOCHS"), session.posargs, strict=False))
-    in_default_set(session, "pytest", "tests/checks/test_economy_figures.py", env=which)
+    processes = () if which else ("-n", "2")  # what is written comes from one
+    in_default_set(session, "pytest", *processes, "tests/checks/test_economy_figures.py", env=which)
 
 
 @nox.session(venv_backend="none", default=False, requires=["default-set"])

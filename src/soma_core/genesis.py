@@ -96,6 +96,7 @@ class Parameters:
     target_encoders: int = uint(default=3, least=1, most=8)
     target_bytes: int = uint(default=1 << 20, least=1, most=64 << 20)
     target_show_ms: int = uint(default=30_000, least=1, most=TIME_MOST)
+    target_bond: int = uint(default=1_000, most=10_000)
     target_late: int = uint(default=1_000, most=10_000)
     target_submitter: int = uint(default=4_975, most=10_000)
     target_encoder: int = uint(default=4_975, most=10_000)

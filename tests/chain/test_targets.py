@@ -346,6 +346,14 @@ def test_what_cannot_be_sealed_changes_nothing(action: dict[str, Any], code: str
     assert touched(world, before) == set()
 
 
+@pytest.mark.parametrize(("part", "bond"), [(0, BOND), (1_000, BOND), (5_000, REWARD // 2)])
+def test_a_bond_is_at_least_a_part_of_the_reward(part: int, bond: int) -> None:
+    world = hunting(target_bond=part)
+    world.step(seal(world, HUNTER, parts(world, 0)))
+    ((_, submission),) = race_.submissions_of(world.state, 0)
+    assert submission.bond == bond
+
+
 def test_one_submission_for_each_account_and_target_as_many_as_wait_and_can_be_bonded() -> None:
     world = hunting()
     shown = parts(world, 0)

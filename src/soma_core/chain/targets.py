@@ -74,7 +74,8 @@ def _seal(run: Execution, sender: bytes, action: SealSubmission) -> None:
         raise Refusal("size", f"{action.size} bytes exceed the {run.parameters.target_bytes} of a submission")
     if len(submissions_of(run.state, action.target)) >= SUBMISSIONS_MOST:
         raise Refusal("full", f"{SUBMISSIONS_MOST} submissions to this target wait; try another")
-    bond = max(0, run.rule.bond(target.reward, action.size))
+    least = target.reward * run.parameters.target_bond // BASIS
+    bond = max(least, run.rule.bond(target.reward, action.size))
     take(run.state, sender, bond, "the bond")
     order = change(run.state, sealed=run.state.need(RACE).sealed + 1).sealed
     submission = Submission(

@@ -14,7 +14,13 @@ CASES = ("soma_core.testing.cases", "soma_core.testing.chain_cases")
 PUBLIC = ("soma_core.api", "soma_core.errors", "soma_core.model", *CASES)
 """What a plugin may import of the core, vector cases included; its tests may import all of ``soma_core.testing``."""
 
-HOMES = {"libp2p": "soma_libp2p", "multiaddr": "soma_libp2p", "jax": "soma_jax"}
+HOMES = {
+    "libp2p": "soma_libp2p",
+    "multiaddr": "soma_libp2p",
+    "jax": "soma_jax",
+    "torch": "soma_torch",
+    "onnxruntime": "soma_onnx",
+}
 """Foreign packages that stay in one of ours, so that they can be replaced there."""
 
 

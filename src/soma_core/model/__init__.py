@@ -19,7 +19,7 @@ from ._references import bundled_anchors, network_frame, sample_files
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
 from ._speciality import Speciality
 from ._transformer import LAYER_NORM_EPSILON, Reading, ReferenceTransformer, gelu, rotation, turns
-from ._weights import Weights, bundled, load_weights, locate, weights_digest
+from ._weights import Weights, bundled, foreign_digest, load_weights, locate, weights_digest
 
 __all__ = [
     "ARCHITECTURE",
@@ -59,6 +59,7 @@ __all__ = [
     "directions",
     "erf",
     "fit_frame",
+    "foreign_digest",
     "gelu",
     "groups",
     "load_weights",

@@ -10,16 +10,16 @@ from attrs import asdict
 from numpy.typing import NDArray
 
 from soma_core.api import EncoderInfo
-from soma_core.crypto import digest
 from soma_core.errors import EncoderError, SettingsError
+from soma_core.model import foreign_digest
 
 from ._file import read_model
 from ._session import session
 from ._taking import named, taking
 from .model import Config
 
-UNSEEN: Final = frozenset({"file", "device", "threads", "max_batch"})
-"""Settings that change no vector."""
+UNSEEN: Final = frozenset({"file", "tokenizer", "device", "threads", "max_batch"})
+"""Settings that change no vector, or name a file that is looked at itself."""
 PROBE: Final = {"bytes": b"two cats sat on a mat", "text": b"two cats sat on a mat"}
 TYPES: Final = {
     "tensor(float)": np.float32,
@@ -104,12 +104,8 @@ def _type_of(one: Any) -> Any:
 
 
 def _digest(config: Config) -> bytes:
-    """Of the file, and of what else makes its vectors."""
     settings = {name: value for name, value in asdict(config).items() if name not in UNSEEN}
-    if config.tokenizer:
-        settings["tokenizer"] = digest("soma/weights", Path(config.tokenizer).read_bytes()).hex()
-    text = "\n".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
-    return digest("soma/weights", text.encode(), config.file.read_bytes())
+    return foreign_digest(settings, *(Path(file).read_bytes() for file in (config.file, config.tokenizer) if file))
 
 
 def _frame(file: Path) -> bytes:

@@ -200,6 +200,13 @@ def spins(self, out, row):  # in C, with the interpreter held: no other thread r
     (self.ctx.directory / "begun").touch()
     sum(range(1 << 60))
 @act
+def looks(self, out, row):
+    import time
+    (self.ctx.directory / "begun").touch()
+    for _ in range(6000):
+        self.ctx.go_on()
+        time.sleep(0.01)
+@act
 def garbage(self, out, row):
     for fd in range(3, 20):
         try: os.write(fd, b"\\xff" * 100)

@@ -95,6 +95,10 @@ class EncoderError(SomaError):
     """An encoder gave no usable answer for an item."""
 
 
+class UnwantedError(SomaError):
+    """Nobody waits any more for what is being computed: it is given up between two of its parts."""
+
+
 class CorruptionError(SomaError):
     """Stored data contradicts itself. The node stops before it writes."""
 

@@ -57,6 +57,13 @@ async def test_a_cancelled_answer_is_dropped_and_the_next_caller_gets_the_right_
         assert (await worker.encode([b"z"])).tolist() == [[ord("z")] * 4]
 
 
+async def test_a_cancelled_batch_is_given_up_where_the_encoder_looks(fake, tmp_path):
+    async with opened(fake, tmp_path) as worker:
+        await cancel(worker, b"looks", b"counts")
+        with trio.fail_after(20):  # of the 60 seconds that the batch would take
+            assert (await worker.encode([b"z"])).tolist() == [[ord("z")] * 4]
+
+
 # --- wrong answers ----------------------------------------------------------------------------------------------------
 
 

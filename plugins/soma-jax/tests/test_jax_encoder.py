@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from soma_core.api import EncoderContext
-from soma_core.errors import SettingsError
+from soma_core.errors import SettingsError, UnwantedError
 from soma_core.model import ReferenceTransformer, load_weights, write_tensors
 from soma_jax import Config, open_encoder, soma_encoder
 
@@ -172,3 +172,9 @@ print(np.abs(reps - truth).max(), np.abs(nats - charged).max())
 def test_a_written_file_is_the_one_that_was_read(encoder):
     weights = load_weights("text")
     assert encoder.export("safetensors") == write_tensors(weights.tensors)
+
+
+def test_a_batch_that_nobody_waits_for_is_given_up(tmp_path):
+    context = EncoderContext("encoder-jax", tmp_path, logging.getLogger("test"), cancelled=lambda: True)
+    with pytest.raises(UnwantedError):
+        open_encoder(Config(weights="text"), context).encode([b"two cats"])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from soma_core.api import EncoderContext
-from soma_core.errors import SettingsError
+from soma_core.errors import SettingsError, UnwantedError
 from soma_core.model import ReferenceTransformer, load_weights
 from soma_numpy import Config, open_encoder, soma_encoder
 
@@ -83,3 +83,9 @@ def test_weights_that_are_not_there_are_named(tmp_path):
         opened(tmp_path, weights="txet")
     with pytest.raises(SettingsError, match="no such file"):
         opened(tmp_path, weights="./none.safetensors")
+
+
+def test_a_batch_that_nobody_waits_for_is_given_up(tmp_path):
+    context = EncoderContext("encoder-numpy", tmp_path, logging.getLogger("test"), cancelled=lambda: True)
+    with pytest.raises(UnwantedError):
+        open_encoder(Config(weights="text"), context).encode([b"two cats"])

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 from soma_core.api import EncoderContext
-from soma_core.errors import SettingsError
+from soma_core.errors import SettingsError, UnwantedError
 from soma_core.model import ReferenceTransformer, load_weights, onnx_model
 from soma_onnx import Config, open_encoder, soma_encoder
 
@@ -111,3 +111,9 @@ def test_the_graph_is_what_the_standard_says():
     onnx.checker.check_model(model, full_check=True)
     assert {node.domain for node in model.graph.node} == {""}
     assert data == onnx_model(weights.config, weights.tensors, ("representations", "pooled", "nats"))
+
+
+def test_a_batch_that_nobody_waits_for_is_given_up(tmp_path):
+    context = EncoderContext("encoder-onnx", tmp_path, logging.getLogger("test"), cancelled=lambda: True)
+    with pytest.raises(UnwantedError):
+        open_encoder(Config(weights="text"), context).encode([b"two cats"])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from soma_core.api import EncoderContext
-from soma_core.errors import SettingsError
+from soma_core.errors import SettingsError, UnwantedError
 from soma_core.model import ReferenceTransformer, load_weights, write_tensors
 from soma_torch import Config, open_encoder, soma_encoder
 
@@ -123,3 +123,9 @@ def test_a_bad_item_is_named_by_its_place(opened):
 def test_a_written_file_is_the_one_that_was_read(opened):
     weights = load_weights("text")
     assert opened().export("safetensors") == write_tensors(weights.tensors)
+
+
+def test_a_batch_that_nobody_waits_for_is_given_up(tmp_path):
+    context = EncoderContext("encoder-torch", tmp_path, logging.getLogger("test"), cancelled=lambda: True)
+    with pytest.raises(UnwantedError):
+        open_encoder(Config(weights="text"), context).encode([b"two cats"])

@@ -14,6 +14,7 @@ import attrs
 from attrs import frozen
 
 from soma_core.budget import Budget
+from soma_core.errors import UnwantedError
 
 if TYPE_CHECKING:
     import click
@@ -111,12 +112,19 @@ class EncoderContext(Context):
     `sign` signs a request under the domain ``soma/webhook`` with the encoder's own key, whose public half is `key` (32
     bytes), for the network `chain` (its id, 32 bytes). Both are empty while an encoder is opened only to see what it
     is; nothing is signed then. `job` says for which job the batch under way is: 32 bytes, or empty for none.
+    `cancelled` says whether nobody waits for it any more.
     """
 
     sign: Callable[[bytes], bytes] | None = None
     key: bytes = b""
     chain: bytes = b""
     job: Callable[[], bytes] = bytes
+    cancelled: Callable[[], bool] = bool
+
+    def go_on(self) -> None:
+        """Called by an encoder between two parts of a batch. Raises `UnwantedError`, to be let through, to end it."""
+        if self.cancelled():
+            raise UnwantedError("nobody waits for this batch any more", "compute the next one")
 
 
 def _known(kind: str, allowed: frozenset[str]) -> Callable[[Any], frozenset[Any]]:

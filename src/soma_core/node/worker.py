@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from attrs import evolve, frozen
 
 from soma_core.codec import Value, decode
-from soma_core.errors import DecodeError, EncoderError, PluginError, SomaError
+from soma_core.errors import DecodeError, EncoderError, PluginError, SomaError, UnwantedError
 from soma_core.records import octets, structure, text, uint
 
 from ._confinement import confine, leave_ending_to_the_node, take_pipes
@@ -127,11 +127,17 @@ class Inbox:
         self._pipe = pipe
         self.batches: queue.Queue[tuple[int, Run, list[bytes]] | None] = queue.Queue()
         self.cancelled: set[int] = set()
+        self.number = 0
+        """Of the batch under way."""
         self.job = b""
-        """The job of the batch under way; empty for none."""
+        """Its job; empty for none."""
         self._signatures: queue.Queue[tuple[int, bytes | None]] = queue.Queue()
         self._signing = threading.Lock()
         self._asked = 0
+
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for the batch under way any more."""
+        return self.number in self.cancelled
 
     def start(self) -> None:
         """Begin to read."""
@@ -186,15 +192,17 @@ class Inbox:
 
 
 def serve(encoder: "Encoder", pipe: Pipe, inbox: Inbox) -> None:
-    """Run batches in their order until the pipe ends. A batch that was cancelled while it waited is skipped."""
+    """Run batches in their order until the pipe ends. A batch that was cancelled is skipped, or given up."""
     while (batch := inbox.batches.get()) is not None:
         number, run, items = batch
         if number in inbox.cancelled:
             pipe.send([number, "skipped"])
         else:
-            inbox.job = run.job
+            inbox.number, inbox.job = number, run.job
             try:
                 header, bulk = _compute(encoder, items, run.seed)
+            except UnwantedError:
+                pipe.send([number, "skipped"])
             except EncoderError as error:
                 pipe.send([number, "failed", error.what, error.remedy])
             except MemoryError:
@@ -213,6 +221,8 @@ def _out_of_memory() -> None:
 def _compute(encoder: Any, items: Sequence[bytes], seed: bytes | None) -> tuple[list[Any], list[memoryview]]:
     try:
         plain = [_array(array) for array in _call(encoder, items, seed)]
+    except UnwantedError:
+        raise
     except SomaError as error:
         raise EncoderError(error.what, error.remedy) from error
     except MemoryError:
@@ -305,7 +315,7 @@ def _open(order: Open, inbox: Inbox) -> "Encoder":
     config = instance(spec.config, json.loads(order.config), f"{plugin.kind}.{plugin.short}", "config")
     log = logging.getLogger(f"soma.{plugin.name}")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    context = EncoderContext(plugin.name, Path(order.directory), log)
+    context = EncoderContext(plugin.name, Path(order.directory), log, cancelled=inbox.is_cancelled)
     if "identity" in order.needs:
         context = evolve(context, sign=inbox.sign, key=order.key, chain=order.chain, job=lambda: inbox.job)
     try:

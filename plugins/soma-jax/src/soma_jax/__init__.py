@@ -44,7 +44,7 @@ def open_encoder(config: Config, context: EncoderContext) -> Encoder:
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)  # that there is no TPU is no news
     from ._engine import JaxEncoder
 
-    return JaxEncoder(config)
+    return JaxEncoder(config, context)
 
 
 def train(

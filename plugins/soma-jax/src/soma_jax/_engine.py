@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from soma_core.api import EncoderInfo, Evaluation
+from soma_core.api import EncoderContext, EncoderInfo, Evaluation
 from soma_core.model import ARCHITECTURE, cut, load_weights, onnx_model, rows, turns, write_tensors
 
 from . import Config
@@ -23,7 +23,8 @@ SLABS: Final = (64, 8, 1)
 class JaxEncoder:
     """Results are those of the NumPy referee within 2e-6 bits per byte and 1e-6 in a vector."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, context: EncoderContext) -> None:
+        self._go_on = context.go_on
         weights = load_weights(config.weights)
         self._shape = weights.config
         self._dtype = DTYPES[config.dtype]
@@ -103,6 +104,7 @@ class JaxEncoder:
         start = 0
         while start < len(pieces):
             stop = start + next(size for size in SLABS if size <= len(pieces) - start)
+            self._go_on()
             slab = rows(list(pieces[start:stop]), self._shape.seq)
             yield start, stop, slab.ids.astype(np.int32), slab.targets.astype(np.int32)
             start = stop

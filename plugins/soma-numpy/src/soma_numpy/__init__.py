@@ -38,4 +38,4 @@ def open_encoder(config: Config, context: EncoderContext) -> Encoder:
             os.environ.update(dict.fromkeys(_THREAD_SETTINGS, str(config.threads)))
     from ._engine import NumpyEncoder
 
-    return NumpyEncoder(config)
+    return NumpyEncoder(config, context)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soma_core.api import EncoderInfo, Evaluation
+from soma_core.api import EncoderContext, EncoderInfo, Evaluation
 from soma_core.model import ARCHITECTURE, ReferenceTransformer, load_weights
 
 from . import Config
@@ -17,7 +17,8 @@ DTYPES: Final = {"f32": np.float32, "f64": np.float64}
 class NumpyEncoder:
     """Items one after the other, each by itself: a row cannot depend on its batch."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, context: EncoderContext) -> None:
+        self._go_on = context.go_on
         weights = load_weights(config.weights)
         self._model = ReferenceTransformer(weights.config, weights.tensors, DTYPES[config.dtype])
         self.info = EncoderInfo(
@@ -40,6 +41,7 @@ class NumpyEncoder:
         vectors = np.empty((len(batch), self.info.dim), np.float32)
         bits = np.empty(len(batch))
         for place, data in enumerate(batch):
+            self._go_on()
             try:
                 reading = self._model.read(data)
             except ValueError as error:

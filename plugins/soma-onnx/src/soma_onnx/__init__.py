@@ -29,4 +29,4 @@ def open_encoder(config: Config, context: EncoderContext) -> Encoder:
     """Read the weights and start the runtime. Raises `SettingsError` for what is not there, else `DecodeError`."""
     from ._engine import OnnxEncoder
 
-    return OnnxEncoder(config, context.directory)
+    return OnnxEncoder(config, context)

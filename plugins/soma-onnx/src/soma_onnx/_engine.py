@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soma_core.api import EncoderInfo, Evaluation
+from soma_core.api import EncoderContext, EncoderInfo, Evaluation
 from soma_core.model import ARCHITECTURE, cut, groups, load_weights, onnx_model, rotation, rows, turns
 
 from . import Config
@@ -18,9 +17,9 @@ from ._session import session
 class OnnxEncoder:
     """In float32, results are those of the NumPy referee within 5e-6 bits per byte and 5e-6 in a vector."""
 
-    def __init__(self, config: Config, directory: Path) -> None:
+    def __init__(self, config: Config, context: EncoderContext) -> None:
         self._config = config
-        self._directory = directory
+        self._context = context
         self._weights = load_weights(config.weights)
         self._shape = self._weights.config
         self._reader = self._session("pooled", "nats")
@@ -45,6 +44,7 @@ class OnnxEncoder:
         work = cut(batch, self._shape.seq)
         sums, nats = np.zeros((len(work.pieces), self.info.dim)), np.zeros(len(work.pieces))
         for numbers in groups(work.pieces, self._config.tokens):
+            self._context.go_on()
             length = len(work.pieces[numbers[0]])
             slab = rows([work.pieces[number] for number in numbers], length)
             given = {"ids": np.int64(slab.ids), "targets": np.int64(slab.targets)}
@@ -72,5 +72,5 @@ class OnnxEncoder:
         if self._config.dtype == "int8":
             from ._quantising import quantised
 
-            model = quantised(model, self._directory)
+            model = quantised(model, self._context.directory)
         return session(model, self._config.device, self._config.threads)

@@ -29,7 +29,6 @@ def soma_encoder() -> EncoderSpec[Config]:
 
 def open_encoder(config: Config, context: EncoderContext) -> Encoder:
     """Read the weights and start Torch. Raises `SettingsError` for what is not there, `DecodeError` for bad weights."""
-    del context
     from ._engine import TorchEncoder
 
-    return TorchEncoder(config)
+    return TorchEncoder(config, context)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from soma_core.api import EncoderInfo, Evaluation
+from soma_core.api import EncoderContext, EncoderInfo, Evaluation
 from soma_core.errors import SettingsError
 from soma_core.model import ARCHITECTURE, cut, groups, load_weights, onnx_model, rows, turns, write_tensors
 
@@ -21,7 +21,8 @@ DTYPES: Final = {"f32": torch.float32, "f64": torch.float64, "bf16": torch.bfloa
 class TorchEncoder:
     """In float32, results are those of the NumPy referee within 2e-6 bits per byte and 1e-6 in a vector."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, context: EncoderContext) -> None:
+        self._go_on = context.go_on
         if config.threads:
             torch.set_num_threads(config.threads)
         self._device = _device(config.device)
@@ -105,6 +106,7 @@ class TorchEncoder:
     def _groups(self, pieces: Sequence[bytes]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
         """Numbers, ids and targets of each group."""
         for numbers in groups(pieces, self._tokens):
+            self._go_on()
             slab = rows([pieces[number] for number in numbers], len(pieces[numbers[0]]))
             yield numbers, self._tokens_of(slab.ids), self._tokens_of(slab.targets)
 

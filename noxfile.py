@@ -48,6 +48,9 @@ WHOLE = ("tests", "--ignore=tests/startup", "-n", "2", "--dist", "loadfile")
 """What pytest collects for the tests of the whole, in two processes: much of it waits for sockets and for children."""
 TEST_TOOLS = ("pytest", "pytest-trio", "hypothesis")
 
+SOMEBODYS = ("webhook", "onnx-model", "torch-model")
+"""Encoders that are nothing without something of the operator's."""
+
 COVERED = {
     "codec.py": 100,
     "crypto.py": 100,
@@ -186,9 +189,9 @@ def plugin(session: nox.Session, distribution: str) -> None:
     session.run("coverage", "report", "--skip-covered", "--show-missing", "--fail-under=100", env=measured)
 
 
-# Without webhook, which is nothing without somebody's server and can win no job: `server` tries it.
+# Without those that are nothing without somebody's server or model: `server` and `engines` try them.
 @nox.session(requires=["build"])
-@nox.parametrize("encoder", [nox.param(name, id=name) for name in entry_points("encoder") if name != "webhook"])
+@nox.parametrize("encoder", [nox.param(name, id=name) for name in entry_points("encoder") if name not in SOMEBODYS])
 def matrix(session: nox.Session, encoder: str) -> None:
     """Every consensus with every transport and ledger, and this encoder: a network of one embeds and stays exact."""
     consensus, transport, ledger = (entry_points(kind) for kind in ("consensus", "transport", "ledger"))

@@ -58,6 +58,7 @@ from .spec import (
     option,
     required,
 )
+from .taking import TakingConfig
 from .transport import CHANNELS, MAX_MESSAGE, Channel, Connection, Identity, PeerGone, PeerId, Transport
 
 hookimpl = HookimplMarker("soma")
@@ -131,6 +132,7 @@ __all__ = [
     "Sign",
     "Signed",
     "Start",
+    "TakingConfig",
     "Timer",
     "Transport",
     "TransportContext",

@@ -18,6 +18,7 @@ from ._policies import POLICIES, Forward, Policy, Score, Setting
 from ._references import bundled_anchors, network_frame, sample_files
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
 from ._speciality import Speciality
+from ._taking import Taking, pool, probe, taking
 from ._transformer import LAYER_NORM_EPSILON, Reading, ReferenceTransformer, gelu, rotation, turns
 from ._weights import Weights, bundled, foreign_digest, load_weights, locate, weights_digest
 
@@ -48,6 +49,7 @@ __all__ = [
     "Score",
     "Setting",
     "Speciality",
+    "Taking",
     "TensorPlace",
     "Weights",
     "Work",
@@ -67,6 +69,8 @@ __all__ = [
     "network_frame",
     "normal",
     "onnx_model",
+    "pool",
+    "probe",
     "read_eval_config",
     "read_frame",
     "read_header",
@@ -78,6 +82,7 @@ __all__ = [
     "sample_statistic",
     "slice_statistic",
     "store",
+    "taking",
     "turns",
     "unit",
     "weights_digest",

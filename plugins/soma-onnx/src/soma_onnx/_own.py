@@ -1,6 +1,6 @@
 """The encoder behind ``encoder-onnx-model``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 
 from soma_core.api import EncoderInfo
 from soma_core.errors import EncoderError, SettingsError
-from soma_core.model import foreign_digest
+from soma_core.model import foreign_digest, pool, probe, taking
 
 from ._file import read_model
 from ._session import session
-from ._taking import named, taking
 from .model import Config
 
 UNSEEN: Final = frozenset({"file", "tokenizer", "device", "threads", "max_batch"})
 """Settings that change no vector, or name a file that is looked at itself."""
-PROBE: Final = {"bytes": b"two cats sat on a mat", "text": b"two cats sat on a mat"}
 TYPES: Final = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -57,28 +55,13 @@ class OwnModel:
     def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
         """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an item that is not taken."""
         given, counts = self._take(batch)
-        (out,) = self._session.run([self._output], named(self._inputs, given, counts))
-        return self._pooled(np.asarray(out), counts)
-
-    def _pooled(self, out: NDArray[Any], counts: NDArray[Any]) -> NDArray[np.float32]:
-        if self._config.pool != "none" and out.ndim == 3:
-            if self._config.pool == "first":
-                out = out[:, 0]
-            else:
-                mask = counts[:, : out.shape[1], None] if counts.shape[1] == out.shape[1] else np.ones((1, 1, 1))
-                out = (out * mask).sum(1) / mask.sum(1)
-        if out.ndim != 2 or len(out) != len(counts):
-            raise EncoderError(
-                f"output {self._output} has the shape {list(out.shape)} for {len(counts)} items",
-                "name another output, or set pool",
-            )
-        return np.ascontiguousarray(out, np.float32)
+        (out,) = self._session.run([self._output], _named(self._inputs, given, counts))
+        return pool(self._config.pool, np.asarray(out), counts)
 
     def _dim(self) -> int:
         """Of a vector: what the model gives for one item."""
-        probe = PROBE.get(self._config.takes) or _picture()
         try:
-            return int(self.encode([probe]).shape[1])
+            return int(self.encode([probe(self._config.takes)]).shape[1])
         except EncoderError as error:
             raise SettingsError(error.what, error.remedy) from error
         except Exception as error:  # the runtime's, of several classes
@@ -114,11 +97,16 @@ def _frame(file: Path) -> bytes:
     return beside.read_bytes() if beside.exists() else b""
 
 
-def _picture() -> bytes:
-    import io
-
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(out, "PNG")
-    return out.getvalue()
+def _named(inputs: Mapping[str, Any], given: NDArray[Any], counts: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """What goes into each of the `inputs`, names with types; a mask, kinds and places of tokens where asked for."""
+    out = {}
+    for name, kind in inputs.items():
+        if name == "attention_mask":
+            out[name] = counts.astype(kind)
+        elif name == "token_type_ids":
+            out[name] = np.zeros(counts.shape, kind)
+        elif name == "position_ids":
+            out[name] = np.broadcast_to(np.arange(counts.shape[1]), counts.shape).astype(kind)
+        else:
+            out[name] = given.astype(kind)
+    return out

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soma_core.api import EncoderContext, EncoderInfo, Evaluation
-from soma_core.errors import SettingsError
 from soma_core.model import ARCHITECTURE, cut, groups, load_weights, onnx_model, rows, turns, write_tensors
 
 from . import Config
+from ._device import device_of
 from ._forward import as_parameters, charged_nats, pooled, representations
 
 DTYPES: Final = {"f32": torch.float32, "f64": torch.float64, "bf16": torch.bfloat16}
@@ -25,7 +25,7 @@ class TorchEncoder:
         self._go_on = context.go_on
         if config.threads:
             torch.set_num_threads(config.threads)
-        self._device = _device(config.device)
+        self._device = device_of(config.device)
         self._dtype = DTYPES[config.dtype]
         self._tokens = config.tokens
         weights = load_weights(config.weights)
@@ -117,16 +117,3 @@ class TorchEncoder:
         wide = "float64" if self._dtype == torch.float64 else "float32"
         cos, sin = (torch.from_numpy(table) for table in turns(self._shape, positions, wide))
         return cos.to(self._device, self._dtype), sin.to(self._device, self._dtype)
-
-
-def _device(name: str) -> torch.device:
-    """Raises `SettingsError` for one that is not there."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise SettingsError(f"device {name!r:.40}: Torch knows no such device", "write cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device {name}: no CUDA device is here, or this Torch was built without", "write cpu")
-    if device.type not in {"cpu", "cuda"} or (device.index or 0) >= max(1, torch.cuda.device_count()):
-        raise SettingsError(f"device {name}: it is not here", "write cpu, cuda or cuda:N")
-    return device

@@ -1,16 +1,14 @@
 """How items become what a foreign model takes: bytes as whole numbers, text as tokens, pictures as planes of colour."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from soma_core.errors import SettingsError
-
-if TYPE_CHECKING:
-    from .model import Config
+from soma_core.api.taking import TakingConfig
+from soma_core.errors import EncoderError, SettingsError
 
 PIXELS_MOST: Final = 1 << 26
 """Of a picture, before anything of its size is made of it."""
@@ -26,16 +24,16 @@ class Taking(Protocol):
         ...
 
 
-def taking(config: "Config") -> Taking:
+def taking(config: TakingConfig) -> Taking:
     """As the operator's settings say. Raises `SettingsError`."""
-    ways: dict[str, Callable[[Config], Taking]] = {"bytes": Bytes, "text": Text, "image": Image}
+    ways: dict[str, Callable[[TakingConfig], Taking]] = {"bytes": Bytes, "text": Text, "image": Image}
     return ways[config.takes](config)
 
 
 class Bytes:
     """The first bytes and the last ones, and `pad` between them where there are fewer."""
 
-    def __init__(self, config: "Config") -> None:
+    def __init__(self, config: TakingConfig) -> None:
         if not 0 <= config.tail < config.length:
             raise SettingsError(f"tail = {config.tail}: not in 0..{config.length - 1}", "tail is a part of length")
         self._head, self._tail, self._pad = config.length - config.tail, config.tail, config.pad
@@ -55,7 +53,7 @@ class Bytes:
 class Text:
     """UTF-8 through the tokenizer of a ``tokenizer.json``, cut at `length` tokens."""
 
-    def __init__(self, config: "Config") -> None:
+    def __init__(self, config: TakingConfig) -> None:
         if not config.tokenizer:
             raise SettingsError('takes = "text" without a tokenizer', "tokenizer = the path of a tokenizer.json")
         try:
@@ -90,7 +88,7 @@ class Text:
 class Image:
     """Pictures, made `width` by `height`, each colour less its `mean`, divided by its `deviation`."""
 
-    def __init__(self, config: "Config") -> None:
+    def __init__(self, config: TakingConfig) -> None:
         try:
             from PIL import Image as Pictures
         except ModuleNotFoundError as error:
@@ -118,19 +116,32 @@ class Image:
         return np.asarray((shown - self._mean) / self._deviation, np.float32)
 
 
-def named(inputs: Mapping[str, Any], given: Batch, counts: Batch) -> dict[str, Batch]:
-    """What goes into each of the `inputs`, names with types; a mask, kinds and places of tokens where asked for."""
-    out = {}
-    for name, kind in inputs.items():
-        if name == "attention_mask":
-            out[name] = counts.astype(kind)
-        elif name == "token_type_ids":
-            out[name] = np.zeros(counts.shape, kind)
-        elif name == "position_ids":
-            out[name] = np.broadcast_to(np.arange(counts.shape[1]), counts.shape).astype(kind)
-        else:
-            out[name] = given.astype(kind)
-    return out
+def pool(way: str, out: Batch, counts: Batch) -> NDArray[np.float32]:
+    """Vectors, float32 [B, d], of what a model gave: [B, d], or [B, T, d] with `counts` [B, T].
+
+    Raises `EncoderError` for any other shape.
+    """
+    if out.ndim == 3 and way == "first":
+        out = out[:, 0]
+    elif out.ndim == 3 and way == "mean":
+        mask = counts[..., None] if counts.shape == out.shape[:2] else np.ones((1, out.shape[1], 1), bool)
+        out = (out * mask).sum(1) / mask.sum(1)
+    if out.ndim != 2 or len(out) != len(counts):
+        raise EncoderError(
+            f"the model gives the shape {list(out.shape)} for {len(counts)} items", "name another output, or set pool"
+        )
+    return np.ascontiguousarray(out, np.float32)
+
+
+def probe(takes: str) -> bytes:
+    """An item that any model takes which takes such."""
+    if takes != "image":
+        return b"two cats sat on a mat"
+    from PIL import Image as Pictures
+
+    out = io.BytesIO()
+    Pictures.new("RGB", (8, 8)).save(out, "PNG")
+    return out.getvalue()
 
 
 def _full(place: int, data: bytes) -> bytes:

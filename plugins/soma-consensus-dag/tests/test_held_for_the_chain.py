@@ -59,11 +59,13 @@ def test_of_many_only_the_last_are_held_and_the_chain_has_to_come_further() -> N
 
 def test_who_goes_on_from_elsewhere_holds_nothing_from_before() -> None:
     one, out = delivery(applied=4, base=50)
-    one.give(commit(51))
-    one.begin_after(60)
-    one.give(commit(61))
-    one.apply(60)
-    assert delivered(out) == [(61, 0)]
+    for index in range(51, 51 + HELD):
+        one.give(commit(index))
+    one.begin_after(200)
+    one.give(commit(201))
+    assert one.reached == 200, "nothing from before makes room by going out"
+    one.apply(200)
+    assert delivered(out) == [(201, 0)]
 
 
 def test_it_comes_back_from_its_snapshot() -> None:

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attrs import frozen
 
 import soma_encoders
 from soma_core import chain, fixed
+from soma_core.api import EncoderInfo, EncoderSpec
 from soma_core.cli import main
 from soma_core.cli._aligning import align, engine_installed
+from soma_core.crypto import digest
 from soma_core.errors import DecodeError, UsageError
 from soma_core.model import ModelConfig, Speciality, bundled_anchors, load_weights, read_frame, write_tensors
 from soma_core.records import pack
@@ -131,3 +134,31 @@ def test_the_template_is_written_once_and_names_the_plugin(tmp_path: Path, capsy
 
 def test_the_best_anchors_are_the_quarter_of_lowest_loss() -> None:
     assert chain.best_anchors([5, 1, 3, 1, 9, 9, 9, 9]) == bytes([0b01010000])
+
+
+def test_the_setting_that_names_the_file_is_the_plugins_own(
+    tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A foreign model may be a .safetensors file, too: its plugin has `file` where ours have `weights`."""
+
+    @frozen(kw_only=True)
+    class Config:
+        file: Path
+
+    class Encoder:
+        info = EncoderInfo(dim=16, weights=bytes(32))
+
+        def __init__(self, config: Config, _context: object) -> None:
+            assert config.file == path
+
+        def encode(self, batch: list[bytes]) -> Any:
+            return np.stack([np.frombuffer(digest("soma/anchor", item)[:16], np.uint8) for item in batch]).astype("f4")
+
+    spec = EncoderSpec(api=1, config=Config, open=Encoder)
+    monkeypatch.setattr("soma_core.plugins.Plugins.spec", lambda *_: spec)
+    path = tmp_path / "foreign.safetensors"
+    path.write_bytes(b"somebody's")
+    found = align(path, "encoder-numpy", lambda *_: None)
+    assert (found.speciality, found.anchors, found.frame.raw_dim) == (None, few, 16)
+    assert path.with_suffix(".frame").exists()
+    assert not path.with_suffix(".speciality").exists()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
+from attrs import fields_dict, frozen
 
 from soma_core.crypto import DIGEST_SIZE
 from soma_core.errors import UsageError
@@ -23,7 +23,6 @@ CHECKED: Final = 4
 """One anchor in so many is kept from a second fit, which is then checked on it."""
 LEAST: Final = 4
 """Of so many anchors one must be taken, at least."""
-WEIGHTS: Final = ".safetensors"
 ENGINES: Final = ("encoder-jax", "encoder-numpy")
 """Plugins that run weights files, the faster first."""
 
@@ -119,7 +118,8 @@ def _read(file: Path, engine: str, settings: dict[str, Any], told: Told) -> _Rea
     plugins = Plugins()
     plugin = plugins.find(engine)
     spec: Any = plugins.spec("encoder", engine)
-    named = {"weights" if file.suffix == WEIGHTS else "file": str(file.absolute()), **settings}
+    name = "weights" if "weights" in fields_dict(spec.config) else "file"
+    named = {name: str(file.absolute()), **settings}
     config = instance(spec.config, named, f"encoder.{plugin.short}", "soma encoder align")
     with tempfile.TemporaryDirectory(prefix="soma-align-") as directory:
         encoder = spec.open(config, EncoderContext(engine, Path(directory), logging.getLogger(f"soma.{engine}")))

@@ -97,7 +97,7 @@ class Image:
         self._size = config.width, config.height
         self._mean, self._deviation = (np.array(values, np.float32) for values in (config.mean, config.deviation))
         if self._mean.shape != (3,) or self._deviation.shape != (3,) or not (self._deviation > 0).all():
-            raise SettingsError("mean and deviation are three numbers each, of red, green and blue", "see the README")
+            raise SettingsError("mean or deviation does not fit", "write three numbers, each deviation above 0")
         self._planes = config.layout == "planes"
 
     def __call__(self, batch: Sequence[bytes]) -> tuple[Batch, Batch]:

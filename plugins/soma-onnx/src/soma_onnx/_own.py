@@ -65,8 +65,9 @@ class OwnModel:
         except EncoderError as error:
             raise SettingsError(error.what, error.remedy) from error
         except Exception as error:  # the runtime's, of several classes
-            first = str(error).strip().splitlines()[0]
-            raise SettingsError(f"{self._config.file}: it cannot be run so: {first:.200}", "see its inputs") from error
+            first = str(error).strip().partition("\n")[0]
+            said = f"{self._config.file}: it cannot be run so: {first:.200}"
+            raise SettingsError(said, "set takes, length, width and height to what it takes") from error
 
 
 def _ask_for(model: Any, name: str) -> None:
@@ -82,7 +83,7 @@ def _ask_for(model: Any, name: str) -> None:
 
 def _type_of(one: Any) -> Any:
     if one.type not in TYPES:
-        raise SettingsError(f"input {one.name} is a {one.type}", "only numbers go in")
+        raise SettingsError(f"input {one.name} is a {one.type}", "give a model whose inputs are numbers")
     return TYPES[one.type]
 
 

@@ -9,7 +9,7 @@ import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 KEPT: Final = (".attention.value.weight", ".attention.output.weight")
-"""What stays float32: it costs an eighth of all products, and is where a short item loses most of its direction."""
+"""What stays float32: where a short item loses most of its direction."""
 
 
 def quantised(model: bytes, directory: Path) -> bytes:

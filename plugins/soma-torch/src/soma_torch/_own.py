@@ -62,7 +62,8 @@ class OwnModel:
             raise SettingsError(error.what, error.remedy) from error
         except Exception as error:  # whatever somebody's model raises
             first = str(error).strip().partition("\n")[0]
-            raise SettingsError(f"{self._config.module}: it cannot be run so: {first:.200}", "see takes") from error
+            said = f"{self._config.module}: it cannot be run so: {first:.200}"
+            raise SettingsError(said, "set takes, length, pad, width and height to what it takes") from error
 
 
 def _made(config: Config) -> Any:
@@ -73,7 +74,7 @@ def _made(config: Config) -> Any:
         model = getattr(import_module(name), attribute)(**arguments) if mark else None
     except Exception as error:  # whatever somebody's module raises
         raise SettingsError(
-            f"module {config.module}: {type(error).__name__}: {error}", "see module, arguments"
+            f"module {config.module}: {type(error).__name__}: {error}", "name an installed module, and its arguments"
         ) from error
     if not isinstance(model, torch.nn.Module):
         raise SettingsError(f"module {config.module}: it makes no torch.nn.Module", "write package.module:Name")

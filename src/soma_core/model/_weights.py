@@ -10,10 +10,12 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from soma_core.api import EncoderInfo
+from soma_core.api.encoder import NumericClass
 from soma_core.crypto import digest
 from soma_core.errors import DecodeError, SettingsError
 
-from ._config import ModelConfig
+from ._config import ARCHITECTURE, ModelConfig
 from ._frame import read_frame
 from ._safetensors import MAX_FILE, read_tensors
 
@@ -36,6 +38,18 @@ class Weights:
     digest: bytes
     frame: bytes
     modalities: frozenset[str]
+
+    def info(self, numeric: NumericClass, max_batch: int) -> EncoderInfo:
+        """What an encoder is that runs them."""
+        return EncoderInfo(
+            dim=self.config.dim,
+            weights=self.digest,
+            frame=self.frame,
+            architecture=ARCHITECTURE,
+            numeric=numeric,
+            modalities=self.modalities,
+            max_batch=max_batch,
+        )
 
 
 def bundled() -> tuple[str, ...]:

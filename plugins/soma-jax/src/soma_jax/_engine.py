@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from soma_core.api import EncoderContext, EncoderInfo, Evaluation
-from soma_core.model import ARCHITECTURE, cut, load_weights, onnx_model, rows, turns, write_tensors
+from soma_core.api import EncoderContext, Evaluation
+from soma_core.model import cut, load_weights, onnx_model, rows, turns, write_tensors
 
 from . import Config
 from ._forward import Parameters, as_arrays, charged_nats, pooled, representations
@@ -29,15 +29,7 @@ class JaxEncoder:
         self._shape = weights.config
         self._dtype = DTYPES[config.dtype]
         self._parameters = as_arrays(weights.tensors, self._dtype)
-        self.info = EncoderInfo(
-            dim=weights.config.dim,
-            weights=weights.digest,
-            frame=weights.frame,
-            architecture=ARCHITECTURE,
-            numeric=config.dtype,
-            modalities=weights.modalities,
-            max_batch=config.max_batch,
-        )
+        self.info = weights.info(config.dtype, config.max_batch)
 
         def read(parameters: Parameters, ids: Array, targets: Array) -> tuple[Array, Array]:
             with jax.default_matmul_precision("highest"):

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from soma_core.api import EncoderContext, EncoderInfo, Evaluation
-from soma_core.model import ARCHITECTURE, ReferenceTransformer, load_weights
+from soma_core.api import EncoderContext, Evaluation
+from soma_core.model import ReferenceTransformer, load_weights
 
 from . import Config
 
@@ -21,15 +21,7 @@ class NumpyEncoder:
         self._go_on = context.go_on
         weights = load_weights(config.weights)
         self._model = ReferenceTransformer(weights.config, weights.tensors, DTYPES[config.dtype])
-        self.info = EncoderInfo(
-            dim=weights.config.dim,
-            weights=weights.digest,
-            frame=weights.frame,
-            architecture=ARCHITECTURE,
-            numeric=config.dtype,
-            modalities=weights.modalities,
-            max_batch=config.max_batch,
-        )
+        self.info = weights.info(config.dtype, config.max_batch)
 
     def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
         """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an empty or too large item."""

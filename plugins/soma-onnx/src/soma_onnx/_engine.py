@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soma_core.api import EncoderContext, EncoderInfo, Evaluation
-from soma_core.model import ARCHITECTURE, cut, groups, load_weights, onnx_model, rotation, rows, turns
+from soma_core.api import EncoderContext, Evaluation
+from soma_core.model import cut, groups, load_weights, onnx_model, rotation, rows, turns
 
 from . import Config
 from ._session import session
@@ -24,15 +24,7 @@ class OnnxEncoder:
         self._shape = self._weights.config
         self._reader = self._session("pooled", "nats")
         self._cos, self._sin = (table[None, None] for table in rotation(self._shape, "float32"))
-        self.info = EncoderInfo(
-            dim=self._shape.dim,
-            weights=self._weights.digest,
-            frame=self._weights.frame,
-            architecture=ARCHITECTURE,
-            numeric=config.dtype,
-            modalities=self._weights.modalities,
-            max_batch=config.max_batch,
-        )
+        self.info = self._weights.info(config.dtype, config.max_batch)
 
     def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
         """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an empty or too large item."""

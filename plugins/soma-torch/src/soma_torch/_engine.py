@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from soma_core.api import EncoderContext, EncoderInfo, Evaluation
-from soma_core.model import ARCHITECTURE, cut, groups, load_weights, onnx_model, rows, turns, write_tensors
+from soma_core.api import EncoderContext, Evaluation
+from soma_core.model import cut, groups, load_weights, onnx_model, rows, turns, write_tensors
 
 from . import Config
 from ._device import device_of
@@ -32,15 +32,7 @@ class TorchEncoder:
         self._shape = weights.config
         self._parameters = as_parameters(weights.tensors, self._device, self._dtype)
         self._cos, self._sin = self._turns(np.arange(self._shape.seq))
-        self.info = EncoderInfo(
-            dim=weights.config.dim,
-            weights=weights.digest,
-            frame=weights.frame,
-            architecture=ARCHITECTURE,
-            numeric=config.dtype,
-            modalities=weights.modalities,
-            max_batch=config.max_batch,
-        )
+        self.info = weights.info(config.dtype, config.max_batch)
 
     def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
         """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an empty or too large item."""

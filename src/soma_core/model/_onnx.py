@@ -34,7 +34,7 @@ def onnx_model(config: ModelConfig, tensors: Mapping[str, NDArray[np.float32]], 
     try:
         import onnx
     except ModuleNotFoundError as error:
-        raise SettingsError("the package onnx is not installed", "python3 -m pip install soma-onnx") from error
+        raise SettingsError("the package onnx is not installed", "python3 -m pip install onnx") from error
     graph = _Graph(onnx, tensors)
     _build(graph, config, outputs)
     angles: list[Any] = ["R", 1, "T", config.head_dim // 2]

@@ -108,15 +108,17 @@ def _consensus(found: dict[str, dict[str, Any]]) -> str:
 
 def _economy(run: dict[str, Any]) -> str:
     """Each cheat against the defence that beats it, for each rule."""
-    text = "\n## Cheats in a simulated economy\n\nSOMA an epoch, after the first fifth: of the cheat,"
-    text += f" of honesty in its place, of the cheat where the defence is off. {run['epochs']} epochs each.\n"
+    text = "\n## Cheats in a simulated economy\n\nSOMA an epoch, after the first fifth, and its standard error: of the"
+    text += f" cheat, of honesty in its place, of the cheat where the defence is off. {run['epochs']} epochs each.\n"
     for rule, rows in run["cheats"].items():
         text += (
             f"\n### {rule}\n\n| cheat | defence | earns | honest | without it | holds |\n|---|---|---:|---:|---:|---|\n"
         )
         for row in rows:
-            names = ("soma_an_epoch", "honest_in_its_place", "without_the_defence")
-            sums = " | ".join("" if row[name] is None else f"{row[name]:.2f}" for name in names)
+            incomes = [row[name] for name in ("earns", "honest_in_its_place", "without_the_defence")]
+            sums = " | ".join(
+                "" if one is None else f"{one['soma_an_epoch']:.2f} ± {one['standard_error']:.2f}" for one in incomes
+            )
             text += f"| {row['agent']} | {row['defence']} | {sums} | {'yes' if row['holds'] else 'no'} |\n"
     return text
 

@@ -1,8 +1,10 @@
 """How the figures and the table of cheats are made: small ones here, those that count by ``nox -s economy``."""
 
+from math import inf
+
 import pytest
 
-from soma_core.testing.economy import Setting, defences, figures
+from soma_core.testing.economy import Account, Income, Report, Setting, defences, figures
 from soma_core.testing.economy.figures import Steadiness
 
 
@@ -35,14 +37,40 @@ def test_a_row_says_what_the_cheat_earns_and_what_it_would_without_the_defence(m
     copier, liar, maker = rows
     assert copier.without is None
     assert copier.seen["silent"] == copier.seen["draws"] > 0
-    assert copier.cheat < 0 <= copier.honest
+    assert copier.cheat.mean < 0 <= copier.honest.mean
     assert copier.holds
     assert liar.without is not None
     assert maker.without is not None
     assert maker.seen["false"] > 0
-    assert maker.cheat < 0 < maker.without
+    assert maker.cheat.mean < 0 < maker.without.mean
     assert maker.told()["defence"] == "re-execution by auditors"
     assert maker.holds
+
+
+def test_an_income_exceeds_another_where_luck_does_not_explain_it() -> None:
+    assert Income(4.0, 0.3).exceeds(Income(2.0, 0.4))
+    assert not Income(3.4, 0.3).exceeds(Income(2.0, 0.4))
+    assert not Income(3.4, inf).exceeds(Income(2.0, 0.0))
+
+
+def test_an_income_is_of_the_epochs_after_the_first_fifth() -> None:
+    accounts = tuple(
+        Account(name=name, what="encoder", earned=earned, seen={})
+        for name, earned in (("one", (9.0, 10.0, 12.0, 15.0, 16.0)), ("other", (0.0, 1.0, 1.0, 1.0, 2.0)))
+    )
+    report = Report(
+        setting=Setting(),
+        epochs=5,
+        accounts=accounts,
+        hits=(),
+        settled=0,
+        refunded=0,
+        refused={},
+        commits=0,
+        transactions=0,
+        cpu_ms=0,
+    )
+    assert report.income(["one", "other"]) == Income(2.25, 0.25)  # 2, 2, 3, 2
 
 
 def test_every_cheat_of_the_cast_has_its_row() -> None:

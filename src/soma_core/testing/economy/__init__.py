@@ -8,12 +8,13 @@ moves money is the chain's own code, reached by signed transactions. What is mad
 from .cast import Seat, Setting
 from .players import cheats, everybody, honest, hunters
 from .race import Hunter
-from .run import Account, Economy, Report, simulate
+from .run import Account, Economy, Income, Report, simulate
 
 __all__ = [
     "Account",
     "Economy",
     "Hunter",
+    "Income",
     "Report",
     "Seat",
     "Setting",

@@ -14,7 +14,7 @@ from .cast import BEFORE, Seat, Setting
 from .models import specialist
 from .players import cheats, honest
 from .race import Hunter, Way
-from .run import Report, simulate
+from .run import Income, simulate
 
 KINDS: Final = ("text", "code")
 """Kinds of data there are: the cheats are good at the first."""
@@ -77,28 +77,29 @@ CASES: Final[Sequence[Case]] = (
 class Row:
     """SOMA an epoch, after the first fifth: of the `cheat`, of `honest` ones in its place, `without` the defence.
 
-    `seen`: what was counted of the cheat. `holds`: it earned less than honesty, or nothing where nobody races honestly.
+    `seen`: what was counted of the cheat. `holds`: an encoder that cheated earned no more than an honest one beyond
+    what luck may explain; a hunter that cheated earned nothing at all.
     """
 
     case: Case
-    cheat: float
-    honest: float
-    without: float | None
+    cheat: Income
+    honest: Income
+    without: Income | None
     seen: Mapping[str, int]
 
     @property
     def holds(self) -> bool:
         """Whether cheating did not pay."""
-        return self.cheat <= 0 if self.case.way else self.cheat < self.honest
+        return self.cheat.mean <= 0 if self.case.way else not self.cheat.exceeds(self.honest)
 
     def told(self) -> dict[str, Any]:
         """The row, for JSON."""
         return {
             "agent": self.case.name,
             "defence": self.case.defence,
-            "soma_an_epoch": round(self.cheat, 4),
-            "honest_in_its_place": round(self.honest, 4),
-            "without_the_defence": None if self.without is None else round(self.without, 4),
+            "earns": self.cheat.told(),
+            "honest_in_its_place": self.honest.told(),
+            "without_the_defence": None if self.without is None else self.without.told(),
             "holds": self.holds,
             "seen": {name: count for name, count in self.seen.items() if count},
         }
@@ -109,7 +110,7 @@ def table(
 ) -> Iterator[Row]:
     """The rows of `cases` under the rule of `setting`, each over `epochs`."""
     setting = evolve(setting, kinds=KINDS)
-    known: dict[object, float] = {}
+    known: dict[str, Income] = {}
     for case in cases:
         if progress is not None:
             progress(case.name)
@@ -120,7 +121,7 @@ def _encoder_row(setting: Setting, epochs: int, case: Case) -> Row:
     party = cheats(setting.source)[case.name]
     report = simulate(setting, [*_base(), *party], epochs=epochs)
     twins = _twins(party)
-    honestly = _an_epoch(simulate(setting, [*_base(), *twins], epochs=epochs), [one.name for one in twins])
+    honestly = simulate(setting, [*_base(), *twins], epochs=epochs).income([one.name for one in twins])
     seen: dict[str, int] = {}
     for seat in party:
         for name, count in seat.seen.items():
@@ -129,14 +130,14 @@ def _encoder_row(setting: Setting, epochs: int, case: Case) -> Row:
     if case.can_be_off:
         again = cheats(setting.source)[case.name]
         off = simulate(_off(setting, case), [*_base(), *again], epochs=epochs)
-        without = _an_epoch(off, [one.name for one in again])
-    names = [one.name for one in party]
-    return Row(case=case, cheat=_an_epoch(report, names), honest=honestly, without=without, seen=seen)
+        without = off.income([one.name for one in again])
+    cheat = report.income([one.name for one in party])
+    return Row(case=case, cheat=cheat, honest=honestly, without=without, seen=seen)
 
 
-def _race_row(setting: Setting, epochs: int, case: Case, known: dict[object, float]) -> Row:
+def _race_row(setting: Setting, epochs: int, case: Case, known: dict[str, Income]) -> Row:
     assert case.way is not None
-    found: list[float] = []
+    found: list[Income] = []
     seen: Mapping[str, int] = {}
     setting = evolve(setting, before=BEFORE)
     off = _off(setting, case) if case.can_be_off and setting.rule not in case.lacking else None
@@ -144,11 +145,11 @@ def _race_row(setting: Setting, epochs: int, case: Case, known: dict[object, flo
         if chosen is not None:
             racing = [*_hunters(), Hunter("cheat", case.way, tries=TRIES)]
             report = simulate(chosen, _base(), racing, epochs=epochs)
-            found.append(_an_epoch(report, ["cheat"]))
+            found.append(report.income(["cheat"]))
             seen = seen or report.of("cheat").seen
     if "race" not in known:
         report = simulate(setting, _base(), [*_hunters(), Hunter("twin", tries=TRIES)], epochs=epochs)
-        known["race"] = _an_epoch(report, ["twin"])
+        known["race"] = report.income(["twin"])
     cheat, *without = found
     return Row(case=case, cheat=cheat, honest=known["race"], without=without[0] if without else None, seen=seen)
 
@@ -183,10 +184,3 @@ def _off(setting: Setting, case: Case) -> Setting:
         constants={**setting.constants, **case.constants},
         parameters={**setting.parameters, **case.parameters},
     )
-
-
-def _an_epoch(report: Report, names: Sequence[str]) -> float:
-    """SOMA an epoch, after the first fifth: the gates of genesis weights start open, those of later ones do not."""
-    first = report.epochs // 5
-    earned = [report.of(name).earned for name in names]
-    return sum(each[-1] - (each[first - 1] if first else 0.0) for each in earned) / (report.epochs - first)

@@ -15,7 +15,7 @@ from .data import KINDS
 from .models import Trained, generalist, specialist
 from .players import STAKE, honest
 from .race import Hunter
-from .run import Economy, simulate
+from .run import Economy, Income, simulate
 
 GOAL: Final = 24
 """Hits of an epoch that are wanted where the race's steadiness is measured."""
@@ -117,12 +117,37 @@ def _narrow(seed: int, kind: str, skill: float) -> Trained:
     return Trained(seed, {each: skill if each == kind else skill + 4.0 for each in KINDS})
 
 
-def splitting(setting: Setting, share: float, into: int = 5, epochs: int = 40) -> dict[str, Any]:
-    """What an encoder with `share` of all stake earns, SOMA an epoch, and what it earns divided `into` several.
+@frozen(kw_only=True)
+class Party:
+    """What a stake came to: SOMA an epoch, and in how many shards an encoder of it was."""
 
-    Once with equal weights in all of them, and once with weights that differ a little, which nothing can tell apart
-    from independent ones unless they are compared.
+    income: Income
+    draws: int
+
+
+@frozen(kw_only=True)
+class Splitting:
+    """A `share` of all stake behind one encoder, and divided: with `equal` weights, and with `noisy` ones.
+
+    Noisy weights differ a little, and nothing can tell them from independent ones unless they are compared.
     """
+
+    share: float
+    whole: Party
+    equal: Party
+    noisy: Party
+
+    def told(self) -> dict[str, Any]:
+        """What it found, for JSON."""
+        parties = {"whole": self.whole, "equal": self.equal, "noisy": self.noisy}
+        return {
+            "share": self.share,
+            **{name: {**one.income.told(), "draws": one.draws} for name, one in parties.items()},
+        }
+
+
+def splitting(setting: Setting, share: float, into: int = 5, epochs: int = 40) -> Splitting:
+    """What an encoder with `share` of all stake earns, and what it earns divided `into` several."""
     from .models import Perturbed
 
     # Nothing but what it is good at, and pots alone: more to count, and no luck with which of its wins are audited.
@@ -137,9 +162,9 @@ def splitting(setting: Setting, share: float, into: int = 5, epochs: int = 40) -
             Seat(f"part{place}", Perturbed(5_000 + place, mine, 0.05), stake=stake // into) for place in range(into)
         ],
     }
-    earned = {
-        name: sum(report.of(seat.name).total for seat in party) / epochs
-        for name, party in parties.items()
-        for report in [simulate(setting, [*honest(), *party], epochs=epochs)]
-    }
-    return {"share": share, **earned}
+    found = {}
+    for name, party in parties.items():
+        report = simulate(setting, [*honest(), *party], epochs=epochs)
+        income = report.income([seat.name for seat in party])
+        found[name] = Party(income=income, draws=sum(seat.seen["draws"] for seat in party))
+    return Splitting(share=share, **found)

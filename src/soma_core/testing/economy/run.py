@@ -3,6 +3,9 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from math import hypot, inf, sqrt
+from statistics import mean, stdev
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -17,6 +20,24 @@ from .race import Hunter, Race
 
 TOGETHER: Final = 24
 """Jobs at a time before the first epoch."""
+LUCK: Final = 3
+"""Standard errors of a difference that luck may explain."""
+
+
+@frozen
+class Income:
+    """SOMA an epoch: the mean over the epochs that count, and its standard error, taking epochs for independent."""
+
+    mean: float
+    error: float
+
+    def exceeds(self, other: "Income") -> bool:
+        """Whether it is more than `other` by more than luck may explain."""
+        return self.mean - other.mean > LUCK * hypot(self.error, other.error)
+
+    def told(self) -> dict[str, float]:
+        """For JSON."""
+        return {"soma_an_epoch": round(self.mean, 4), "standard_error": round(self.error, 4)}
 
 
 @frozen(kw_only=True)
@@ -52,6 +73,12 @@ class Report:
     def of(self, name: str) -> Account:
         """The account of this name."""
         return next(account for account in self.accounts if account.name == name)
+
+    def income(self, names: Sequence[str]) -> Income:
+        """Of these together, after the first fifth: gates of genesis weights start open, those of later ones do not."""
+        totals = [0.0, *(sum(each) for each in zip(*(self.of(name).earned for name in names), strict=True))]
+        gained = [later - before for before, later in pairwise(totals)][self.epochs // 5 :]
+        return Income(mean(gained), stdev(gained) / sqrt(len(gained)) if len(gained) > 1 else inf)
 
     def told(self) -> dict[str, Any]:
         """Everything, for JSON; the same for the same seed and options."""

@@ -51,6 +51,7 @@ from soma_core.chain import pools as pools_
 from soma_core.chain import shares as shares_
 from soma_core.chain import stakes as stakes_
 from soma_core.chain import validators as validators_
+from soma_core.quality import corpora, measures, report
 
 ROOT = SPECS.parent
 RULE = re.compile(r"^(?:- )?\*\*([A-Z]{1,2})(\d+)\.\*\*", re.MULTILINE)
@@ -101,6 +102,7 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("23-routing.md", (routing, sketches, specialities)),
         ("24-targets.md", (hits, openings, race, targets, weakness)),
         ("25-audits.md", (audits, delivery, penalties, canaries, checks, claims)),
+        ("61-report.md", (corpora, measures, report)),
     ],
 )
 def test_constants(chapter: str, modules: tuple[ModuleType, ...]) -> None:

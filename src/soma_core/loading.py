@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
+from attrs import frozen
+
 from .api import Encoder, EncoderInfo, Evaluation
 from .api.spec import EncoderContext
 from .config import instance, secrets_of
@@ -54,6 +56,18 @@ def load(name: str, /, **settings: Any) -> "LoadedEncoder":
     return LoadedEncoder(plugin, encoder, shown, directory, loss="loss" in spec.features)
 
 
+@frozen(eq=False)
+class Answers:
+    """What an encoder says of n items. `raw`: its own vectors, float32 [n, info.dim]; `directions`: float64 [n, D].
+
+    `bits_per_byte`: float64 [n], or none of an encoder without losses.
+    """
+
+    raw: "NDArray[np.float32]"
+    directions: "NDArray[np.float64]"
+    bits_per_byte: "NDArray[np.float64] | None"
+
+
 @final
 class LoadedEncoder:
     """An open encoder. `info` says what it is. Made by `load`."""
@@ -94,16 +108,30 @@ class LoadedEncoder:
 
         Raises `UsageError` if the encoder does not offer losses, and what `encode` raises.
         """
-        import numpy as np
-
         if not self._loss:
             raise UsageError(f"{self._plugin.title}: it does not offer losses", "use encode, or another encoder")
-        vectors, bits = [np.empty((0, self.dim), np.float32)], [np.empty(0)]
+        found = self.answers(items, seed)
+        assert found.bits_per_byte is not None
+        return Evaluation(found.directions.astype("float32"), found.bits_per_byte)
+
+    def answers(self, items: Sequence[Item], seed: bytes = b"") -> Answers:
+        """Everything at once: vectors as the encoder gives them and in the frame, unrounded, and losses if it has any.
+
+        Raises what `encode` raises.
+        """
+        import numpy as np
+
+        raw, directions = [np.empty((0, self.info.dim), np.float32)], [np.empty((0, self.dim))]
+        bits = [np.empty(0)]
         for start, batch in self._batches(items):
-            given = _asked(start, self._encoder.evaluate, batch, seed)
-            vectors.append(self._framed(given.vectors, start, len(batch)))
-            bits.append(self._losses(given.bits_per_byte, len(batch)))
-        return Evaluation(np.concatenate(vectors), np.concatenate(bits))
+            if self._loss:
+                given = _asked(start, self._encoder.evaluate, batch, seed)
+                raw.append(given.vectors)
+                bits.append(self._losses(given.bits_per_byte, len(batch)))
+            else:
+                raw.append(_asked(start, self._encoder.encode, batch))
+            directions.append(self._directions(raw[-1], start, len(batch)))
+        return Answers(np.concatenate(raw), np.concatenate(directions), np.concatenate(bits) if self._loss else None)
 
     def quantise(self, items: Sequence[Item]) -> "NDArray[np.int16]":
         """The vectors of `items` as the network has them: int16 [n, D], quantised before any other rounding.

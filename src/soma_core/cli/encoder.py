@@ -17,6 +17,8 @@ from ._reading import read_file
 SHOWN = 8
 """Components of a vector that are printed."""
 
+_COUNT = click.IntRange(0, 10_000)
+
 
 @click.group()
 def encoder() -> None:
@@ -57,8 +59,6 @@ def align(*, weights: Path, plugin: str | None, assignments: tuple[str, ...], ov
     All anchors go through it. Two files are written beside it: .frame and .speciality. A model of your own, such as an
     .onnx file with --plugin encoder-onnx-model, has no losses, and so no speciality.
     """
-    from soma_core.config import toml_or_text
-
     from . import _aligning
 
     map_file = weights.with_suffix(".frame")
@@ -70,13 +70,7 @@ def align(*, weights: Path, plugin: str | None, assignments: tuple[str, ...], ov
         if done == of or done % 128 == 0:
             talk(f"{done} of {of} anchors")
 
-    settings = {}
-    for assignment in assignments:
-        key, mark, value = assignment.partition("=")
-        if not mark:
-            raise UsageError(f"--set: {assignment!r:.60}: not a setting", "write KEY=VALUE, such as takes=image")
-        settings[key.strip()] = toml_or_text(value.strip())
-    found = _aligning.align(weights, engine, told, **settings)
+    found = _aligning.align(weights, engine, told, **_settings(assignments))
     agreement = found.agreement
     written = [map_file] if found.speciality is None else [map_file, weights.with_suffix(".speciality")]
     if as_json:
@@ -278,3 +272,67 @@ def evaluate(  # one for each thing that the numbers depend on
     say(f"reg        {score.reg:.6f}")
     first = "  ".join(f"{x:+.4f}" for x in score.embedding[:SHOWN])
     say(f"embedding  {len(score.embedding)} numbers  {first}  …")
+
+
+@encoder.command()
+@click.option("--plugin", metavar="NAME", help="What runs them.  [default: encoder-jax, else encoder-numpy]")
+@click.option(
+    "--weights", multiple=True, metavar="NAME|FILE", help="A bundled encoder or a file; repeat it.  [default: bundled]"
+)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the plugin; repeat it.")
+@click.option(
+    "--data", "folders", multiple=True, type=click.Path(path_type=Path), metavar="DIR", help="Files of your own, too."
+)
+@click.option("--items", type=_COUNT, default=24, show_default=True, help="Held-out items of each kind, at most.")
+@click.option("--functions", type=_COUNT, default=200, show_default=True, help="Functions with docstrings, at most.")
+@click.option("--digits", type=_COUNT, default=300, show_default=True, help="Handwritten digits, at most.")
+@click.option("--pairs", type=_COUNT, default=64, show_default=True, help="Pairs of sentences, at most.")
+@click.option(
+    "--bytes", "bytes_most", type=click.IntRange(64, 1 << 20), default=1024, show_default=True, help="Of an item."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Draw it all: PNG files in this folder.")
+@json_option
+def report(
+    *,
+    plugin: str | None,
+    weights: tuple[str, ...],
+    assignments: tuple[str, ...],
+    folders: tuple[Path, ...],
+    out: Path | None,
+    as_json: bool,
+    **sizes: int,
+) -> None:
+    """Say how good encoders are: likelihood beside xz, what their vectors find, how they agree, how they are spread.
+
+    On data that comes with Python, with the bundled encoders and with scikit-learn; 0 of something leaves it out. What
+    each figure is: specs/61-report.md.
+    """
+    from soma_core.quality import Sizes, draw, gather, measure
+
+    from . import _report_tables, _reporting
+
+    talk("gathering items")
+    corpora = gather(Sizes(**sizes), folders)
+    opened = _reporting.read(corpora, plugin, weights, _settings(assignments))
+    found = measure(corpora, {name: each.readings for name, each in opened.items()})
+    if out is not None:
+        for file in draw(found, out):
+            talk(f"drawn: {file}")
+    if as_json:
+        data_json(_reporting.about(opened, sizes) | found.told())
+        return
+    for line in _report_tables.lines(found):
+        say(line)
+
+
+def _settings(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Settings of a plugin, as they were given. Raises `UsageError`."""
+    from soma_core.config import toml_or_text
+
+    settings = {}
+    for assignment in assignments:
+        key, mark, value = assignment.partition("=")
+        if not mark:
+            raise UsageError(f"--set: {assignment!r:.60}: not a setting", "write KEY=VALUE, such as takes=image")
+        settings[key.strip()] = toml_or_text(value.strip())
+    return settings

@@ -15,7 +15,7 @@ from ._items import Item, read_pack, write_pack
 from ._noise import normal
 from ._onnx import onnx_model
 from ._policies import POLICIES, Forward, Policy, Score, Setting
-from ._references import bundled_anchors, network_frame, sample_files
+from ._references import bundled_anchors, bundled_held_out, network_frame, sample_files
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
 from ._speciality import Speciality
 from ._taking import Taking, pool, probe, taking
@@ -56,6 +56,7 @@ __all__ = [
     "agreement",
     "bundled",
     "bundled_anchors",
+    "bundled_held_out",
     "chunks",
     "cut",
     "directions",

@@ -31,6 +31,11 @@ def bundled_anchors() -> tuple[Item, ...]:
     return read_pack(_bundle().anchors().read_bytes())
 
 
+def bundled_held_out() -> tuple[Item, ...]:
+    """Items that no bundled encoder was trained on. Raises `SettingsError` if their package is not installed."""
+    return read_pack(_bundle().held_out().read_bytes())
+
+
 def sample_files() -> tuple[Path, ...]:
     """A text, a source file, a picture and a sound that come with the bundled encoders."""
     return tuple(_bundle().samples())

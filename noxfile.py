@@ -315,13 +315,13 @@ def turmoil(session: nox.Session) -> None:
     in_default_set(session, "pytest", "tests/checks/test_turmoil_trials.py", *session.posargs, env=other)
 
 
-@nox.session(default=False, requires=["default-set"])
+@nox.session(default=False, requires=["build", "default-set"])
 def bench(session: nox.Session) -> None:
     """How fast, as ratios to something bare measured in the same run: ``-- NAME…``, ``-- --write`` keeps them."""
-    # In an environment of its own: Torch is nobody's default, and `soma-models` is only here to be compared with.
-    session.install("-q", "-c", "constraints.txt", "torch==2.13.0")
-    session.install("-q", "-c", "constraints.txt", "soma-models==0.1.7", "numpy")
-    environment = {"PYTHONPATH": "tests", "SOMA_BENCH_TORCH": str(Path(session.bin, "python").absolute())}
+    # Engines in an environment of their own: Torch is nobody's default, and `soma-models` is only here to be compared.
+    install(session, *(entry_points("encoder")[engine] for engine in ("jax", "torch", "onnx")))
+    session.install("-q", "-c", "constraints.txt", "soma-models==0.1.7")
+    environment = {"PYTHONPATH": "tests", "SOMA_BENCH_ENGINES": str(Path(session.bin, "python").absolute())}
     in_default_set(session, "benchmarks", *session.posargs, env=environment)
 
 
@@ -329,6 +329,12 @@ def bench(session: nox.Session) -> None:
 def latency(session: nox.Session) -> None:
     """How long an embedding takes on the demo network, stage by stage: ``-- JOBS --write``."""
     in_default_set(session, "benchmarks.latency", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
+def report(session: nox.Session) -> None:
+    """How good the bundled encoders are; writes ``specs/results/report.json``. About 5 min."""
+    in_default_set(session, "make_report", env={"PYTHONPATH": "tests"})
 
 
 @nox.session(default=False)

@@ -27,6 +27,7 @@ _SESSIONS: Final = {
     "latency": "nox -s latency -- --write",
     "power-loss": "nox -s power",
     "power-loss-node": "nox -s power",
+    "report": "nox -s report",
     "simulate": "nox -s simulate -- 500 FIRST",
     "transport": "nox -s abuse",
     "turmoil": "nox -s turmoil",
@@ -86,6 +87,8 @@ and *double* identities that were wrongly accepted. In that of `fuzz` *double* c
         text += _economy(found["economy"])
     if "latency" in found:
         text += _latency(found["latency"])
+    if "report" in found:
+        text += _encoders(found["report"])
     if "bench" in found:
         text += _speed(found["bench"])
     return text
@@ -128,6 +131,28 @@ def _latency(run: dict[str, Any]) -> str:
     text += "| stage | p50 | p95 | mean | what goes on |\n|---|---:|---:|---:|---|\n"
     for name, row in (("whole", run["whole"] | {"is": ""}), *run["stages"].items()):
         text += f"| {name} | {row['p50']:.2f} | {row['p95']:.2f} | {row['mean']:.2f} | {row['is']} |\n"
+    return text
+
+
+def _encoders(run: dict[str, Any]) -> str:
+    """What `soma encoder report` says of the bundled ones, in short."""
+    names = list(run["encoders"])
+    text = "\n## The bundled encoders\n\nBits per byte, less is better; xz -9e of each item by itself, and of all.\n\n"
+    text += f"| data | xz each | xz joined | {' | '.join(names)} |\n|---|---:|---:|{'---:|' * len(names)}\n"
+    for row in run["bits_per_byte"]:
+        bits = [row["xz"]["each"], row["xz"]["joined"], *(row["encoders"][name] for name in names)]
+        text += f"| {row['kind']} | {' | '.join(f'{value:.2f}' for value in bits)} |\n"
+    functions, digits, pairs = (run["counts"][part] for part in ("bodies", "digits", "ones"))
+    text += (
+        f"\nDocstrings that find their code among {functions:,} functions of Python's library, on which `code` and\n"
+    )
+    text += f"`generalist` were trained; labels of {digits:,} digits by five neighbours; {pairs} paraphrases (AUC). What each\n"
+    text += "figure is: `specs/61-report.md`.\n\n"
+    text += "| encoder | code R@1 | R@10 | MRR | digits | paraphrases |\n|---|---:|---:|---:|---:|---:|\n"
+    for name, row in (*run["found"].items(), *run["beside"].items()):
+        code = row["functions"] or {}
+        figures = (*(code.get(each) for each in ("first", "ten", "reciprocal")), row["digits"], row["paraphrases"])
+        text += f"| {name} | {' | '.join('' if value is None else f'{value:.3f}' for value in figures)} |\n"
     return text
 
 

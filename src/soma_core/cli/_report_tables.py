@@ -34,13 +34,10 @@ def _bits(report: "Report") -> tuple[str, list[list[str]]]:
 def _found(report: "Report") -> tuple[str, list[list[str]]]:
     rows = [["encoder", "code R@1", "R@10", "MRR", "digits", "paraphrases"]]
     rows += [[name, *_cells(found)] for name, found in (*report.found.items(), *report.beside.items())]
-    asked = any(cell != NONE for row in rows[1:] for cell in row[1:])
-    counts = report.counts
-    title = (
-        f"What vectors find (more is better): the code of {counts.get('bodies', 0)} docstrings, the label of "
-        f"{counts.get('digits', 0)} digits, {counts.get('ones', 0)} pairs of sentences (AUC)"
-    )
-    return title, rows if asked else []
+    said = [i for i in range(len(rows[0])) if i == 0 or any(row[i] != NONE for row in rows[1:])]
+    tasks = {"bodies": "the code of {} docstrings", "digits": "the label of {} digits", "ones": "{} paraphrases (AUC)"}
+    asked = [text.format(report.counts[part]) for part, text in tasks.items() if part in report.counts]
+    return f"What vectors find (more is better): {', '.join(asked)}", [[row[i] for i in said] for row in rows if asked]
 
 
 def _cells(found: "Found") -> list[str]:
@@ -71,7 +68,7 @@ def _spread(report: "Report") -> tuple[str, list[list[str]]]:
         ]
     ]
     for each in report.spread:
-        if each.kind != "all":
+        if each.kind not in ("all", *report.own):
             continue
         for what, spread, collapsed in (
             ("own", each.raw, each.raw_collapse),

@@ -307,10 +307,12 @@ def report(
     On data that comes with Python, with the bundled encoders and with scikit-learn; 0 of something leaves it out. What
     each figure is: specs/61-report.md.
     """
-    from soma_core.quality import Sizes, draw, gather, measure
+    from soma_core.quality import Sizes, draw, gather, measure, prepare
 
     from . import _report_tables, _reporting
 
+    if out is not None:
+        prepare(out)
     talk("gathering items")
     corpora = gather(Sizes(**sizes), folders)
     opened = _reporting.read(corpora, plugin, weights, _settings(assignments))

@@ -5,7 +5,7 @@ before a report is asked for.
 """
 
 from .corpora import Corpora, Digits, Functions, Pairs, Sizes, gather
-from .drawing import draw
+from .drawing import draw, prepare
 from .measures import (
     Collapse,
     Isotropy,
@@ -49,6 +49,7 @@ __all__ = [
     "neighbour_overlap",
     "ngrams",
     "pair_cosines",
+    "prepare",
     "retrieval",
     "xz",
 ]

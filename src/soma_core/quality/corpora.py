@@ -70,9 +70,10 @@ class Pairs:
 
 @frozen(eq=False, kw_only=True)
 class Corpora:
-    """All that encoders are tried on. `kinds`: items by kind: those of the held-out pack, and people's own folders."""
+    """All that encoders are tried on. `kinds`: items by kind. `own`: which kinds are folders that somebody named."""
 
     kinds: Mapping[str, Sequence[bytes]]
+    own: Sequence[str] = ()
     functions: Functions = field(factory=Functions)
     digits: Digits = field(factory=Digits)
     pairs: Pairs = field(factory=Pairs)
@@ -87,18 +88,21 @@ class Corpora:
 
 def gather(sizes: Sizes, folders: Sequence[Path] = ()) -> Corpora:
     """Everything, as much as `sizes` say. Raises `UsageError` for what is not there, and says how to do without."""
-    kinds: dict[str, Sequence[bytes]] = {}
-    if sizes.items:
-        kinds |= held_out(sizes.items, sizes.bytes_most)
+    kinds = held_out(sizes.items, sizes.bytes_most) if sizes.items else {}
+    packed = len(kinds)
     for folder in folders:
         name = folder.name if folder.name not in {"", ALL, *kinds} else str(folder)
-        kinds[name] = own(folder, max(1, sizes.items), sizes.bytes_most)
-    return Corpora(
+        kinds[name] = own(folder, sizes.items or Sizes().items, sizes.bytes_most)
+    found = Corpora(
         kinds=kinds,
+        own=tuple(kinds)[packed:],
         functions=functions(sizes.functions, sizes.bytes_most) if sizes.functions else Functions(),
         digits=digits(sizes.digits) if sizes.digits else Digits(),
         pairs=pairs(sizes.pairs) if sizes.pairs else Pairs(),
     )
+    if not found.parts():
+        raise UsageError("nothing is left to try encoders on", "ask for some --items, --functions, --digits or --pairs")
+    return found
 
 
 def held_out(most: int, bytes_most: int) -> dict[str, Sequence[bytes]]:

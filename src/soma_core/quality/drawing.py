@@ -16,16 +16,26 @@ COLOURS: Final = ("#3b6ea8", "#c8553d", "#5a9367", "#e0a030", "#7d5ba6", "#4b4b4
 BESIDE: Final = "#b8b8b8"
 
 
-def draw(report: Report, folder: Path) -> list[Path]:
-    """Write what was measured into `folder`, which is made. Returns the files.
-
-    Raises `UsageError` if matplotlib is missing or a file cannot be written.
-    """
+def prepare(folder: Path) -> None:
+    """Make `folder`, before anything long begins. Raises `UsageError` if it cannot be, or if matplotlib is missing."""
     try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401  # whether it is there
     except ImportError as error:
         raise UsageError("drawing needs matplotlib", 'python3 -m pip install "soma-core[report]"') from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}", "name a folder that can be written") from error
+
+
+def draw(report: Report, folder: Path) -> list[Path]:
+    """Write what was measured into `folder`, one that is prepared. Returns the files.
+
+    Raises `UsageError` if a file cannot be written.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     found = (*report.found.values(), *report.beside.values())
     pictures = {
         "bits": (_bits, bool(report.kinds)),
@@ -42,7 +52,6 @@ def draw(report: Report, folder: Path) -> list[Path]:
             picture(figure, report)
             path = folder / f"{name}.png"
             try:
-                folder.mkdir(parents=True, exist_ok=True)
                 figure.savefig(path, format="png", dpi=120, metadata={"Software": None})
             except OSError as error:
                 raise UsageError(f"{path}: {error.strerror}", "name a folder that can be written") from error

@@ -97,7 +97,7 @@ class Compared:
 
 @frozen(eq=False)
 class Report:
-    """Everything. `beside`: what needs no model, by name: hashed runs of bytes, and the digits' own pixels."""
+    """Everything. `beside`: what needs no model, by name. `own`: kinds that are folders which somebody named."""
 
     encoders: Sequence[str]
     kinds: Sequence[Kind]
@@ -106,6 +106,7 @@ class Report:
     spread: Sequence[Spread]
     compared: Sequence[Compared]
     counts: Mapping[str, int]
+    own: Sequence[str] = ()
 
     def told(self) -> dict[str, Any]:
         """As JSON."""
@@ -134,6 +135,7 @@ def measure(corpora: Corpora, readings: Mapping[str, Readings]) -> Report:
             if (each := _compared(one, its, other, others, list(kinds.values()))) is not None
         ],
         counts={name: len(items) for name, items in corpora.parts().items()},
+        own=corpora.own,
     )
 
 

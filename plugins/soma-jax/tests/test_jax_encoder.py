@@ -66,6 +66,32 @@ def test_results_are_those_of_float64(tmp_path, name):
         assert np.abs(found.vectors[place] - reading.vector).max() <= 1e-6
 
 
+def test_short_chunks_share_a_row(encoder, monkeypatch):
+    calls = shapes_of(encoder, monkeypatch)
+    encoder.encode([bytes([i]) * 16 for i in range(32)])
+    assert calls == [(2, 256)], "what they hold, and no padding"
+
+
+@pytest.mark.parametrize("tokens", [1, 2048])
+def test_tokens_change_no_result(encoder, tmp_path, tokens):
+    whole, other = encoder.evaluate(ITEMS, b""), opened(tmp_path, weights="text", tokens=tokens).evaluate(ITEMS, b"")
+    assert np.abs(whole.vectors - other.vectors).max() <= TOLERANCE
+    assert np.abs(whole.bits_per_byte - other.bits_per_byte).max() <= 2 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["text", "audio", "generalist"])
+def test_bf16_keeps_the_direction(tmp_path, name):
+    weights = load_weights(name)
+    truth = ReferenceTransformer(weights.config, weights.tensors, np.float64)
+    narrow = opened(tmp_path, weights=name, dtype="bf16")
+    assert narrow.info.numeric == "bf16"
+    found = narrow.evaluate(ITEMS, b"")
+    for vector, bits, item in zip(found.vectors, found.bits_per_byte, ITEMS, strict=True):
+        reading = truth.read(item)
+        assert vector @ reading.vector / np.linalg.norm(vector) / np.linalg.norm(reading.vector) >= 0.9999
+        assert abs(bits - reading.bits_per_byte) <= 0.05
+
+
 def test_no_items_give_no_rows(encoder):
     assert encoder.encode([]).shape == (0, 128)
 
@@ -95,19 +121,32 @@ def test_results_are_those_of_the_referee(tmp_path, name):
         assert np.abs(found.vectors[place] - reading.vector).max() <= 1e-6
 
 
-def test_few_shapes_are_compiled(tmp_path):
+def test_nothing_is_compiled_after_opening(tmp_path):
+    import jax
+
     fresh = opened(tmp_path, weights="text")
-    for size in (1, 3, 8, 9, 64, 65, 130):
-        fresh.encode([bytes([i % 256, i // 256]) for i in range(size)])
-    assert fresh._read._cache_size() == 3
+    seen = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: seen.append(event))
+    try:
+        for size in (1, 3, 200):
+            fresh.evaluate([bytes([i]) * (1 + 3 * i) for i in range(size)], b"")
+        assert not [event for event in seen if "compile" in event]
+    finally:
+        jax.monitoring.clear_event_listeners()
+
+
+def shapes_of(encoder, monkeypatch):
+    """Of what is computed from now on."""
+    calls = []
+    read = encoder._read
+    monkeypatch.setattr(encoder, "_read", lambda p, *slab: calls.append(slab[0].shape) or read(p, *slab))
+    return calls
 
 
 def test_equal_chunks_are_computed_once(encoder, monkeypatch):
-    calls = []
-    read = encoder._read
-    monkeypatch.setattr(encoder, "_read", lambda p, ids, targets: calls.append(ids.shape) or read(p, ids, targets))
+    calls = shapes_of(encoder, monkeypatch)
     many = encoder.evaluate([b"y" * 256 * 100, b"y" * 256], b"")
-    assert calls == [(1, 256)]
+    assert calls == [(2, 256)]
     assert np.array_equal(many.vectors[0], many.vectors[1])
     assert many.bits_per_byte[0] == pytest.approx(many.bits_per_byte[1], abs=1e-12)
 

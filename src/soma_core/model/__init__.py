@@ -3,7 +3,7 @@
 NumPy is the referee and imports with this package; nothing of the core imports it before an encoder is opened.
 """
 
-from ._batching import Work, cut, groups
+from ._batching import Work, cut, groups, token_budget
 from ._collapse import Regulariser, directions, sample_statistic, slice_statistic
 from ._config import ARCHITECTURE, ModelConfig
 from ._contract import BYTES, EOS, FIRST_BYTE_BITS, MAX_CHUNKS, MAX_ITEM, MAX_LOSS, PAD, VOCABULARY, Rows, chunks, rows
@@ -84,6 +84,7 @@ __all__ = [
     "slice_statistic",
     "store",
     "taking",
+    "token_budget",
     "turns",
     "unit",
     "weights_digest",

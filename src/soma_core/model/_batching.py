@@ -4,6 +4,7 @@ What an engine computes of a chunk depends on nothing else, so it may be compute
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 from attrs import frozen
@@ -12,6 +13,11 @@ from numpy.typing import NDArray
 from soma_core.api import Evaluation
 
 from ._contract import FIRST_BYTE_BITS, MAX_LOSS, chunks
+
+CPU_TOKENS: Final = 512
+"""Positions computed at once, if nobody says how many: what passes between layers stays in the cache of a core."""
+GPU_TOKENS: Final = 16_384
+"""As many as keep a GPU busy."""
 
 
 @frozen(eq=False)
@@ -61,6 +67,11 @@ def cut(batch: Sequence[bytes], seq: int) -> Work:
         counts.append(own)
         sizes.append(sum(map(len, pieces)))
     return Work(tuple(numbers), tuple(counts), tuple(sizes))
+
+
+def token_budget(asked: int, *, gpu: bool) -> int:
+    """Positions computed at once: as many as the operator asked for, or, of 0, as many as are best there."""
+    return asked or (GPU_TOKENS if gpu else CPU_TOKENS)
 
 
 def groups(pieces: Sequence[bytes], tokens: int) -> Iterator[list[int]]:

@@ -22,8 +22,9 @@ class Config:
     """The operator's settings."""
 
     weights: str = option("generalist", "a bundled name or the path of a .safetensors file")
-    dtype: Literal["f32", "f64"] = option("f32", "how it computes; only f32 takes part in paid jobs")
+    dtype: Literal["f32", "f64", "bf16"] = option("f32", "how it computes; only f32 takes part in paid jobs")
     threads: int = option(0, "threads of one computation on the CPU; 0 takes all cores", min=0, max=1024)
+    tokens: int = option(0, "bytes computed at once; 0 takes 512 on a CPU, 16384 on a GPU", min=0, max=1 << 24)
     max_batch: int = option(64, "items the host passes at once", min=1, max=1024)
 
 

@@ -1,7 +1,8 @@
 """The byte transformer in JAX: the same mathematics as ``soma_core.model``'s reference, batched."""
 
+import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from soma_core.model import BYTES, LAYER_NORM_EPSILON, PAD, ModelConfig, rotation
+from soma_core.model import LAYER_NORM_EPSILON, PAD, ModelConfig, rotation
 
 Parameters = Mapping[str, Array]
 """Tensors by their name in the safetensors layout."""
@@ -20,15 +21,22 @@ Turns = tuple[Array, Array]
 QUERIES: Final = 128
 """Positions that ask at once: no score is computed for keys behind the last of them, which none of them sees."""
 
+RUN: Final = 16
+"""Positions that are summed at once."""
 
-def representations(parameters: Parameters, config: ModelConfig, ids: Array, turns: Turns | None = None) -> Array:
+
+def representations(
+    parameters: Parameters, config: ModelConfig, ids: Array, turns: Turns | None = None, chunk: Array | None = None
+) -> Array:
     """The normalised last layer [B, T, dim] for token `ids` [B, T]. Causal: no position sees what follows it.
 
-    `turns`: by what queries and keys are turned; without, positions are counted from the start of the row.
+    `turns`: by what queries and keys are turned; without, positions are counted from the start of the row. `chunk`,
+    [B, T]: what a position belongs to, and all it sees of its row; without, it sees all that stands before it.
     """
     batch, length = ids.shape
-    kind = parameters["embedding.weight"].dtype
-    cos, sin = turns or tuple(jnp.asarray(table[:length]) for table in rotation(config, kind.name))
+    wide = parameters["embedding.weight"].dtype
+    kind = parameters["predictor.weight"].dtype
+    cos, sin = turns or tuple(jnp.asarray(table[:length]) for table in rotation(config, wide.name))
 
     def heads(x: Array) -> Array:
         return x.reshape(batch, length, config.heads, config.head_dim).transpose(0, 2, 1, 3)
@@ -40,8 +48,9 @@ def representations(parameters: Parameters, config: ModelConfig, ids: Array, tur
         query, key, value = (
             heads(_linear(parameters, f"{layer}.attention.{part}", h)) for part in ("query", "key", "value")
         )
-        query = _turn(query, cos, sin) / kind.type(np.sqrt(config.head_dim))
-        mixed = _attend(query, _turn(key, cos, sin), value).transpose(0, 2, 1, 3).reshape(batch, length, config.dim)
+        query = _turn(query, cos, sin) / wide.type(np.sqrt(config.head_dim))
+        mixed = _attend(kind, query, _turn(key, cos, sin), value, chunk)
+        mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, length, config.dim)
         x = x + _linear(parameters, f"{layer}.attention.output", mixed)
         h = _linear(parameters, f"{layer}.pwff.linear_inner", _normalise(parameters, f"{layer}.norm_2", x))
         x = x + _linear(parameters, f"{layer}.pwff.linear_outer", jax.nn.gelu(h, approximate=False))
@@ -56,32 +65,57 @@ def charged_nats(parameters: Parameters, reps: Array, targets: Array) -> Array:
     return jnp.where(targets != PAD, jax.nn.logsumexp(logits - chosen, axis=-1), 0)
 
 
-def pooled(reps: Array, ids: Array) -> Array:
-    """The sum of `reps` [B, T, dim] over byte positions: [B, dim]. EOS and padding do not count."""
-    return jnp.sum(jnp.where((ids < BYTES)[..., None], reps, 0), axis=1)
+def pooled(reps: Array, chunk: Array, places: int) -> Array:
+    """The sums of `reps` [B, T, dim] over the positions of each chunk, by its number in `chunk`: [B, places, dim]."""
+    batch, length, dim = reps.shape
+    # Runs first, then their sums: one sum of so many numbers of float32 would lose too much.
+    runs = (batch, -1, math.gcd(length, RUN))
+    belongs = jax.nn.one_hot(chunk, places, dtype=reps.dtype).reshape(*runs, places)
+    return jnp.einsum("bntk,bntd->bnkd", belongs, reps.reshape(*runs, dim)).sum(1)
 
 
 def as_arrays(tensors: Mapping[str, NDArray[np.float32]], dtype: str = "float32") -> dict[str, Array]:
-    """`tensors` on the default device, as `dtype`: float64 only where JAX was told to have it."""
-    return {name: jnp.asarray(tensor, dtype) for name, tensor in tensors.items()}
+    """`tensors` on the default device, as `dtype`: float64 only where JAX was told to have it.
+
+    Of bfloat16 are only what products of matrices take: all else costs nothing in float32.
+    """
+    kind = jnp.dtype(dtype)
+
+    def of(name: str) -> Any:
+        return _wide(kind) if name == "embedding.weight" or tensors[name].ndim == 1 else kind
+
+    return {name: jnp.asarray(tensor, of(name)) for name, tensor in tensors.items()}
 
 
-def _attend(query: Array, key: Array, value: Array) -> Array:
+def _wide(kind: Any) -> Any:
+    """The type of everything but factors of products: sums, statistics and what layers add to."""
+    return jnp.dtype(np.float32) if kind == jnp.bfloat16 else kind
+
+
+def _product(kind: Any, x: Array, y: Array) -> Array:
+    """`x` @ `y`, both rounded to `kind`, summed in the wide type."""
+    return jnp.matmul(x.astype(kind), y.astype(kind), preferred_element_type=_wide(kind))
+
+
+def _attend(kind: Any, query: Array, key: Array, value: Array, chunk: Array | None) -> Array:
     """Causal attention of scaled queries: all [B, heads, T, head_dim]. It divides last, where numbers are fewest."""
     mixed = []
     for start in range(0, query.shape[-2], QUERIES):
         asking = query[..., start : start + QUERIES, :]
         stop = start + asking.shape[-2]
-        scores = asking @ key[..., :stop, :].swapaxes(-1, -2)
+        scores = _product(kind, asking, key[..., :stop, :].swapaxes(-1, -2))
         visible = jnp.arange(start, stop)[:, None] >= jnp.arange(stop)
+        if chunk is not None:
+            visible = visible & (chunk[:, None, start:stop, None] == chunk[:, None, None, :stop])
         scores = jnp.where(visible, scores, jnp.finfo(scores.dtype).min)
         weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
-        mixed.append(weights @ value[..., :stop, :] / weights.sum(-1, keepdims=True))
+        mixed.append(_product(kind, weights, value[..., :stop, :]) / weights.sum(-1, keepdims=True))
     return jnp.concatenate(mixed, axis=-2)
 
 
 def _linear(parameters: Parameters, name: str, x: Array) -> Array:
-    return x @ parameters[f"{name}.weight"] + parameters[f"{name}.bias"]
+    weight = parameters[f"{name}.weight"]
+    return _product(weight.dtype, x, weight) + parameters[f"{name}.bias"]
 
 
 def _normalise(parameters: Parameters, name: str, x: Array) -> Array:

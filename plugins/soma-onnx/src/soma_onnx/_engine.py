@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soma_core.api import EncoderContext, Evaluation
-from soma_core.model import cut, groups, load_weights, onnx_model, rotation, rows, turns
+from soma_core.model import cut, groups, load_weights, onnx_model, rotation, rows, token_budget, turns
 
 from . import Config
 from ._session import session
@@ -20,6 +20,7 @@ class OnnxEncoder:
     def __init__(self, config: Config, context: EncoderContext) -> None:
         self._config = config
         self._context = context
+        self._tokens = token_budget(config.tokens, gpu=config.device == "cuda")
         self._weights = load_weights(config.weights)
         self._shape = self._weights.config
         self._reader = self._session("pooled", "nats")
@@ -35,7 +36,7 @@ class OnnxEncoder:
         del seed
         work = cut(batch, self._shape.seq)
         sums, nats = np.zeros((len(work.pieces), self.info.dim)), np.zeros(len(work.pieces))
-        for numbers in groups(work.pieces, self._config.tokens):
+        for numbers in groups(work.pieces, self._tokens):
             self._context.go_on()
             length = len(work.pieces[numbers[0]])
             slab = rows([work.pieces[number] for number in numbers], length)

@@ -15,7 +15,7 @@ class Config:
     dtype: Literal["f32", "f64", "bf16"] = option("f32", "how it computes; only f32 takes part in paid jobs")
     device: str = option("cpu", "cpu, cuda, or cuda:N")
     threads: int = option(0, "threads of one computation on the CPU; 0 takes all cores", min=0, max=1024)
-    tokens: int = option(16_384, "bytes computed at once; more takes more memory", min=1, max=1 << 24)
+    tokens: int = option(0, "bytes computed at once; 0 takes 512 on a CPU, 16384 on a GPU", min=0, max=1 << 24)
     max_batch: int = option(64, "items the host passes at once", min=1, max=1024)
 
 

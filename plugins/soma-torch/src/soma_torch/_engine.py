@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soma_core.api import EncoderContext, Evaluation
-from soma_core.model import cut, groups, load_weights, onnx_model, rows, turns, write_tensors
+from soma_core.model import cut, groups, load_weights, onnx_model, rows, token_budget, turns, write_tensors
 
 from . import Config
 from ._device import device_of
@@ -27,7 +27,7 @@ class TorchEncoder:
             torch.set_num_threads(config.threads)
         self._device = device_of(config.device)
         self._dtype = DTYPES[config.dtype]
-        self._tokens = config.tokens
+        self._tokens = token_budget(config.tokens, gpu=self._device.type == "cuda")
         weights = load_weights(config.weights)
         self._shape = weights.config
         self._parameters = as_parameters(weights.tensors, self._device, self._dtype)

@@ -263,6 +263,13 @@ def economy(session: nox.Session) -> None:
     in_default_set(session, "pytest", *processes, "tests/checks/test_economy_figures.py", env=which)
 
 
+@nox.session(venv_backend="none", requires=["default-set"])
+def collapse(session: nox.Session) -> None:
+    """A thousand collapsed encoders, and an honest one that is trained here; ``-- 5``: five, and what was found."""
+    which = {"SOMA_CHECKPOINTS": session.posargs[0]} if session.posargs else {}
+    in_default_set(session, "pytest", "tests/checks/test_collapse_cases.py", env=which)
+
+
 @nox.session(venv_backend="none", default=False, requires=["default-set"])
 def interop(session: nox.Session) -> None:
     """A peer of another make, on js-libp2p, visits a node of ours and is visited. Wants npm and Node 20 or newer."""

@@ -34,6 +34,14 @@ _SHAPE = {"dim": 128, "ffn": 256, "layers": 2, "heads": 2, "seq": 256}
 @click.option("--batch", default=8, show_default=True, type=click.IntRange(1, 4096), help="Chunks in a step.")
 @click.option("--rate", default=3e-3, show_default=True, type=click.FloatRange(0, 1), help="Highest learning rate.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and draws.")
+@click.option(
+    "--regulariser",
+    type=click.Choice(["none", "v1", "lejepa"]),
+    default="none",
+    show_default=True,
+    help="A statistic of collapse in the loss: lejepa keeps vectors spread out; v1 is the live network's.",
+)
+@click.option("--coefficient", default=0.02, show_default=True, type=click.FloatRange(0), help="How much it counts.")
 @click.option("--dim", type=click.IntRange(2), help="Length of a vector.  [default: 128]")
 @click.option("--ffn", type=click.IntRange(1), help="Width of the hidden layer.  [default: 256]")
 @click.option("--layers", type=click.IntRange(1), help="[default: 2]")
@@ -67,7 +75,8 @@ def train(
     def report(progress: Any) -> None:
         history.append(progress)
         held_out = "" if progress.held_out is None else f"   held out {progress.held_out:.4f}"
-        talk(f"step {progress.step:>7}  {progress.bits:.4f} bits/byte{held_out}  {progress.seconds:.0f} s")
+        reg = "" if settings["regulariser"] == "none" else f"   {settings['regulariser']} {progress.reg:.2f}"
+        talk(f"step {progress.step:>7}  {progress.bits:.4f} bits/byte{held_out}{reg}  {progress.seconds:.0f} s")
 
     digest = trainer.train(data, out, start=start, report=report, **settings)
     last = history[-1]

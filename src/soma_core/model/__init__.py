@@ -4,7 +4,7 @@ NumPy is the referee and imports with this package; nothing of the core imports 
 """
 
 from ._batching import Work, cut, groups, token_budget
-from ._collapse import Regulariser, directions, sample_statistic, slice_statistic
+from ._collapse import COLLAPSED, Regulariser, directions, has_collapsed, sample_statistic, slice_statistic
 from ._config import ARCHITECTURE, ModelConfig
 from ._contract import BYTES, EOS, FIRST_BYTE_BITS, MAX_CHUNKS, MAX_ITEM, MAX_LOSS, PAD, VOCABULARY, Rows, chunks, rows
 from ._erf import erf
@@ -25,6 +25,7 @@ from ._weights import Weights, bundled, foreign_digest, load_weights, locate, we
 __all__ = [
     "ARCHITECTURE",
     "BYTES",
+    "COLLAPSED",
     "EOS",
     "FIRST_BYTE_BITS",
     "LAYER_NORM_EPSILON",
@@ -65,6 +66,7 @@ __all__ = [
     "foreign_digest",
     "gelu",
     "groups",
+    "has_collapsed",
     "load_weights",
     "locate",
     "network_frame",

@@ -60,7 +60,7 @@ def train(
     """What ``soma train`` calls: train on `data`, write `out` and its config, return the weights' digest.
 
     `start`: weights to go on from, or the shape of new ones. `plan`: fields of the trainer's plan (steps, minutes,
-    batch, seed, rate). Raises `UsageError` for data that cannot be used.
+    batch, seed, rate, regulariser, coefficient). Raises `UsageError` for data that cannot be used.
     """
     _take_threads(threads)
     from ._training import Plan, train_file

@@ -1,4 +1,4 @@
-"""Training a byte transformer: JAX autodiff, AdamW, held-out bits per byte.
+"""Training a byte transformer: JAX autodiff, AdamW, held-out bits per byte, and how far it is from a collapse.
 
 The same data, seed and steps give the same weights on one machine.
 """
@@ -7,19 +7,31 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
+from attrs.validators import in_
 from jax import Array
 from numpy.typing import NDArray
 
 from soma_core.errors import UsageError
-from soma_core.model import BYTES, FIRST_BYTE_BITS, PAD, ModelConfig, Weights, weights_digest, write_tensors
+from soma_core.model import (
+    BYTES,
+    FIRST_BYTE_BITS,
+    PAD,
+    ModelConfig,
+    Regulariser,
+    Weights,
+    directions,
+    weights_digest,
+    write_tensors,
+)
 
-from ._forward import Parameters, as_arrays, charged_nats, representations
+from ._forward import Parameters, as_arrays
+from ._objective import STATISTICS, objective, read
 
 HELD_OUT_SHARE: Final = 20
 """One file of twenty, chosen by the digest of its bytes, is never trained on."""
@@ -37,6 +49,8 @@ class Plan:
     """How long and how hard. `steps` of `batch` chunks each, or fewer where `minutes` are over before.
 
     The rate rises over `warmup` steps, holds, and falls linearly to nothing over the last 40 % of steps or minutes.
+    `regulariser`: the statistic that counts `coefficient` times in the loss, along directions that `seed` and the step
+    give.
     """
 
     steps: int = 2000
@@ -47,14 +61,20 @@ class Plan:
     clip: float = 1.0
     warmup: int = 100
     minutes: float | None = None
+    regulariser: Literal["none", "v1", "lejepa"] = field(default="none", validator=in_(("none", *STATISTICS)))
+    coefficient: float = Regulariser().coefficient
 
 
 @frozen(kw_only=True)
 class Progress:
-    """`bits`: training bits per byte, a running mean. `held_out`: of held-out chunks, where it was measured."""
+    """`bits`: training bits per byte, a running mean. `held_out`: of held-out chunks, where it was measured.
+
+    `reg`: the statistic of the last step's batch, before its coefficient; 0 without a regulariser.
+    """
 
     step: int
     bits: float
+    reg: float
     held_out: float | None
     seconds: float
 
@@ -153,30 +173,35 @@ def train(
     draws = _Draws(corpus, config.seq, plan)
     probe = _held_out_chunks(corpus, config.seq)
 
-    def charged(p: Parameters, ids: Array) -> Array:
-        targets = jnp.concatenate([ids[:, 1:], jnp.full((ids.shape[0], 1), PAD, ids.dtype)], axis=1)
-        return charged_nats(p, representations(p, config, ids), targets).sum()
+    regulariser = Regulariser(coefficient=plan.coefficient)
+    loss = objective(config, plan.regulariser, regulariser)
 
-    def loss(p: Parameters, ids: Array) -> Array:
-        return charged(p, ids) / jnp.maximum((ids[:, 1:] < BYTES).sum(), 1)
+    def charged(p: Parameters, ids: Array) -> Array:
+        return read(p, config, ids)[1].sum()
+
+    def total(p: Parameters, ids: Array, noise: Array) -> tuple[Array, tuple[Array, Array]]:
+        found = loss(p, ids, noise)
+        return found.total, (found.ce, found.reg)
 
     def step(
-        p: Parameters, m: Parameters, v: Parameters, ids: Array, number: Array, rest: Array
+        p: Parameters, m: Parameters, v: Parameters, ids: Array, noise: Array, number: Array, rest: Array
     ) -> tuple[Parameters, ...]:
-        value, gradient = jax.value_and_grad(loss)(p, ids)
+        (_, values), gradient = jax.value_and_grad(total, has_aux=True)(p, ids, noise)
         norm = jnp.sqrt(sum(jnp.sum(g * g) for g in gradient.values()))
         gradient = {k: g * jnp.minimum(1.0, plan.clip / (norm + 1e-9)) for k, g in gradient.items()}
-        return (*adamw(plan, p, gradient, m, v, number, rest), value)
+        return (*adamw(plan, p, gradient, m, v, number, rest), *values)
 
     advance, measure = jax.jit(step), jax.jit(charged)
+    slices = 0 if plan.regulariser == "none" else regulariser.slices
     started, running = time.monotonic(), 8.0
     for number in range(plan.steps):
         elapsed = time.monotonic() - started
         rest = 1.0 if plan.minutes is None else min(1.0, max(0.0, (1 - elapsed / (60 * plan.minutes)) / DECAY_SHARE))
-        parameters, first, second, value = advance(
-            parameters, first, second, draws.take(), jnp.float32(number), jnp.float32(rest)
+        noise = directions((plan.seed + number) % (1 << 64), config.dim, slices)
+        parameters, first, second, ce, reg = advance(
+            parameters, first, second, draws.take(), noise, jnp.float32(number), jnp.float32(rest)
         )
-        running += (float(value) / np.log(2) - running) * max(0.02, 1 / (number + 1))
+        running += (float(ce) / np.log(2) - running) * max(0.02, 1 / (number + 1))
         elapsed = time.monotonic() - started
         last = number + 1 == plan.steps or (plan.minutes is not None and elapsed > 60 * plan.minutes)
         if number % 50 == 49 or last:
@@ -185,7 +210,7 @@ def train(
                 nats = sum(float(measure(parameters, ids)) for ids in probe)
                 size, rows = (sum(int(part) for part in parts) for parts in zip(*map(_extent, probe), strict=True))
                 probed = (nats / np.log(2) + FIRST_BYTE_BITS * rows) / size
-            report(Progress(step=number + 1, bits=running, held_out=probed, seconds=elapsed))
+            report(Progress(step=number + 1, bits=running, reg=float(reg), held_out=probed, seconds=elapsed))
         if last:
             break
     return {name: np.asarray(p) for name, p in parameters.items()}

@@ -27,6 +27,7 @@ nox.options.sessions = [
     "coverage",
     "simulate",
     "economy",
+    "collapse",
     "plugin",
     "matrix",
     "engines",
@@ -257,10 +258,11 @@ def simulate(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["default-set"])
 def economy(session: nox.Session) -> None:
-    """What scoring rules have to show in a simulated economy; ``-- 100000 200``: with so many jobs and each cheat."""
+    """What scoring rules have to show in a simulated economy; ``-- JOBS EPOCHS``: longer, and kept."""
     which = dict(zip(("SOMA_ECONOMY_JOBS", "SOMA_ECONOMY_EPOCHS"), session.posargs, strict=False))
-    processes = () if which else ("-n", "2")  # what is written comes from one
-    in_default_set(session, "pytest", *processes, "tests/checks/test_economy_figures.py", env=which)
+    files = ("tests/checks/test_economy_figures.py", "tests/checks/test_economy_cheats.py")
+    spread = ("--dist", "loadfile") if which else ()  # what is written of a file comes from one process
+    in_default_set(session, "pytest", "-n", "2", *spread, *files, env=which)
 
 
 @nox.session(venv_backend="none", requires=["default-set"])

@@ -24,8 +24,8 @@ ANCHORS: Final = 64
 ANCHORS_AT: Final = 1 << 41
 """The network's anchors are items from this number on."""
 REFERENCES_AT: Final = 1 << 42
-PURSE: Final = 1_000_000 * SHANNONS
-"""What everybody has beside their stake."""
+PURSE: Final = 1_000_000
+"""SOMA that everybody has beside their stake, if nothing else is said."""
 VALIDATORS: Final = 3
 BEFORE: Final = 72
 """Jobs that settle before the first target opens, so that targets lie where data do: rules follow them from 64 on."""
@@ -55,14 +55,16 @@ class Seat:
 class Setting:
     """What a simulation is of. `rule`: a scoring plugin. `constants`, `parameters`: where they are not the usual ones.
 
-    `jobs`: in an epoch; `before`: in the first one beside them. `rounds`: of the race in an epoch. `kinds`: of the data
-    there is. `sketched`: validators sketch what they attest; without that nothing is routed.
+    `purse`: SOMA that everybody has beside their stake. `jobs`: in an epoch; `before`: in the first one beside them.
+    `rounds`: of the race in an epoch. `kinds`: of the data there is. `sketched`: validators sketch what they attest;
+    without that nothing is routed.
     """
 
     seed: int = 0
     rule: str = "scoring-soma"
     constants: Mapping[str, int] = field(factory=dict)
     parameters: Mapping[str, int] = field(factory=dict)
+    purse: int = PURSE
     jobs: int = 4
     before: int = 0
     rounds: int = 8
@@ -132,7 +134,7 @@ def found(setting: Setting, seats: Sequence[Seat], others: Sequence[Wallet]) -> 
         architectures=(ARCHITECTURE,),
         anchors=bytes(32),
         allocations=tuple(
-            Allocation(address=one.address, balance=PURSE)
+            Allocation(address=one.address, balance=setting.purse * SHANNONS)
             for one in (*auditors, *others, *(seat.wallet for seat in seats))
         ),
         validators=tuple(

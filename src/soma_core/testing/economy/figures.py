@@ -9,6 +9,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from soma_core import fixed
+from soma_core.genesis import SHANNONS
 
 from .cast import BEFORE, DIMENSION, Seat, Setting, rule_of
 from .data import KINDS
@@ -83,8 +84,10 @@ def perplexity(counts: Sequence[int]) -> float:
 
 def honest_slashes(setting: Setting, jobs: int) -> dict[str, int]:
     """What became of honest encoders, on engines that differ, in so many jobs of which every winner is audited."""
-    # Many jobs at a time: a commit costs the less for each of them.
-    setting = evolve(setting, jobs=32, parameters={**setting.parameters, "pot": 20 * 10**9})
+    # Many jobs at a time: a commit costs the less for each of them. Pots are so large that every winner is audited.
+    pot = 20
+    parameters = {**setting.parameters, "pot": pot * SHANNONS}
+    setting = evolve(setting, jobs=32, parameters=parameters, purse=max(setting.purse, 2 * pot * jobs))
     seats = honest()
     report = simulate(setting, seats, epochs=-(-jobs // setting.jobs))
     total: Counter[str] = Counter()

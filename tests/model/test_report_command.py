@@ -42,7 +42,9 @@ PICKY = """
 @pytest.fixture
 def picky(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
     root = tmp_path_factory.mktemp("picky")
-    install(root, "soma-picky", {"encoder-picky": "soma_picky"}, {"soma_picky": PICKY})
+    filed = PICKY.replace("    nothing:", "    file: str = option('', 'the model')\n        nothing:")
+    entries = {"encoder-picky": "soma_picky", "encoder-filed": "soma_filed"}
+    install(root, "soma-picky", entries, {"soma_picky": PICKY, "soma_filed": filed})
     monkeypatch.syspath_prepend(str(root))
     yield "encoder-picky"
     forget(root)
@@ -128,6 +130,33 @@ def test_an_encoder_of_others_has_no_losses_and_leaves_out_what_it_refuses(
     assert "–" in capsys.readouterr().out
 
 
+def test_encoders_of_others_are_compared_with_ours(picky: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["encoder", "report", "--plugin", picky, *NONE, "--items", "2", "--bytes", "64", "--beside", "code"]
+    assert main([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["encoders"]) == ["picky", "code"]
+    assert told["encoders"]["code"]["plugin"] in ("encoder-jax", "encoder-numpy")
+    (agreed,) = told["agreement"]
+    assert (agreed["items"], agreed["cosine"], agreed["times_chance"]) == (8, None, None)  # no frame in common
+    assert 0 <= agreed["overlap"] <= 1
+
+
+def test_models_of_others_are_named_by_their_files(picky: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["encoder", "report", "--plugin", "encoder-filed", *NONE, "--items", "2", "--bytes", "64", "--json"]
+    for options, titles in (
+        (("--weights", "a/model.onnx", "--weights", "b/model.onnx"), ["a/model.onnx", "b/model.onnx"]),
+        (("--weights", "a/one.onnx", "--weights", "b/two.onnx"), ["one", "two"]),
+        (("--set", "file=a/model.onnx"), ["filed"]),
+        ((), ["filed"]),
+    ):
+        assert main([*asked, *options]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert list(told["encoders"]) == titles
+        for agreed in told["agreement"]:
+            assert agreed["overlap"] == 1
+            assert agreed["cosine"] == pytest.approx(1)
+
+
 def test_an_encoder_that_takes_nothing_is_said(picky: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["encoder", "report", "--plugin", picky, *FEW, "--set", "nothing=true"]) == 1
     assert "takes none of the items" in capsys.readouterr().err
@@ -141,6 +170,7 @@ def test_an_encoder_that_takes_nothing_is_said(picky: str, capsys: pytest.Captur
         (("--plugin", "encoder-numpy", "--weights", "txet"), 4, "did you mean text?"),
         (("--plugin", "encoder-numpy", "--set", "dtype"), 2, "write KEY=VALUE"),
         (("--plugin", "encoder-picky", "--weights", "text"), 2, "takes no weights"),
+        (("--plugin", "encoder-numpy", "--weights", "text", "--weights", "text"), 2, "text: named twice"),
         (("--bytes", "1"), 2, "--bytes"),
         (("--items", "100000"), 2, "--items"),
     ],

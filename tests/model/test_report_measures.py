@@ -1,5 +1,8 @@
 """What a report measures, against cases whose answer is plain."""
 
+import lzma
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -128,6 +131,11 @@ def test_runs_of_bytes_are_counted() -> None:
     assert np.expm1(table[2:]).sum(1) == pytest.approx([3, 6, 6])
     assert np.expm1(table[2]).max() == pytest.approx(2)  # "aa" twice
     assert (table[3] != table[4]).any()
+
+
+def test_xz_is_what_the_program_writes() -> None:
+    for data in (b"a", b"the same again " * 900, RNG.bytes(5000), Path(__file__).read_bytes()):
+        assert xz([data]).each == 8 * len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)) / len(data)
 
 
 def test_xz_of_items_and_of_all() -> None:

@@ -1,5 +1,6 @@
 """Running encoders over everything that ``soma encoder report`` tries them on."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,23 +29,45 @@ class Read:
     readings: "Mapping[str, Reading]"
 
 
+@frozen
+class _Chosen:
+    """An encoder that is to be opened. `title`: what the report calls it."""
+
+    title: str
+    plugin: str
+    settings: Mapping[str, Any]
+
+
+def take_one_thread() -> None:
+    """Of NumPy, which is not imported yet: its BLAS spins while it waits, so that two are slow on a busy machine."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def read(
-    corpora: "Corpora", plugin: str | None, weights: Sequence[str], settings: Mapping[str, Any]
+    corpora: "Corpora", plugin: str | None, weights: Sequence[str], settings: Mapping[str, Any], beside: Sequence[str]
 ) -> dict[str, Read]:
-    """Every encoder over every item, by the encoder's name. Raises `SomaError`."""
+    """Every encoder over every item, by what it is called: `weights` under `plugin`, `beside` under an engine of ours.
+
+    Raises `SomaError`.
+    """
     import soma_core
 
     from ._aligning import engine_installed
 
-    name = plugin or engine_installed()
+    chosen = [*_encoders(plugin or engine_installed(), weights, settings)]
+    if beside:
+        chosen += _encoders(engine_installed(), beside, {})
+    titles = [each.title for each in chosen]
+    if twice := {title for title in titles if titles.count(title) > 1}:
+        raise UsageError(f"{min(twice)}: named twice", "name each encoder once")
     out: dict[str, Read] = {}
     count = sum(map(len, corpora.parts().values()))
-    for title, chosen in _encoders(name, weights):
+    for each in chosen:
         with (
-            soma_core.load(name, **chosen, **settings) as loaded,
-            click.progressbar(length=count, label=title, file=sys.stderr) as bar,
+            soma_core.load(each.plugin, **each.settings) as loaded,
+            click.progressbar(length=count, label=each.title, file=sys.stderr) as bar,
         ):
-            out[title] = Read(name, loaded.info, _everything(loaded, corpora, bar.update))
+            out[each.title] = Read(each.plugin, loaded.info, _everything(loaded, corpora, bar.update))
     return out
 
 
@@ -65,8 +88,8 @@ def about(opened: Mapping[str, Read], sizes: Mapping[str, int]) -> dict[str, Any
     }
 
 
-def _encoders(name: str, weights: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """What each encoder is called, and the setting that names its weights."""
+def _encoders(name: str, weights: Sequence[str], settings: Mapping[str, Any]) -> Iterator[_Chosen]:
+    """One for each of `weights`; without any the bundled ones, or the one that the settings name."""
     from soma_core.model import bundled
     from soma_core.plugins import Plugins
 
@@ -77,13 +100,13 @@ def _encoders(name: str, weights: Sequence[str]) -> Iterator[tuple[str, dict[str
     key = next((key for key in ("weights", "file") if key in fields_dict(config)), None)
     if weights and key is None:
         raise UsageError(f"{name}: it takes no weights", "leave --weights out")
-    named = weights or (bundled() if key == "weights" else ())
+    named = weights or (bundled() if key == "weights" and key not in settings else ())
     if not named or key is None:
-        yield name.partition("-")[2], {}
+        yield _Chosen(name.partition("-")[2], name, settings)
         return
-    titles = [Path(each).stem for each in named]
-    for title, each in zip(titles, named, strict=True):
-        yield each if titles.count(title) > 1 else title, {key: each}
+    stems = [Path(each).stem for each in named]
+    for stem, each in zip(stems, named, strict=True):
+        yield _Chosen(stem if stems.count(stem) == 1 else each, name, {**settings, key: each})
 
 
 def _everything(loaded: "LoadedEncoder", corpora: "Corpora", told: Callable[[int], None]) -> "dict[str, Reading]":

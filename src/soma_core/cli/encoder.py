@@ -281,6 +281,12 @@ def evaluate(  # one for each thing that the numbers depend on
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the plugin; repeat it.")
 @click.option(
+    "--beside",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Compare with this one of ours, run by encoder-jax; repeat it.",
+)
+@click.option(
     "--data", "folders", multiple=True, type=click.Path(path_type=Path), metavar="DIR", help="Files of your own, too."
 )
 @click.option("--items", type=_COUNT, default=24, show_default=True, help="Held-out items of each kind, at most.")
@@ -297,6 +303,7 @@ def report(
     plugin: str | None,
     weights: tuple[str, ...],
     assignments: tuple[str, ...],
+    beside: tuple[str, ...],
     folders: tuple[Path, ...],
     out: Path | None,
     as_json: bool,
@@ -307,15 +314,16 @@ def report(
     On data that comes with Python, with the bundled encoders and with scikit-learn; 0 of something leaves it out. What
     each figure is: specs/61-report.md.
     """
-    from soma_core.quality import Sizes, draw, gather, measure, prepare
-
     from . import _report_tables, _reporting
+
+    _reporting.take_one_thread()
+    from soma_core.quality import Sizes, draw, gather, measure, prepare
 
     if out is not None:
         prepare(out)
     talk("gathering items")
     corpora = gather(Sizes(**sizes), folders)
-    opened = _reporting.read(corpora, plugin, weights, _settings(assignments))
+    opened = _reporting.read(corpora, plugin, weights, _settings(assignments), beside)
     found = measure(corpora, {name: each.readings for name, each in opened.items()})
     if out is not None:
         for file in draw(found, out):

@@ -17,6 +17,8 @@ NEIGHBOURS: Final = 5
 FOLDS: Final = 5
 NEAR: Final = 10
 """Places at the top among which an answer counts as found."""
+DICTIONARY_LEAST: Final = 4096
+"""Of xz."""
 NGRAMS: Final = (2, 3, 4)
 NGRAM_DIM: Final = 2048
 
@@ -37,9 +39,7 @@ class Xz:
 def xz(items: Sequence[bytes]) -> Xz:
     """As the program writes them, headers and checksums included. At least one byte."""
     size = sum(map(len, items))
-    best = 9 | lzma.PRESET_EXTREME
-    each = sum(len(lzma.compress(item, preset=best)) for item in items)
-    return Xz(8 * each / size, 8 * len(lzma.compress(b"".join(items), preset=best)) / size)
+    return Xz(8 * sum(map(_xz_size, items)) / size, 8 * _xz_size(b"".join(items)) / size)
 
 
 @frozen
@@ -160,6 +160,12 @@ def ngrams(items: Sequence[bytes]) -> Matrix:
                 # The top 11 bits of a product with 2^64 over the golden ratio: Fibonacci hashing.
                 out[place] += np.bincount((runs * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(53), minlength=NGRAM_DIM)
     return np.log1p(out)
+
+
+def _xz_size(data: bytes) -> int:
+    """With a dictionary as long as the data: the result is as long, and the preset's would clear 64 MiB each time."""
+    best = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": max(DICTIONARY_LEAST, len(data))}
+    return len(lzma.compress(data, filters=[best]))
 
 
 def _nearest(vectors: ArrayLike, k: int) -> NDArray[Any]:

@@ -9,10 +9,23 @@ import numpy as np
 from soma_core.errors import UsageError
 
 from .corpora import ALL
+from .measures import Isotropy
 from .report import Found, Report
 
-COLOURS: Final = ("#3b6ea8", "#c8553d", "#5a9367", "#e0a030", "#7d5ba6", "#4b4b4b", "#3aa6a6", "#b06090")
+COLOURS: Final = (
+    "#3b6ea8",
+    "#c8553d",
+    "#5a9367",
+    "#e0a030",
+    "#7d5ba6",
+    "#4b4b4b",
+    "#3aa6a6",
+    "#b06090",
+    "#8a6d3b",
+    "#6aa0d8",
+)
 """One an encoder, in their order, and again from the first."""
+TICKS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 BESIDE: Final = "#b8b8b8"
 
 
@@ -65,17 +78,17 @@ def _colour(report: Report, name: str) -> str:
 
 def _bits(figure: Any, report: Report) -> None:
     """A group of bars for each kind of data, and two lines across it: xz, item by item and joined."""
-    figure.set_size_inches(max(7, 1 + 0.28 * len(report.kinds) * (len(report.encoders) + 2)), 4.5)
+    figure.set_size_inches(min(20, max(7, 1 + 0.28 * len(report.kinds) * (len(report.encoders) + 2))), 4.5)
     axes = figure.subplots()
     width = 0.8 / len(report.encoders)
     for place, name in enumerate(report.encoders):
         at = [i - 0.4 + width * (place + 0.5) for i in range(len(report.kinds))]
         bits = [np.nan if (value := kind.encoders[name]) is None else value for kind in report.kinds]
-        axes.bar(at, bits, width * 0.92, color=_colour(report, name), label=name)
+        axes.bar(at, bits, width * 0.92, color=_colour(report, name), label=_short(name))
     for i, kind in enumerate(report.kinds):
         for value, style, label in ((kind.xz.each, "-", "xz -9e, each"), (kind.xz.joined, ":", "xz -9e, joined")):
             axes.plot([i - 0.44, i + 0.44], [value, value], style, color="black", label=label if i == 0 else None)
-    axes.set_xticks(range(len(report.kinds)), [_short(f"{kind.kind}") for kind in report.kinds])
+    axes.set_xticks(range(len(report.kinds)), [_short(kind.kind) for kind in report.kinds])
     axes.set_ylabel("bits per byte, less is better")
     axes.set_title("What encoders need for a byte")
     figure.legend(loc="outside lower center", ncols=min(7, len(report.encoders) + 2), frameon=False)
@@ -137,37 +150,55 @@ def _agreement(figure: Any, report: Report) -> None:
 
 
 def _spread(figure: Any, report: Report) -> None:
-    """How much variance the first components have: the encoder's own vectors, and those in the network's frame."""
-    figure.set_size_inches(9, 5)
-    panels = figure.subplots(1, 2, sharey=True)
+    """How much variance the first components have, in the encoder's own vectors and in the frame; and how collapsed."""
     every = [each for each in report.spread if each.kind == ALL]
-    for axes, what, title in zip(
-        panels, ("raw", "framed"), ("the encoder's own vectors", "in the network's frame"), strict=True
-    ):
-        longest = 1
-        for each in every:
-            spread, collapsed = getattr(each, what), getattr(each, f"{what}_collapse")
-            summed = np.cumsum(spread.spectrum)
-            label = f"{_short(each.encoder)}: rank {spread.rank:.1f}, collapse × {collapsed.times:.1f}"
-            axes.plot(range(1, len(summed) + 1), summed, color=_colour(report, each.encoder), label=label)
-            longest = max(longest, len(summed))
-        even = np.arange(1, longest + 1) / longest
-        axes.plot(range(1, longest + 1), even, ":", color="black", label="evenly spread")
-        axes.set_xscale("log")
-        ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if tick <= longest]
-        axes.set_xticks(ticks, [str(tick) for tick in ticks])
-        axes.minorticks_off()
-        axes.set_xlim(1, max(2, longest))
-        axes.set_ylim(0, 1.02)
-        axes.set_xlabel("components")
-        axes.set_title(title, fontsize=10)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=7, frameon=False)
-    panels[0].set_ylabel("share of variance in so many components")
+    figure.set_size_inches(13, max(4.6, 1.6 + 0.45 * len(every)))
+    own, framed, collapsed = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
+    _variances(own, report, [(each.encoder, each.raw) for each in every])
+    _variances(framed, report, [(each.encoder, each.framed) for each in every])
+    own.set_title("the encoder's own vectors", fontsize=10)
+    own.set_ylabel("share of variance in so many components")
+    framed.set_title("in the network's frame", fontsize=10)
+    for row, each in enumerate(every):
+        for up, what, alpha, name in ((-0.2, each.raw_collapse, 1, "own"), (0.2, each.framed_collapse, 0.5, "frame")):
+            collapsed.barh(row + up, what.times, 0.38, color=_colour(report, each.encoder), alpha=alpha)
+            collapsed.text(what.times * 1.06, row + up, f"{name} {what.times:.1f}", va="center", fontsize=8)
+    most = max(max(each.raw_collapse.times, each.framed_collapse.times) for each in every)
+    _count(collapsed, 4 * max(1, most))
+    collapsed.set_xlim(left=0.5)
+    collapsed.axvline(1, color="black", linestyle=":")
+    collapsed.set_yticks(range(len(every)), [_short(each.encoder) for each in every])
+    collapsed.invert_yaxis()
+    collapsed.set_xlabel("times a normal cloud, which is 1")
+    collapsed.set_title("collapse", fontsize=10)
+    handles, labels = own.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
+
+
+def _variances(axes: Any, report: Report, spreads: Sequence[tuple[str, Isotropy]]) -> None:
+    longest = max(len(spread.spectrum) for _, spread in spreads)
+    for name, spread in spreads:
+        summed = np.cumsum(spread.spectrum)
+        axes.plot(range(1, len(summed) + 1), summed, color=_colour(report, name), label=_short(name))
+    axes.plot(range(1, longest + 1), np.arange(1, longest + 1) / longest, ":", color="black", label="evenly spread")
+    _count(axes, max(2, longest))
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("components")
+
+
+def _count(axes: Any, most: float) -> None:
+    """A logarithmic axis from 1 to `most`, with plain numbers at it."""
+    ticks = [tick for tick in TICKS if tick <= most]
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(1, most)
 
 
 def _figures(found: Found) -> Sequence[float | None]:
     return (None if found.functions is None else found.functions.ten, found.digits, found.paraphrases)
 
 
-def _short(name: str, most: int = 18) -> str:
-    return name if len(name) <= most else f"…{name[1 - most :]}"
+def _short(name: str, most: int = 21) -> str:
+    """Both ends of a long name: names differ at either."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2) :]}"

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, final
 
 from attrs import frozen
 
@@ -168,6 +168,13 @@ class LoadedEncoder:
         if given is None:
             raise UsageError(f"{self._plugin.title}: it says nothing of single tokens", "name another, as encoder-jax")
         return given(ids, positions, targets)
+
+    def export(self, form: Literal["safetensors", "onnx"]) -> bytes:
+        """The model as one file. Raises `UsageError` if the encoder does not give itself away."""
+        given: Callable[[str], bytes] | None = getattr(self._encoder, "export", None)
+        if given is None:
+            raise UsageError(f"{self._plugin.title}: it does not export its model", "name another, as encoder-jax")
+        return given(form)
 
     @property
     def has_loss(self) -> bool:

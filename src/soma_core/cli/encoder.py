@@ -1,23 +1,18 @@
 """``soma encoder``: an encoder made, aligned, registered and served; or tried without a network."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from soma_core.errors import EncoderError, UsageError
+from soma_core.errors import UsageError
 
+from . import _encoder_alone
 from ._data import data_dir_option
 from ._joining import joining_options
 from ._options import json_option
 from ._print import data as say
 from ._print import data_json, talk
-from ._reading import read_file
-
-SHOWN = 8
-"""Components of a vector that are printed."""
-
-_COUNT = click.IntRange(0, 10_000)
+from ._settings import settings_of
 
 
 @click.group()
@@ -70,7 +65,7 @@ def align(*, weights: Path, plugin: str | None, assignments: tuple[str, ...], ov
         if done == of or done % 128 == 0:
             talk(f"{done} of {of} anchors")
 
-    found = _aligning.align(weights, engine, told, **_settings(assignments))
+    found = _aligning.align(weights, engine, told, **settings_of(assignments))
     agreement = found.agreement
     written = [map_file] if found.speciality is None else [map_file, weights.with_suffix(".speciality")]
     if as_json:
@@ -181,168 +176,5 @@ def leave(plugin: str, as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  
         say("it is drawn no more from the next epoch on")
 
 
-@encoder.command("try")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--plugin", default="encoder-jax", show_default=True, help="An installed encoder plugin.")
-@click.option("--weights", help="A bundled name or a .safetensors file, for plugins that take one.")
-@json_option
-def try_(*, file: Path, plugin: str, weights: str | None, as_json: bool) -> None:
-    """Run one encoder on FILE, with no node, no keys and no network."""
-    import soma_core
-    from soma_core.crypto import digest
-    from soma_core.fixed import vector_bytes
-    from soma_core.model import MAX_ITEM
-
-    data = read_file(file, MAX_ITEM)
-
-    settings: dict[str, Any] = {} if weights is None else {"weights": weights}
-    with soma_core.load(plugin, **settings) as loaded:
-        try:
-            vector = loaded.encode([data])[0]
-            on_chain = loaded.quantise([data])[0]
-            bits = float(loaded.evaluate([data]).bits_per_byte[0]) if loaded.has_loss else None
-        except ValueError as error:
-            raise EncoderError(f"{file}: {error}", "try another file") from error
-        info = loaded.info
-    answer = {
-        "path": str(file),
-        "plugin": plugin,
-        "bytes": len(data),
-        "bits_per_byte": bits,
-        "dim": len(vector),
-        "vector_digest": digest("soma/vector", vector_bytes(on_chain)).hex(),
-        "weights": info.weights.hex(),
-        "vector": [float(x) for x in vector],
-    }
-    if as_json:
-        data_json(answer)
-        return
-    first = "  ".join(f"{x:+.4f}" for x in vector[:SHOWN])
-    say(f"{file} · {len(data):,} bytes · {plugin} · weights {info.weights.hex()[:12] or 'none'}")
-    say("loss    none: this encoder gives no likelihood" if bits is None else f"loss    {bits:.4f} bits/byte")
-    say(f"vector  {len(vector)} numbers · {answer['vector_digest']}")
-    say(f"        {first}  …")
-
-
-@encoder.command(name="eval")
-@click.option("--weights", required=True, metavar="NAME|FILE", help="A bundled encoder, or a .safetensors file.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="JSON",
-    help="The model's shape and the regulariser, by the live network's names; else the .json beside the weights.",
-)
-@click.option("--data", "file", required=True, type=click.Path(path_type=Path), metavar="FILE", help="What is read.")
-@click.option("--engine", default="numpy", metavar="NAME", help="encoder-NAME computes: numpy, jax, …  [numpy]")
-@click.option("--policy", type=click.Choice(["soma", "v1-local", "v1-chain"]), default="soma", show_default=True)
-@click.option("--batch", type=click.IntRange(1, 4096), default=16, show_default=True, help="Rows read together.")
-@click.option("--seed", type=click.IntRange(0, (1 << 64) - 1), default=0, show_default=True, help="Of the slices.")
-@click.option("--dtype", type=click.Choice(["f32", "f64", "bf16", "int8"]), default="f32", show_default=True)
-@json_option
-def evaluate(  # one for each thing that the numbers depend on
-    *,
-    weights: str,
-    config: Path | None,
-    file: Path,
-    engine: str,
-    policy: str,
-    batch: int,
-    seed: int,
-    dtype: str,
-    as_json: bool,
-) -> None:
-    """Loss and embedding of FILE under one of the published policies, with no node and no network.
-
-    v1-local and v1-chain are the live network's: nats and its regulariser. soma is this network's: bits per byte.
-    """
-    from soma_core.model import MAX_ITEM
-
-    from . import _evaluating
-
-    request = _evaluating.Request(weights, config, engine, dtype, policy, batch, seed)
-    answer = _evaluating.evaluate(request, read_file(file, MAX_ITEM))
-    shown = _evaluating.as_json(answer)
-    if as_json:
-        data_json(shown)
-        return
-    score = answer.score
-    say(f"{file} · encoder-{engine} · {answer.numeric_class} · policy {policy} · {score.batches} batches")
-    say(f"loss       {score.loss:.6f} {'bits/byte' if policy == 'soma' else 'nats, regulariser included'}")
-    say(f"ce         {score.ce:.6f} nats")
-    say(f"reg        {score.reg:.6f}")
-    first = "  ".join(f"{x:+.4f}" for x in score.embedding[:SHOWN])
-    say(f"embedding  {len(score.embedding)} numbers  {first}  …")
-
-
-@encoder.command()
-@click.option("--plugin", metavar="NAME", help="What runs them.  [default: encoder-jax, else encoder-numpy]")
-@click.option(
-    "--weights", multiple=True, metavar="NAME|FILE", help="A bundled encoder or a file; repeat it.  [default: bundled]"
-)
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the plugin; repeat it.")
-@click.option(
-    "--beside",
-    multiple=True,
-    metavar="NAME|FILE",
-    help="Compare with this one of ours, run by encoder-jax; repeat it.",
-)
-@click.option(
-    "--data", "folders", multiple=True, type=click.Path(path_type=Path), metavar="DIR", help="Files of your own, too."
-)
-@click.option("--items", type=_COUNT, default=24, show_default=True, help="Held-out items of each kind, at most.")
-@click.option("--functions", type=_COUNT, default=200, show_default=True, help="Functions with docstrings, at most.")
-@click.option("--digits", type=_COUNT, default=300, show_default=True, help="Handwritten digits, at most.")
-@click.option("--pairs", type=_COUNT, default=64, show_default=True, help="Pairs of sentences, at most.")
-@click.option(
-    "--bytes", "bytes_most", type=click.IntRange(64, 1 << 20), default=1024, show_default=True, help="Of an item."
-)
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Draw it all: PNG files in this folder.")
-@json_option
-def report(
-    *,
-    plugin: str | None,
-    weights: tuple[str, ...],
-    assignments: tuple[str, ...],
-    beside: tuple[str, ...],
-    folders: tuple[Path, ...],
-    out: Path | None,
-    as_json: bool,
-    **sizes: int,
-) -> None:
-    """Say how good encoders are: likelihood beside xz, what their vectors find, how they agree, how they are spread.
-
-    On data that comes with Python, with the bundled encoders and with scikit-learn; 0 of something leaves it out. What
-    each figure is: specs/61-report.md.
-    """
-    from . import _report_tables, _reporting
-
-    _reporting.take_one_thread()
-    from soma_core.quality import Sizes, draw, gather, measure, prepare
-
-    if out is not None:
-        prepare(out)
-    talk("gathering items")
-    corpora = gather(Sizes(**sizes), folders)
-    opened = _reporting.read(corpora, plugin, weights, _settings(assignments), beside)
-    found = measure(corpora, {name: each.readings for name, each in opened.items()})
-    if out is not None:
-        for file in draw(found, out):
-            talk(f"drawn: {file}")
-    if as_json:
-        data_json(_reporting.about(opened, sizes) | found.told())
-        return
-    for line in _report_tables.lines(found):
-        say(line)
-
-
-def _settings(assignments: tuple[str, ...]) -> dict[str, Any]:
-    """Settings of a plugin, as they were given. Raises `UsageError`."""
-    from soma_core.config import toml_or_text
-
-    settings = {}
-    for assignment in assignments:
-        key, mark, value = assignment.partition("=")
-        if not mark:
-            raise UsageError(f"--set: {assignment!r:.60}: not a setting", "write KEY=VALUE, such as takes=image")
-        settings[key.strip()] = toml_or_text(value.strip())
-    return settings
+for _each in (_encoder_alone.try_, _encoder_alone.evaluate, _encoder_alone.export, _encoder_alone.report):
+    encoder.add_command(_each)

@@ -1,6 +1,7 @@
 """The command line's frame: help, plugins, config, conformance, doctor; errors, exit statuses, quiet endings."""
 
 import json
+import re
 import os
 import signal
 import subprocess
@@ -422,6 +423,16 @@ def test_doctor_says_what_it_finds(world: Path, soma: Callable[..., SimpleNamesp
     assert "ok    python: 3." in done.out
     assert f"warn  data directory: {world / 'data'} has mode 0755: others can enter; chmod 700" in done.out
     assert "warn  encoder-foo: dim is 32; raise it" in done.out
+    assert re.search(r"ok    encoder-foo: opens in \d+\.\d s: 32 numbers, f32, no weights\n", done.out)
+
+
+def test_doctor_says_in_a_line_what_an_encoder_lacks(world: Path, soma: Callable[..., SimpleNamespace]) -> None:
+    faulty = WORKING.replace("import numpy\n", "raise OSError('device cuda: it is not here')\n")
+    fake(world, "encoder-foo", faulty)
+    done = soma("doctor", *chosen("encoder-foo"))
+    assert done.status == 6
+    (line,) = (line for line in done.out.splitlines() if "device cuda" in line)
+    assert line.startswith("fail  encoder-foo: ")
 
 
 def test_doctor_fails_with_its_findings(world: Path, soma: Callable[..., SimpleNamespace]) -> None:

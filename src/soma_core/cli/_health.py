@@ -1,13 +1,23 @@
-"""What ``soma doctor`` looks at by itself: this system and the ports."""
+"""What ``soma doctor`` looks at by itself: this system, the ports, and whether encoders open."""
 
 import os
 import platform
 import socket
 import sys
+import tempfile
+import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from soma_core.api import Finding
+from soma_core.api import EncoderSpec, Finding
 from soma_core.config import Row
+from soma_core.errors import SomaError
+
+if TYPE_CHECKING:
+    from soma_core.api import EncoderInfo
+    from soma_core.config import Prepared
+    from soma_core.plugins import Plugin
 
 
 def python() -> Finding:
@@ -62,3 +72,36 @@ def ports(rows: Iterable[Row]) -> Iterator[Finding]:
                     )
                 else:
                     yield Finding("ok", "port", f"{row.section}.port {row.value} is free")
+
+
+def encoders(prepared: "Prepared") -> Iterator[Finding]:
+    """Whether each chosen encoder opens, in a process of its own as a node would have it: devices, packages, weights.
+
+    One that needs an identity is left to its own doctor: the keys belong to the node.
+    """
+    for plugin in prepared.selection.plugins:
+        spec = prepared.specs[plugin.name]
+        if isinstance(spec, EncoderSpec) and "identity" not in spec.needs:
+            began = time.perf_counter()
+            try:
+                info = _opened(prepared, plugin)
+            except SomaError as error:
+                yield Finding("fail", plugin.name, error.what, error.remedy)
+            else:
+                which = f"weights {info.weights.hex()[:12]}" if info.weights else "no weights"
+                detail = f"opens in {time.perf_counter() - began:.1f} s: {info.dim} numbers, {info.numeric}, {which}"
+                yield Finding("ok", plugin.name, detail)
+
+
+def _opened(prepared: "Prepared", plugin: "Plugin") -> "EncoderInfo":
+    """What the encoder says it is. Raises `SomaError`."""
+    import trio
+
+    from soma_core.node.hosting import open_encoder
+
+    async def look(data_dir: Path) -> "EncoderInfo":
+        async with open_encoder(prepared, plugin, data_dir) as worker:
+            return worker.info
+
+    with tempfile.TemporaryDirectory(prefix="soma-doctor-") as folder:
+        return trio.run(look, Path(folder))

@@ -78,6 +78,7 @@ def _examine(options: "Options") -> Iterator[Finding]:
     yield from _health.ports(prepared.resolved.rows)
     for plugin in prepared.selection.plugins:
         yield from _ask(options, plugin)
+    yield from _health.encoders(prepared)
 
 
 def _ask(options: "Options", plugin: "Plugin") -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 """The command line's frame: help, plugins, config, conformance, doctor; errors, exit statuses, quiet endings."""
 
 import json
-import re
 import os
+import re
 import signal
 import subprocess
 import sys

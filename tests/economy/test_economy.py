@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from soma_core.cli import main
+from soma_core.genesis import SHANNONS
 from soma_core.testing.economy import Hunter, Seat, Setting, cheats, everybody, honest, hunters, simulate
+from soma_core.testing.economy.models import specialist
 
 RULES = ("scoring-soma", "scoring-balanced")
 
@@ -101,3 +103,17 @@ def test_command_prints_draws_and_gives_json(tmp_path: Path, capsys: pytest.Capt
 def test_what_cannot_be_done_is_said(arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "economy", *arguments]) == 2
     assert what in capsys.readouterr().err
+
+
+def test_two_versions_share_the_work_as_their_stakes_do_until_one_is_seen_to_be_better() -> None:
+    """What an operator does who tries new weights beside the present ones: both registered, each with a stake."""
+    draws = {}
+    for name, worse in (("alike", 0.0), ("worse", 3.0)):
+        setting = Setting(seed=1, jobs=24, kinds=("text",), parameters={"shard_size": 2, "emission": 0})
+        present = Seat("present", specialist(1, "text"), stake=3_000 * SHANNONS)
+        new = Seat("new", specialist(2, "text", worse), stake=1_000 * SHANNONS)
+        others = [Seat(f"other{place}", specialist(3 + place, "text"), stake=3_000 * SHANNONS) for place in range(4)]
+        simulate(setting, [present, new, *others], epochs=6)
+        draws[name] = new.seen["draws"] / present.seen["draws"]
+    assert 0.15 < draws["alike"] < 0.7, "a third, and luck of some thirty draws"
+    assert draws["worse"] < 0.75 * draws["alike"]

@@ -12,6 +12,7 @@ from ._print import data as say
 from ._print import data_json, talk
 from ._reading import read_file
 from ._settings import settings_of
+from ._threads import take_one_thread
 
 SHOWN = 8
 """Components of a vector that are printed."""
@@ -26,6 +27,7 @@ _COUNT = click.IntRange(0, 10_000)
 @json_option
 def try_(*, file: Path, plugin: str, weights: str | None, as_json: bool) -> None:
     """Run one encoder on FILE, with no node, no keys and no network."""
+    take_one_thread()
     import soma_core
     from soma_core.crypto import digest
     from soma_core.fixed import vector_bytes
@@ -93,6 +95,7 @@ def evaluate(  # one for each thing that the numbers depend on
 
     v1-local and v1-chain are the live network's: nats and its regulariser. soma is this network's: bits per byte.
     """
+    take_one_thread()
     from soma_core.model import MAX_ITEM
 
     from . import _evaluating
@@ -175,7 +178,7 @@ def report(
     """
     from . import _report_tables, _reporting
 
-    _reporting.take_one_thread()
+    take_one_thread()
     from soma_core.quality import Sizes, draw, gather, measure, prepare
 
     if out is not None:

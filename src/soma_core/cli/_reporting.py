@@ -1,6 +1,5 @@
 """Running encoders over everything that ``soma encoder report`` tries them on."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,11 +35,6 @@ class _Chosen:
     title: str
     plugin: str
     settings: Mapping[str, Any]
-
-
-def take_one_thread() -> None:
-    """Of NumPy, which is not imported yet: its BLAS spins while it waits, so that two are slow on a busy machine."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def read(

@@ -51,7 +51,7 @@ ENGINES: Final = (
     Engine("jax", "f32", 1, 1.4, 2.0),
     Engine("torch", "f32", 1, 1.4, 2.0),
     Engine("onnx", "f32", 5, 1.4, 2.0),
-    Engine("jax", "bf16", None, None, None),  # for a GPU: XLA has no fast product of bf16 on a CPU
+    Engine("jax", "bf16", None, 2.3, 3.5),
     Engine("torch", "bf16", None, 2.3, 3.5),
     Engine("onnx", "int8", None, 2.3, 3.5),
 )

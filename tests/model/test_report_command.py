@@ -201,3 +201,19 @@ def test_pictures_that_cannot_be_are_refused_before_anything_is_read(
     told = capsys.readouterr().err
     assert 'drawing needs matplotlib; python3 -m pip install "soma-core[report]"' in told
     assert "gathering" not in told
+
+
+def test_without_scikit_learn_digits_are_left_out_unless_they_were_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setattr("soma_core.cli._encoder_alone.find_spec", lambda _name: None)
+    few = ["encoder", "report", "--plugin", "encoder-numpy", "--weights", "text"]
+    few += ["--items", "2", "--functions", "0", "--pairs", "0", "--bytes", "64"]
+    assert main([*few, "--json"]) == 0
+    said = capsys.readouterr()
+    assert "digits are left out: scikit-learn is not installed" in said.err
+    assert json.loads(said.out)["found"]["text"]["digits"] is None
+    assert main([*few, "--digits", "2"]) == 2
+    assert "the digits need scikit-learn" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The commands of ``soma encoder`` that try a model by itself: no node, no keys, no network."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -153,7 +154,9 @@ def export(*, weights: str, form: Literal["safetensors", "onnx"], plugin: str, o
 )
 @click.option("--items", type=_COUNT, default=24, show_default=True, help="Held-out items of each kind, at most.")
 @click.option("--functions", type=_COUNT, default=200, show_default=True, help="Functions with docstrings, at most.")
-@click.option("--digits", type=_COUNT, default=300, show_default=True, help="Handwritten digits, at most.")
+@click.option(
+    "--digits", type=_COUNT, help="Handwritten digits, at most.  [default: 300, of scikit-learn if it is there]"
+)
 @click.option("--pairs", type=_COUNT, default=64, show_default=True, help="Pairs of sentences, at most.")
 @click.option(
     "--bytes", "bytes_most", type=click.IntRange(64, 1 << 20), default=1024, show_default=True, help="Of an item."
@@ -167,6 +170,7 @@ def report(
     assignments: tuple[str, ...],
     beside: tuple[str, ...],
     folders: tuple[Path, ...],
+    digits: int | None,
     out: Path | None,
     as_json: bool,
     **sizes: int,
@@ -183,6 +187,9 @@ def report(
 
     if out is not None:
         prepare(out)
+    if digits is None and not (digits := 300 if find_spec("sklearn") else 0):
+        talk("digits are left out: scikit-learn is not installed; python3 -m pip install scikit-learn")
+    sizes["digits"] = digits
     talk("gathering items")
     corpora = gather(Sizes(**sizes), folders)
     opened = _reporting.read(corpora, plugin, weights, settings_of(assignments), beside)

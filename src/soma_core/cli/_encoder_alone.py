@@ -18,6 +18,9 @@ from ._threads import take_one_thread
 SHOWN = 8
 """Components of a vector that are printed."""
 
+DIGITS = 300
+"""That are tried, if nothing is said."""
+
 _COUNT = click.IntRange(0, 10_000)
 
 
@@ -187,9 +190,10 @@ def report(
 
     if out is not None:
         prepare(out)
-    if digits is None and not (digits := 300 if find_spec("sklearn") else 0):
+    installed = find_spec("sklearn") is not None
+    sizes["digits"] = digits if digits is not None else DIGITS if installed else 0
+    if digits is None and not installed:
         talk("digits are left out: scikit-learn is not installed; python3 -m pip install scikit-learn")
-    sizes["digits"] = digits
     talk("gathering items")
     corpora = gather(Sizes(**sizes), folders)
     opened = _reporting.read(corpora, plugin, weights, settings_of(assignments), beside)

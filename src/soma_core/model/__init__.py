@@ -10,6 +10,7 @@ from ._contract import BYTES, EOS, FIRST_BYTE_BITS, MAX_CHUNKS, MAX_ITEM, MAX_LO
 from ._erf import erf
 from ._eval_config import V1, read_eval_config
 from ._files import ModelFiles
+from ._foreign import foreign_digest, foreign_info
 from ._frame import Agreement, FrameMap, agreement, fit_frame, read_frame, store, unit, whiten
 from ._items import Item, read_pack, write_pack
 from ._noise import normal
@@ -18,9 +19,9 @@ from ._policies import POLICIES, Forward, Policy, Score, Setting
 from ._references import bundled_anchors, bundled_held_out, network_frame, sample_files
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
 from ._speciality import Speciality
-from ._taking import Taking, pool, probe, taking
+from ._taking import Taking, pool, taking
 from ._transformer import LAYER_NORM_EPSILON, Reading, ReferenceTransformer, gelu, rotation, turns
-from ._weights import Weights, bundled, foreign_digest, load_weights, locate, weights_digest
+from ._weights import Weights, bundled, load_weights, locate, weights_digest
 
 __all__ = [
     "ARCHITECTURE",
@@ -64,6 +65,7 @@ __all__ = [
     "erf",
     "fit_frame",
     "foreign_digest",
+    "foreign_info",
     "gelu",
     "groups",
     "has_collapsed",
@@ -73,7 +75,6 @@ __all__ = [
     "normal",
     "onnx_model",
     "pool",
-    "probe",
     "read_eval_config",
     "read_frame",
     "read_header",

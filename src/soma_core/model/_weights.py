@@ -1,6 +1,5 @@
 """From a bundled name or a path to everything that makes an encoder: weights, config, frame map, digests."""
 
-from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -19,8 +18,6 @@ from ._config import ARCHITECTURE, ModelConfig
 from ._frame import read_frame
 from ._safetensors import MAX_FILE, read_tensors
 
-OPAQUE: Final = "opaque"
-"""The architecture of a model that nobody else can compute."""
 BUNDLE: Final = "soma_encoders"
 """The module of the data package; ``soma-encoders`` is its distribution."""
 
@@ -103,13 +100,6 @@ def weights_digest(config: ModelConfig, source: bytes | Path) -> bytes:
     if len(data) > MAX_FILE:
         raise DecodeError(f"{len(data)} bytes of weights; at most {MAX_FILE}", "use a smaller model")
     return digest("soma/weights", config.encoded(), data)
-
-
-def foreign_digest(settings: Mapping[str, object], *files: bytes) -> bytes:
-    """32 bytes that name a model which is none of ours: of all that makes its vectors, `settings` and `files`."""
-    text = "\n".join(f"{name}={value!r}" for name, value in sorted(settings.items())).encode()
-    parts = [part for file in (text, *files) for part in (len(file).to_bytes(8, "big"), file)]
-    return digest("soma/weights", OPAQUE.encode(), *parts)
 
 
 def _is_path(weights: str | Path) -> bool:

@@ -1,24 +1,19 @@
 """The encoder behind ``encoder-onnx-model``."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnx
-from attrs import asdict
 from numpy.typing import NDArray
 
-from soma_core.api import EncoderInfo
-from soma_core.errors import EncoderError, SettingsError
-from soma_core.model import foreign_digest, pool, probe, taking
+from soma_core.errors import SettingsError
+from soma_core.model import foreign_info, pool, taking
 
 from ._file import read_model
 from ._session import session
 from .model import Config
 
-UNSEEN: Final = frozenset({"file", "tokenizer", "device", "threads", "max_batch"})
-"""Settings that change no vector, or name a file that is looked at itself."""
 TYPES: Final = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -42,32 +37,13 @@ class OwnModel:
         data = model.SerializeToString()
         self._session = session(data, config.device, config.threads)
         self._inputs = {one.name: _type_of(one) for one in self._session.get_inputs()}
-        weights = _digest(config)
-        self.info = EncoderInfo(
-            dim=self._dim(),
-            weights=weights,
-            frame=_frame(config.file),
-            numeric="other",
-            modalities=frozenset({config.takes}),
-            max_batch=config.max_batch,
-        )
+        self.info = foreign_info(config, config.file, config.max_batch, self.encode, str(config.file))
 
     def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
         """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an item that is not taken."""
         given, counts = self._take(batch)
         (out,) = self._session.run([self._output], _named(self._inputs, given, counts))
         return pool(self._config.pool, np.asarray(out), counts)
-
-    def _dim(self) -> int:
-        """Of a vector: what the model gives for one item."""
-        try:
-            return int(self.encode([probe(self._config.takes)]).shape[1])
-        except EncoderError as error:
-            raise SettingsError(error.what, error.remedy) from error
-        except Exception as error:  # the runtime's, of several classes
-            first = str(error).strip().partition("\n")[0]
-            said = f"{self._config.file}: it cannot be run so: {first:.200}"
-            raise SettingsError(said, "set takes, length, width and height to what it takes") from error
 
 
 def _ask_for(model: Any, name: str) -> None:
@@ -85,17 +61,6 @@ def _type_of(one: Any) -> Any:
     if one.type not in TYPES:
         raise SettingsError(f"input {one.name} is a {one.type}", "give a model whose inputs are numbers")
     return TYPES[one.type]
-
-
-def _digest(config: Config) -> bytes:
-    settings = {name: value for name, value in asdict(config).items() if name not in UNSEEN}
-    return foreign_digest(settings, *(Path(file).read_bytes() for file in (config.file, config.tokenizer) if file))
-
-
-def _frame(file: Path) -> bytes:
-    """The map that stands beside it, or nothing."""
-    beside = file.with_suffix(".frame")
-    return beside.read_bytes() if beside.exists() else b""
 
 
 def _named(inputs: Mapping[str, Any], given: NDArray[Any], counts: NDArray[Any]) -> dict[str, NDArray[Any]]:

@@ -3,23 +3,17 @@
 import json
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
-from attrs import asdict
 from numpy.typing import NDArray
 
-from soma_core.api import EncoderInfo
 from soma_core.errors import EncoderError, SettingsError
-from soma_core.model import foreign_digest, pool, probe, read_tensors, taking
+from soma_core.model import foreign_info, pool, read_tensors, taking
 
 from ._device import device_of
 from .model import Config
-
-UNSEEN: Final = frozenset({"file", "tokenizer", "device", "threads", "max_batch"})
-"""Settings that change no vector, or name a file that is looked at itself."""
 
 
 class OwnModel:
@@ -32,17 +26,7 @@ class OwnModel:
         self._take = taking(config)
         self._device = device_of(config.device)
         self._model = _made(config).to(self._device).eval()
-        settings = {name: value for name, value in asdict(config).items() if name not in UNSEEN}
-        files = (Path(file).read_bytes() for file in (config.file, config.tokenizer) if file)
-        frame = config.file.with_suffix(".frame")
-        self.info = EncoderInfo(
-            dim=self._dim(),
-            weights=foreign_digest(settings, *files),
-            frame=frame.read_bytes() if frame.exists() else b"",
-            numeric="other",
-            modalities=frozenset({config.takes}),
-            max_batch=config.max_batch,
-        )
+        self.info = foreign_info(config, config.file, config.max_batch, self.encode, config.module)
 
     def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
         """Raw vectors, float32 [B, dim]. Raises `ValueError` naming the position of an item that is not taken."""
@@ -53,17 +37,6 @@ class OwnModel:
         if not isinstance(out, torch.Tensor):
             raise EncoderError(f"the model gives a {type(out).__name__}, not a tensor", "name one that gives a tensor")
         return pool(self._config.pool, out.float().cpu().numpy(), counts)
-
-    def _dim(self) -> int:
-        """Of a vector: what the model gives for one item."""
-        try:
-            return int(self.encode([probe(self._config.takes)]).shape[1])
-        except EncoderError as error:
-            raise SettingsError(error.what, error.remedy) from error
-        except Exception as error:  # whatever somebody's model raises
-            first = str(error).strip().partition("\n")[0]
-            said = f"{self._config.module}: it cannot be run so: {first:.200}"
-            raise SettingsError(said, "set takes, length, pad, width and height to what it takes") from error
 
 
 def _made(config: Config) -> Any:

@@ -489,7 +489,11 @@ def test_interrupt_ends_cleanly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(_group, "_built_in", lambda _verb: waiting)
-    assert main(["run"]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        assert main(["run"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -260,9 +260,10 @@ def simulate(session: nox.Session) -> None:
 def economy(session: nox.Session) -> None:
     """What scoring rules have to show in a simulated economy; ``-- JOBS EPOCHS``: longer, and kept."""
     which = dict(zip(("SOMA_ECONOMY_JOBS", "SOMA_ECONOMY_EPOCHS"), session.posargs, strict=False))
-    files = ("tests/checks/test_economy_figures.py", "tests/checks/test_economy_cheats.py")
+    files = ("figures", "table") if which else ("figures", "cheats")
     spread = ("--dist", "loadfile") if which else ()  # what is written of a file comes from one process
-    in_default_set(session, "pytest", "-n", "2", *spread, *files, env=which)
+    names = (f"tests/checks/test_economy_{name}.py" for name in files)
+    in_default_set(session, "pytest", "-n", "2", *spread, *names, env=which)
 
 
 @nox.session(venv_backend="none", requires=["default-set"])

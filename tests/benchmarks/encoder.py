@@ -21,7 +21,8 @@ import numpy as np
 from attrs import frozen
 from benchmarks import roofline
 from benchmarks.harness import Row, Taken, interleaved
-from benchmarks.readers import Reader, random_tensors, reader, written
+from benchmarks.readers import Reader, reader, written
+from model.models import random_tensors
 
 from soma_core.model import ModelConfig, Reading, ReferenceTransformer
 

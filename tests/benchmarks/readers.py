@@ -68,22 +68,6 @@ def reader(script: str, *arguments: object) -> Iterator[Reader]:
             process.kill()
 
 
-def random_tensors(shape: ModelConfig, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Random tensors of the sizes that training starts from, so that every layer does something."""
-    random = np.random.default_rng(seed)
-    out = {}
-    for name, size in shape.shapes().items():
-        drawn = random.standard_normal(size, np.float32)
-        if name.endswith("gamma"):
-            drawn = 1 + drawn / 10
-        elif len(size) == 1:
-            drawn /= 50
-        elif not name.startswith("embedding"):
-            drawn /= np.sqrt(size[0], dtype=np.float32)
-        out[name] = drawn
-    return out
-
-
 def written(shape: ModelConfig, tensors: dict[str, NDArray[np.float32]], directory: Path) -> Path:
     """A weights file with its config beside it."""
     file = directory / "model.safetensors"

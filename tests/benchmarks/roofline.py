@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 from benchmarks.harness import Row, spread
-from benchmarks.readers import HERE, python, random_tensors, written
+from benchmarks.readers import HERE, python, written
+from model.models import random_tensors
 
 from soma_core.model import VOCABULARY, ModelConfig, ReferenceTransformer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from model.models import ruled_tensors
+from model.models import random_tensors, ruled_tensors
 
 import soma_core
 from soma_core.model import (
@@ -37,27 +37,11 @@ ENGINES = {"numpy": 1.0, "jax": 1.0, "torch": 1.0, "onnx": 2.5}
 DATA = bytes(range(256)) * 2 + b"two cats sat on a mat\n" * 30 + b"\x00" * 77
 
 
-def tensors(seed: int, config: ModelConfig = CONFIG) -> dict[str, np.ndarray]:
-    """As training begins, so that every layer does something."""
-    random = np.random.default_rng(seed)
-    out = {}
-    for name, shape in config.shapes().items():
-        drawn = random.standard_normal(shape)
-        if name.endswith("gamma"):
-            drawn = 1 + drawn / 10
-        elif len(shape) == 1:
-            drawn /= 50
-        elif not name.startswith("embedding"):
-            drawn /= np.sqrt(shape[0])
-        out[name] = drawn.astype(np.float32)
-    return out
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Weights in the live network's layout, their config beside them, the same by its names, and data."""
     folder = tmp_path_factory.mktemp("model")
-    (folder / "model.safetensors").write_bytes(write_tensors(tensors(1)))
+    (folder / "model.safetensors").write_bytes(write_tensors(random_tensors(CONFIG, 1)))
     (folder / "model.json").write_text(CONFIG.to_json())
     (folder / "config.json").write_text(json.dumps({**SHAPE, "sig_slices": SLICES}))
     (folder / "data").write_bytes(DATA)

@@ -19,6 +19,22 @@ def ruled_tensors(config: ModelConfig) -> dict[str, np.ndarray]:
     return out
 
 
+def random_tensors(config: ModelConfig, seed: int) -> dict[str, np.ndarray]:
+    """Random tensors of the sizes that training starts from, so that every layer does something."""
+    random = np.random.default_rng(seed)
+    out = {}
+    for name, size in config.shapes().items():
+        drawn = random.standard_normal(size, np.float32)
+        if name.endswith("gamma"):
+            drawn = 1 + drawn / 10
+        elif len(size) == 1:
+            drawn /= 50
+        elif not name.startswith("embedding"):
+            drawn /= np.sqrt(size[0], dtype=np.float32)
+        out[name] = drawn
+    return out
+
+
 class PlainTransformer:
     """Lists and ``math`` only; one number at a time."""
 

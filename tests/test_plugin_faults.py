@@ -99,7 +99,7 @@ def test_one_distribution_that_names_it_twice(fault: Callable[..., str]) -> None
 @pytest.mark.parametrize("name", ["foo", "encoder-", "Encoder-foo", "encoder-foo_bar", "encoder--foo", "oracle-foo"])
 def test_grammar(world: Path, fault: Callable[..., str], name: str) -> None:
     install(world, "foo-tools", {name: "foo_tools"})
-    expected = "the name is not <kind>-<short>; kinds are consensus, transport, ledger, encoder, scoring, command"
+    expected = f"the name is not <kind>-<short>; kinds are {', '.join(SPECS)}"
     assert fault(name) == f"{name} (foo-tools 0.3): {expected}"
 
 

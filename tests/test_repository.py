@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from soma_core.plugins import KINDS
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +65,7 @@ def test_every_distribution_is_whole(folder: Path) -> None:
     assert (folder / "LICENSE").read_text("utf-8") == (ROOT / "LICENSE").read_text("utf-8")  # wheels carry their own
     assert list(folder.glob("tests/test_*.py"))
     for name in project.get("entry-points", {}).get("soma.plugins", {}):
-        assert re.fullmatch(r"(consensus|transport|ledger|encoder|scoring|command)-[a-z0-9]+(-[a-z0-9]+)*", name)
+        assert re.fullmatch(rf"({'|'.join(KINDS)})-[a-z0-9]+(-[a-z0-9]+)*", name)
     wanted = [(ROOT / name).read_text("utf-8") for name in ("requirements.txt", "requirements-all.txt")]
     assert "".join(wanted).count(f"-e plugins/{folder.name}\n") == 1
 

@@ -6,7 +6,18 @@ from typing import Any
 
 import pluggy
 
-from .api import CommandSpec, ConsensusSpec, EncoderSpec, Finding, LedgerSpec, ScoringSpec, TransportSpec
+from .api import (
+    CoderSpec,
+    CommandSpec,
+    ConsensusSpec,
+    EncoderSpec,
+    Finding,
+    IndexSpec,
+    LedgerSpec,
+    ScoringSpec,
+    TokenizerSpec,
+    TransportSpec,
+)
 
 hookspec = pluggy.HookspecMarker("soma")
 
@@ -34,6 +45,21 @@ def soma_encoder() -> EncoderSpec[Any]:
 @hookspec
 def soma_scoring() -> ScoringSpec[Any]:
     """Draw, judge and pay: a pure integer rule, chosen by genesis."""
+
+
+@hookspec
+def soma_tokenizer() -> TokenizerSpec[Any]:
+    """Cut bytes into tokens: a pure partition. Any number."""
+
+
+@hookspec
+def soma_coder() -> CoderSpec[Any]:
+    """Make bytes shorter without loss. Any number."""
+
+
+@hookspec
+def soma_index() -> IndexSpec[Any]:
+    """Find the nearest vectors. Any number; each in a thread of its own."""
 
 
 @hookspec

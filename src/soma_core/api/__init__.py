@@ -4,6 +4,7 @@ from pluggy import HookimplMarker
 
 from soma_core.budget import Budget, Share
 
+from .coder import MAX_BLOCK, Coder
 from .consensus import (
     Accuse,
     Action,
@@ -37,28 +38,33 @@ from .consensus import (
     Verify,
 )
 from .encoder import Encoder, EncoderInfo, Evaluation, HasExport, HasForward, HasGradient, HasLoss
+from .index import MAX_ID, MAX_LABELS, Hit, Index, IndexStats, Label, Labels
 from .ledger import HasSnapshot, Ledger, Reader
 from .scoring import Answer, Candidate, Difficulty, HasTargets, Limits, Payment, ScoringRule, Settlement
 from .spec import (
     API_CURRENT,
     API_FLOOR,
+    CoderSpec,
     CommandSpec,
     ConsensusSpec,
     Context,
     EncoderContext,
     EncoderSpec,
     Finding,
+    IndexSpec,
     LedgerContext,
     LedgerSpec,
     NoConfig,
     NoParams,
     ScoringSpec,
+    TokenizerSpec,
     TransportContext,
     TransportSpec,
     option,
     required,
 )
 from .taking import TakingConfig
+from .tokenizer import Tokenizer, Tokens
 from .transport import CHANNELS, MAX_MESSAGE, Channel, Connection, Identity, PeerGone, PeerId, Transport
 
 hookimpl = HookimplMarker("soma")
@@ -68,6 +74,9 @@ __all__ = [
     "API_CURRENT",
     "API_FLOOR",
     "CHANNELS",
+    "MAX_BLOCK",
+    "MAX_ID",
+    "MAX_LABELS",
     "MAX_MESSAGE",
     "Accuse",
     "Action",
@@ -77,6 +86,8 @@ __all__ = [
     "CancelTimer",
     "Candidate",
     "Channel",
+    "Coder",
+    "CoderSpec",
     "CommandSpec",
     "Commit",
     "Connection",
@@ -100,7 +111,13 @@ __all__ = [
     "HasLoss",
     "HasSnapshot",
     "HasTargets",
+    "Hit",
     "Identity",
+    "Index",
+    "IndexSpec",
+    "IndexStats",
+    "Label",
+    "Labels",
     "Ledger",
     "LedgerContext",
     "LedgerSpec",
@@ -134,6 +151,9 @@ __all__ = [
     "Start",
     "TakingConfig",
     "Timer",
+    "Tokenizer",
+    "TokenizerSpec",
+    "Tokens",
     "Transport",
     "TransportContext",
     "TransportSpec",

@@ -19,10 +19,13 @@ from soma_core.errors import UnwantedError
 if TYPE_CHECKING:
     import click
 
+    from .coder import Coder
     from .consensus import Engine, Setup
     from .encoder import Encoder
+    from .index import Index
     from .ledger import Ledger
     from .scoring import ScoringRule
+    from .tokenizer import Tokenizer
     from .transport import Identity, Transport
 
 API_FLOOR: Final = 1
@@ -208,6 +211,30 @@ class TransportSpec(Spec[C]):
 
 
 @frozen(kw_only=True)
+class TokenizerSpec(Spec[C]):
+    """``open(config)`` gives a pure tokenizer; called inline."""
+
+    open: Callable[[C], "Tokenizer"]
+    features: frozenset[str] = _features()
+
+
+@frozen(kw_only=True)
+class CoderSpec(Spec[C]):
+    """``open(config)`` gives a pure coder; called inline."""
+
+    open: Callable[[C], "Coder"]
+    features: frozenset[str] = _features()
+
+
+@frozen(kw_only=True)
+class IndexSpec(Spec[C]):
+    """``open(config, context)`` gives a blocking index; the core opens, uses and closes it in one thread."""
+
+    open: Callable[[C, Context], "Index"]
+    features: frozenset[Literal["durable", "approximate"]] = _features("durable", "approximate")
+
+
+@frozen(kw_only=True)
 class CommandSpec(Spec[NoConfig]):
     """``command-export`` answers ``soma export``; `open` gives the click command."""
 
@@ -217,7 +244,15 @@ class CommandSpec(Spec[NoConfig]):
 
 
 AnySpec = (
-    ConsensusSpec[Any, Any] | TransportSpec[Any] | LedgerSpec[Any] | EncoderSpec[Any] | ScoringSpec[Any] | CommandSpec
+    ConsensusSpec[Any, Any]
+    | TransportSpec[Any]
+    | LedgerSpec[Any]
+    | EncoderSpec[Any]
+    | ScoringSpec[Any]
+    | TokenizerSpec[Any]
+    | CoderSpec[Any]
+    | IndexSpec[Any]
+    | CommandSpec
 )
 
 SPECS: Final[Mapping[str, type[Any]]] = {
@@ -226,6 +261,9 @@ SPECS: Final[Mapping[str, type[Any]]] = {
     "ledger": LedgerSpec,
     "encoder": EncoderSpec,
     "scoring": ScoringSpec,
+    "tokenizer": TokenizerSpec,
+    "coder": CoderSpec,
+    "index": IndexSpec,
     "command": CommandSpec,
 }
 """Kind of plugin → the spec its hook returns. A new kind is a line here, a hook, and a Protocol."""

@@ -17,7 +17,18 @@ from ._select import DEFAULT_PROFILE, EXCLUSIVE, REFERENCE, Selection, complete,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from soma_core.api import CommandSpec, ConsensusSpec, EncoderSpec, Finding, LedgerSpec, ScoringSpec, TransportSpec
+    from soma_core.api import (
+        CoderSpec,
+        CommandSpec,
+        ConsensusSpec,
+        EncoderSpec,
+        Finding,
+        IndexSpec,
+        LedgerSpec,
+        ScoringSpec,
+        TokenizerSpec,
+        TransportSpec,
+    )
     from soma_core.api.spec import AnySpec
 
     from ._load import Loader
@@ -73,6 +84,12 @@ class Plugins:
     def spec(self, kind: Literal["encoder"], name: str) -> "EncoderSpec[Any]": ...
     @overload
     def spec(self, kind: Literal["scoring"], name: str) -> "ScoringSpec[Any]": ...
+    @overload
+    def spec(self, kind: Literal["tokenizer"], name: str) -> "TokenizerSpec[Any]": ...
+    @overload
+    def spec(self, kind: Literal["coder"], name: str) -> "CoderSpec[Any]": ...
+    @overload
+    def spec(self, kind: Literal["index"], name: str) -> "IndexSpec[Any]": ...
     @overload
     def spec(self, kind: Literal["command"], name: str) -> "CommandSpec": ...
 

@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import Final, NamedTuple
 
 GROUP: Final = "soma.plugins"
-KINDS: Final = ("consensus", "transport", "ledger", "encoder", "scoring", "command")
+KINDS: Final = ("consensus", "transport", "ledger", "encoder", "scoring", "tokenizer", "coder", "index", "command")
 """The first part of a plugin's name. The same as the keys of `soma_core.api.spec.SPECS`, without importing them."""
 
 _NAME: Final = re.compile(rf"({'|'.join(KINDS)})-([a-z0-9]+(?:-[a-z0-9]+)*)")

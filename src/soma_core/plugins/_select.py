@@ -29,6 +29,15 @@ REFERENCE: Final = {
     "encoder-webhook": "soma-webhook",
     "scoring-soma": "soma-scoring",
     "scoring-balanced": "soma-scoring",
+    "tokenizer-soma": "soma-symbols",
+    "coder-soma": "soma-symbols",
+    "encoder-symbols": "soma-symbols",
+    "index-exact": "soma-exact",
+    "index-faiss": "soma-faiss",
+    "index-chroma": "soma-chroma",
+    "index-sqlite-vec": "soma-sqlite-vec",
+    "index-weaviate": "soma-weaviate",
+    "index-qdrant": "soma-qdrant",
 }
 """Reference plugins and the distribution that has each, to answer a name that is not installed."""
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from soma_core.plugins import KINDS
-from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECTS = sorted(ROOT.glob("plugins/*/pyproject.toml"))

@@ -89,7 +89,7 @@ def test_bf16_keeps_the_direction(tmp_path, name):
     for vector, bits, item in zip(found.vectors, found.bits_per_byte, ITEMS, strict=True):
         reading = truth.read(item)
         assert vector @ reading.vector / np.linalg.norm(vector) / np.linalg.norm(reading.vector) >= 0.9999
-        assert abs(bits - reading.bits_per_byte) <= 0.05
+        assert abs(bits - reading.bits_per_byte) <= 0.01
 
 
 def test_no_items_give_no_rows(encoder):

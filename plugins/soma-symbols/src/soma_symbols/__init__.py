@@ -1,0 +1,1 @@
+"""Symbols: tokens with identities, lossless compression, embeddings without pretrained models."""

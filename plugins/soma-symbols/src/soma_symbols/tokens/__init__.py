@@ -1,0 +1,1 @@
+"""``tokenizer-soma``: bytes cut into tokens, nine ways, each with an identity."""

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = [path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))]
 CASES = ("soma_core.testing.cases", "soma_core.testing.chain_cases")
-PUBLIC = ("soma_core.api", "soma_core.errors", "soma_core.model", *CASES)
+PUBLIC = ("soma_core.api", "soma_core.errors", "soma_core.model", "soma_core.vectors", *CASES)
 """What a plugin may import of the core, vector cases included; its tests may import all of ``soma_core.testing``."""
 
 HOMES = {
@@ -20,6 +20,11 @@ HOMES = {
     "jax": "soma_jax",
     "torch": "soma_torch",
     "onnxruntime": "soma_onnx",
+    "faiss": "soma_faiss",
+    "chromadb": "soma_chroma",
+    "sqlite_vec": "soma_sqlite_vec",
+    "qdrant_client": "soma_qdrant",
+    "weaviate": "soma_weaviate",
 }
 """Foreign packages that stay in one of ours, so that they can be replaced there."""
 

@@ -38,7 +38,7 @@ from .consensus import (
     Verify,
 )
 from .encoder import Encoder, EncoderInfo, Evaluation, HasExport, HasForward, HasGradient, HasLoss
-from .index import MAX_ID, MAX_LABELS, Hit, Index, IndexStats, Label, Labels
+from .index import MAX_DIM, MAX_FOUND, MAX_ID, MAX_LABELS, Hit, Index, IndexStats, Label, Labels
 from .ledger import HasSnapshot, Ledger, Reader
 from .scoring import Answer, Candidate, Difficulty, HasTargets, Limits, Payment, ScoringRule, Settlement
 from .spec import (
@@ -75,6 +75,8 @@ __all__ = [
     "API_FLOOR",
     "CHANNELS",
     "MAX_BLOCK",
+    "MAX_DIM",
+    "MAX_FOUND",
     "MAX_ID",
     "MAX_LABELS",
     "MAX_MESSAGE",

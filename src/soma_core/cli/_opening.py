@@ -6,7 +6,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from soma_core.api import CommandSpec, ConsensusSpec, EncoderSpec, LedgerSpec, Member, ScoringSpec, Setup, TransportSpec
+from soma_core.api import (
+    CommandSpec,
+    ConsensusSpec,
+    Context,
+    EncoderSpec,
+    IndexSpec,
+    LedgerSpec,
+    Member,
+    ScoringSpec,
+    Setup,
+    TransportSpec,
+)
 from soma_core.api.spec import AnySpec, EncoderContext, LedgerContext
 from soma_core.plugins import Plugin, open_failed
 
@@ -24,7 +35,7 @@ def try_open(plugin: Plugin, spec: AnySpec, config: Any) -> str:
         try:
             component = _open(plugin, spec, config, Path(directory))
             close = getattr(component, "close", None)
-            if isinstance(spec, (EncoderSpec, LedgerSpec)) and close is not None:
+            if isinstance(spec, (EncoderSpec, LedgerSpec, IndexSpec)) and close is not None:
                 close()
         except (Exception, SystemExit) as error:
             raise open_failed(plugin, error) from error
@@ -38,6 +49,8 @@ def _open(plugin: Plugin, spec: AnySpec, config: Any, directory: Path) -> object
             return spec.open(config, EncoderContext(plugin.name, directory, log))
         case LedgerSpec():
             return spec.open(config, LedgerContext(plugin.name, directory, log, "chain"))
+        case IndexSpec():
+            return spec.open(config, Context(plugin.name, directory, log))
         case ConsensusSpec():
             setup = Setup(bytes(32), 0, (Member(b"\x01" * 32, 1),), 0, 1)
             return spec.open(config, spec.params(), setup)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .consensus import ConsensusSuite as ConsensusSuite
     from .encoder import EncoderSuite as EncoderSuite
     from .identity import KeyIdentity as KeyIdentity
+    from .index import IndexSuite as IndexSuite
     from .ledger import LedgerSuite as LedgerSuite
     from .outcome import Outcome as Outcome
     from .run import run_suite as run_suite
@@ -32,6 +33,7 @@ _HOMES: Final = {
     "Component": "component",
     "ConsensusSuite": "consensus",
     "EncoderSuite": "encoder",
+    "IndexSuite": "index",
     "KeyIdentity": "identity",
     "LedgerSuite": "ledger",
     "Outcome": "outcome",
@@ -45,6 +47,7 @@ __all__ = [
     "Component",
     "ConsensusSuite",
     "EncoderSuite",
+    "IndexSuite",
     "KeyIdentity",
     "LedgerSuite",
     "Outcome",

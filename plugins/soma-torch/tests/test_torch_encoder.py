@@ -67,7 +67,7 @@ def test_a_row_does_not_depend_on_its_batch(opened):
     assert np.abs(few.vectors - whole.vectors).max() <= TOLERANCE
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("f32", 4e-5), ("f64", 2e-9), ("bf16", 0.1)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("f32", 4e-5), ("f64", 2e-9), ("bf16", 0.25)])
 def test_it_says_of_tokens_what_the_referee_says(opened, truth, dtype, tolerance):
     """Of one position, before any mean is taken."""
     ids = np.random.default_rng(3).integers(0, 258, (3, 40), np.int32)

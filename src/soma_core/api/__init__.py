@@ -64,7 +64,7 @@ from .spec import (
     required,
 )
 from .taking import TakingConfig
-from .tokenizer import Tokenizer, Tokens
+from .tokenizer import MAX_SESSION, Document, HasRecords, Records, Tokenizer, Tokens
 from .transport import CHANNELS, MAX_MESSAGE, Channel, Connection, Identity, PeerGone, PeerId, Transport
 
 hookimpl = HookimplMarker("soma")
@@ -80,6 +80,7 @@ __all__ = [
     "MAX_ID",
     "MAX_LABELS",
     "MAX_MESSAGE",
+    "MAX_SESSION",
     "Accuse",
     "Action",
     "Answer",
@@ -97,6 +98,7 @@ __all__ = [
     "Context",
     "Deliver",
     "Difficulty",
+    "Document",
     "Durable",
     "Encoder",
     "EncoderContext",
@@ -111,6 +113,7 @@ __all__ = [
     "HasForward",
     "HasGradient",
     "HasLoss",
+    "HasRecords",
     "HasSnapshot",
     "HasTargets",
     "Hit",
@@ -140,6 +143,7 @@ __all__ = [
     "Persist",
     "Pull",
     "Reader",
+    "Records",
     "Received",
     "ScoringRule",
     "ScoringSpec",

@@ -215,7 +215,7 @@ class TokenizerSpec(Spec[C]):
     """``open(config)`` gives a pure tokenizer; called inline."""
 
     open: Callable[[C], "Tokenizer"]
-    features: frozenset[str] = _features()
+    features: frozenset[Literal["records"]] = _features("records")
 
 
 @frozen(kw_only=True)

@@ -13,7 +13,7 @@ from attrs import frozen
 from soma_core.errors import DecodeError
 from soma_core.records import octets, pack, text, uint
 
-from . import racing, standing
+from . import racing, searching, standing
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -54,7 +54,8 @@ class Status:
 
     `rules`: the version that is in force; `known_rules`: the newest that this software knows. `parked`: epochs whose
     money waits, because they ended in safe mode; 0 where the last one ended whole. `free`: bytes on the disk of the
-    data directory. `takes_work`: false while that is nearly full.
+    data directory. `takes_work`: false while that is nearly full. `vectors`: the index
+    of what was embedded; None where none was chosen.
     """
 
     version: str = text()
@@ -80,6 +81,7 @@ class Status:
     mempool: int = uint()
     free: int = uint()
     takes_work: bool
+    vectors: searching.IndexStatus | None = None
 
 
 @frozen
@@ -268,6 +270,7 @@ TARGETS: Final = Operation("targets", racing.AskTargets, racing.Targets)
 HITS: Final = Operation("hits", Empty, racing.Hits)
 SCORE: Final = Operation("score", racing.AskScores, racing.Scores)
 SUBMIT: Final = Operation("submit", racing.Submit, racing.Submitted)
+SEARCH: Final = Operation("search", searching.Search, searching.Found)
 STOP: Final = Operation("stop", Empty, Empty)
 
 OPERATIONS: Final[Mapping[str, Operation[object, object]]] = {
@@ -275,7 +278,7 @@ OPERATIONS: Final[Mapping[str, Operation[object, object]]] = {
     for operation in (
         *(STATUS, GENESIS, BALANCE, SEND, PUT_BLOB, PRICE, EMBED, WAIT_JOB, SUPPLY, ENCODERS, BACKUP, STOP),
         *(ACT, POOL, VALIDATORS, JOIN_COMMITTEE, JOIN_ENCODERS, RENEW_WEIGHTS, PLANT_CANARY, RENEW_KEYS, AUDITS),
-        *(OPERATORS, TARGETS, HITS, SCORE, SUBMIT),
+        *(OPERATORS, TARGETS, HITS, SCORE, SUBMIT, SEARCH),
     )
 }
 """Every operation. `GENESIS` replies with the genesis file as payload."""

@@ -59,6 +59,7 @@ from .publishing import Offered
 from .refereeing import REFEREE, referees_of
 from .restoring import remember
 from .returning import Returning
+from .searching import searching_of
 from .serving import Serving
 from .signing import Signer, open_signer
 from .space import Space
@@ -223,6 +224,9 @@ class _Node:
                     compare=borrowing.compare,
                 ),
                 acting=Acting(self._store, self._thread, self._signer, self._wallets.of, self._serving),
+                searching=searching_of(
+                    self._prepared, self._data_dir, self._store, self._thread, self._hub, self._blobs
+                ),
                 stop=nursery.cancel_scope.cancel,
             )
             nursery.start_soon(operations.run)

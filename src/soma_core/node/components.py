@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import trio
+from attrs import frozen
 
 from soma_core.api import (
     Budget,
     ConsensusSpec,
+    Context,
     Engine,
     Identity,
+    Index,
+    IndexSpec,
     Ledger,
     LedgerContext,
     LedgerSpec,
@@ -105,6 +109,38 @@ async def open_transport(
             raise open_failed(plugin, error) from error
     if not opened:
         raise open_hangs(plugin, patience)
+
+
+def index_opener(prepared: Prepared, data_dir: Path) -> "IndexOpener | None":
+    """How to open the selected index, if one is."""
+    for plugin in prepared.selection.of("index"):
+        spec = prepared.specs[plugin.name]
+        assert isinstance(spec, IndexSpec)
+        context = Context(
+            plugin.name, places.make(data_dir, places.COMPONENTS, plugin.name), logging.getLogger(plugin.name)
+        )
+        return IndexOpener(plugin, spec, prepared.resolved.of(plugin.name, spec.config), context)
+    return None
+
+
+@frozen
+class IndexOpener:
+    """Opens an index, in the thread that calls it. `durable`: what it was given is on disk at once."""
+
+    plugin: Plugin
+    spec: IndexSpec[Any]
+    config: Any
+    context: Context
+
+    @property
+    def durable(self) -> bool:
+        """Whether the index declares it."""
+        return "durable" in self.spec.features
+
+    def __call__(self) -> Index:
+        """The index. Raises `PluginError`."""
+        index: Index = _opened(self.plugin, Index, self.spec.open, self.config, self.context)
+        return index
 
 
 def scoring_of(plugins: Plugins, rule: Rule) -> ScoringRule:

@@ -17,6 +17,7 @@ SUBMISSIONS: Final = "submissions"
 WEIGHTS: Final = "weights"
 CANARIES: Final = "canaries"
 COMPONENTS: Final = "components"
+INDEXES: Final = "indexes"
 RECEIPTS: Final = "receipts"
 LOG: Final = "node.log"
 

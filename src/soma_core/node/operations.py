@@ -21,6 +21,7 @@ from .backups import About, sealed_answers, write_backup
 from .control import Answerer, Replied
 from .events import Hub
 from .racing import Compare, OwnEncoder, Racing
+from .searching import Searching
 from .space import Space
 from .store import Store
 from .submitting import Submitting
@@ -62,6 +63,7 @@ class Operations:
         space: Space,
         facts: Facts,
         acting: Acting,
+        searching: Searching,
         stop: Callable[[], None],
     ) -> None:
         self._store = store
@@ -72,6 +74,7 @@ class Operations:
         self._space = space
         self._facts = facts
         self._acting = acting
+        self._searching = searching
         self._stop = stop
         submissions = places.make(facts.data_dir, places.SUBMISSIONS)
         self._submitting = Submitting(wallet, store, thread, hub, blobs, submissions, space.require)
@@ -80,8 +83,10 @@ class Operations:
         )
 
     async def run(self) -> None:
-        """What goes on between what is asked: submissions that were under way when the node stopped."""
-        await self._submitting.run()
+        """What goes on between what is asked: the index, and submissions that were under way when the node stopped."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._searching.run)
+            nursery.start_soon(self._submitting.run)
 
     def connect(self) -> Mapping[str, Answerer]:
         """The answerers of one connection, which uploads at most one file at a time."""
@@ -101,6 +106,7 @@ class Operations:
             control.STOP.name: self._end,
             **self._acting.answerers(),
             **self._racing.answerers(),
+            **self._searching.answerers(),
         }
 
     def _if_room(self, answerer: Answerer) -> Answerer:
@@ -151,6 +157,7 @@ class Operations:
                 mempool=self._facts.waiting(),
                 free=self._space.free,
                 takes_work=not self._space.is_low,
+                vectors=self._searching.status,
             )
         )
 

@@ -237,6 +237,21 @@ class Store:
         data = self._ledger.get(key_of(RECEIPTS, index))
         return () if data is None else unpack(Receipts, data, max_size=MAX_COMMIT).leaves
 
+    def receipt(self, job: bytes) -> bytes | None:
+        """The last receipt of a job that has ended, encoded, or None."""
+        done = chain.State(self._ledger).get(chain.DONE, job)
+        return None if done is None else self.leaves(done.index)[done.place]
+
+    def receipts_from(self, index: int, most: int) -> tuple[list[bytes], int]:
+        """Receipts of commits from `index` on, as stored, until they are `most` bytes; and of which commit the last."""
+        found: list[bytes] = []
+        for key, data in self._ledger.scan(key_of(RECEIPTS, index), key_of(RECEIPTS, self.tip.index + 1)):
+            found.append(data)
+            most -= len(data)
+            if most <= 0:
+                return found, int.from_bytes(key[1:], "big")
+        return found, self.tip.index
+
     def signatures(self, index: int) -> tuple[tuple[int, bytes], ...] | None:
         """A quorum's signatures under a record, or None."""
         data = self._ledger.get(key_of(SIGNATURES, index))

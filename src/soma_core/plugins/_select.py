@@ -10,8 +10,8 @@ from ._metadata import KINDS, Plugin, normalised
 
 DEFAULT_PROFILE: Final = ("consensus-dag", "encoder-jax", "transport-libp2p", "ledger-sqlite")
 """What runs when nothing is named: a development network of one."""
-EXCLUSIVE: Final = ("consensus", "transport", "ledger")
-"""Kinds of which a node has one. Genesis chooses the scoring rule; encoders and commands may be many."""
+EXCLUSIVE: Final = ("consensus", "transport", "ledger", "index")
+"""Kinds of which a node has one, or none. Genesis chooses the scoring rule; encoders and commands may be many."""
 FILLED: Final = ("transport", "ledger")
 """Kinds that come from the default profile when others are named: no node is without them."""
 

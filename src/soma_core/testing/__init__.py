@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from .cases import Case as Case
+    from .coder import CoderSuite as CoderSuite
     from .component import Component as Component
     from .consensus import ConsensusSuite as ConsensusSuite
     from .encoder import EncoderSuite as EncoderSuite
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOMES: Final = {
     "Case": "cases",
+    "CoderSuite": "coder",
     "Component": "component",
     "ConsensusSuite": "consensus",
     "EncoderSuite": "encoder",
@@ -44,6 +46,7 @@ _HOMES: Final = {
 
 __all__ = [
     "Case",
+    "CoderSuite",
     "Component",
     "ConsensusSuite",
     "EncoderSuite",

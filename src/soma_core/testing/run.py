@@ -21,6 +21,7 @@ SUITES: Final = {
     "ledger": "LedgerSuite",
     "encoder": "EncoderSuite",
     "scoring": "ScoringSuite",
+    "coder": "CoderSuite",
     "index": "IndexSuite",
 }
 """Kind of plugin → its suite in `soma_core.testing`."""

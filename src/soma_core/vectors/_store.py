@@ -71,6 +71,10 @@ class Store:
         """Bytes on disk."""
         return self._log.size
 
+    def digest(self, size: int) -> bytes:
+        """Of the first `size` bytes on disk: equal ones make equal rows. BLAKE2b, 16 bytes."""
+        return self._log.digest(size)
+
     @property
     def vectors(self) -> NDArray[np.float32]:
         """One a row, dead ones too; do not write. Float32 [rows, dim]."""

@@ -25,11 +25,11 @@ def export(plugin: str, weights: str, form: Literal["safetensors", "onnx"], fold
     The digest in the names binds weights and config. Raises `SomaError`, as for a folder that is not there.
     """
     import soma_core
-    from soma_core.model import load_weights, weights_digest
+    from soma_core.model import load_model, weights_digest
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", "make it, or name another with --out")
-    given = load_weights(weights)
+    given = load_model(weights)
     with soma_core.load(plugin, weights=weights) as loaded:
         model = loaded.export(form)
     name = weights_digest(given.config, model) if form == "safetensors" else given.digest

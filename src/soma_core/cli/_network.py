@@ -130,7 +130,7 @@ class Network:
         """Make keys for every node, one genesis that names them, and their settings, if `root` holds no network yet."""
         if (self.validator / "genesis.cbor").exists():
             return
-        from soma_core.model import ARCHITECTURE, Speciality, load_weights, read_frame
+        from soma_core.model import Speciality, load_model, read_frame
 
         if self.root.exists() and any(self.root.iterdir()):
             raise UsageError(f"{self.root}: not empty, and not a network", "name an empty --data-dir")
@@ -144,7 +144,7 @@ class Network:
                 Founder(name=node.name, account=keys["account"], node=keys["node"], validator=keys.get("validator"))
             )
             if not node.validates:
-                weights = load_weights(node.name)
+                weights = load_model(node.name)
                 speciality = Speciality.beside(node.name, weights.digest)
                 founding.append(
                     FoundingEncoder(
@@ -152,7 +152,7 @@ class Network:
                         account=keys[self.plan.encoder],
                         weights=weights.digest,
                         frame=read_frame(weights.frame, weights.digest).digest(),
-                        architecture=ARCHITECTURE,
+                        architecture=weights.config.architecture,
                         best=speciality.best if speciality else b"",
                     )
                 )

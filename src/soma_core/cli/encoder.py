@@ -139,12 +139,12 @@ def update(plugin: str, weights: str, as_json: bool, data_dir: Path) -> None:  #
     answers with the present ones until then. `soma status` says when.
     """
     from soma_core.api import control, standing
-    from soma_core.model import load_weights, locate
+    from soma_core.model import load_model, locate
 
     from . import _acting
     from ._client import Node
 
-    digest = load_weights(weights).digest
+    digest = load_model(weights).digest
     request = standing.RenewWeights(plugin=plugin, weights=str(locate(weights).absolute()))
     with Node(data_dir) as node:
         done = _acting.accepted("commit_weights", node.ask(control.RENEW_WEIGHTS, request))

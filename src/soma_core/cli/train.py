@@ -94,7 +94,7 @@ def train(
         say(f"{out} · weights {digest.hex()[:12]}… · {last.step} steps in {last.seconds:.0f} s")
 
 
-def _start(init: str | None, shape: dict[str, int | None]) -> "Weights | ModelConfig":
+def _start(init: str | None, shape: dict[str, int | None]) -> "Weights[ModelConfig] | ModelConfig":
     from soma_core.model import ModelConfig, load_weights
 
     given = {name: value for name, value in shape.items() if value is not None}

@@ -1,8 +1,9 @@
-"""The byte transformer: contract, weights files, NumPy reference, and the map into the network's frame.
+"""The architectures: byte contract, weights files, NumPy referees, and the map into the network's frame.
 
 NumPy is the referee and imports with this package; nothing of the core imports it before an encoder is opened.
 """
 
+from ._architectures import ARCHITECTURES, Referee, read_config, referee
 from ._batching import Work, cut, groups, token_budget
 from ._collapse import COLLAPSED, Regulariser, directions, has_collapsed, sample_statistic, slice_statistic
 from ._config import ARCHITECTURE, ModelConfig
@@ -16,15 +17,20 @@ from ._items import Item, read_pack, write_pack
 from ._noise import normal
 from ._onnx import onnx_model
 from ._policies import POLICIES, Forward, Policy, Score, Setting
+from ._reading import Reading
 from ._references import bundled_anchors, bundled_held_out, network_frame, sample_files
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
+from ._shape import Shape
 from ._speciality import Speciality
+from ._symbol_encoder import ReferenceSymbols
+from ._symbols_config import STRATEGIES, Strategy, SymbolsConfig
 from ._taking import Taking, pool, taking
-from ._transformer import LAYER_NORM_EPSILON, Reading, ReferenceTransformer, gelu, rotation, turns
-from ._weights import Weights, bundled, load_weights, locate, weights_digest
+from ._transformer import LAYER_NORM_EPSILON, ReferenceTransformer, gelu, rotation, turns
+from ._weights import Weights, bundled, load_model, load_weights, locate, weights_digest
 
 __all__ = [
     "ARCHITECTURE",
+    "ARCHITECTURES",
     "BYTES",
     "COLLAPSED",
     "EOS",
@@ -35,6 +41,7 @@ __all__ = [
     "MAX_LOSS",
     "PAD",
     "POLICIES",
+    "STRATEGIES",
     "V1",
     "VOCABULARY",
     "Agreement",
@@ -45,12 +52,17 @@ __all__ = [
     "ModelFiles",
     "Policy",
     "Reading",
+    "Referee",
+    "ReferenceSymbols",
     "ReferenceTransformer",
     "Regulariser",
     "Rows",
     "Score",
     "Setting",
+    "Shape",
     "Speciality",
+    "Strategy",
+    "SymbolsConfig",
     "Taking",
     "TensorPlace",
     "Weights",
@@ -69,17 +81,20 @@ __all__ = [
     "gelu",
     "groups",
     "has_collapsed",
+    "load_model",
     "load_weights",
     "locate",
     "network_frame",
     "normal",
     "onnx_model",
     "pool",
+    "read_config",
     "read_eval_config",
     "read_frame",
     "read_header",
     "read_pack",
     "read_tensors",
+    "referee",
     "rotation",
     "rows",
     "sample_files",

@@ -8,7 +8,7 @@ from attrs import frozen
 from soma_core.errors import DecodeError, SettingsError
 from soma_core.records import octets, text
 
-from ._config import ModelConfig
+from ._architectures import read_config
 from ._frame import MAX_FRAME, read_frame
 from ._weights import locate, weights_digest
 
@@ -38,6 +38,6 @@ class ModelFiles:
 
     def check(self, weights: bytes, frame: bytes) -> None:
         """Refuse other files than those of these two digests. Raises `DecodeError`."""
-        found = weights_digest(ModelConfig.from_json(self.config), self.weights)
+        found = weights_digest(read_config(self.config), self.weights)
         if found != weights or read_frame(self.frame, weights).digest() != frame:
             raise DecodeError("these are not the weights and the frame map that were registered", "fetch others")

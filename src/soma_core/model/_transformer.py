@@ -8,35 +8,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from attrs import frozen
 from numpy.typing import NDArray
 
 from ._config import ModelConfig
-from ._contract import FIRST_BYTE_BITS, MAX_CHUNKS, MAX_LOSS, PAD, chunks
+from ._contract import FIRST_BYTE_BITS, MAX_CHUNKS, PAD, chunks
 from ._erf import erf
+from ._reading import Array, Reading
 
 LAYER_NORM_EPSILON: Final = 1e-5
-
-Array = NDArray[Any]
-"""float32 or float64, as the transformer computes."""
-
-
-@frozen(eq=False)
-class Reading:
-    """What a model says of one item.
-
-    `vector`: [dim], summed in float64 and rounded to the model's dtype. `bits`: all that was charged. `bytes`: how many
-    were encoded.
-    """
-
-    vector: Array
-    bits: float
-    bytes: int
-
-    @property
-    def bits_per_byte(self) -> float:
-        """The loss: bits charged, divided by the bytes that were encoded; at most `MAX_LOSS`."""
-        return min(self.bits / self.bytes, MAX_LOSS)
 
 
 @lru_cache(maxsize=8)

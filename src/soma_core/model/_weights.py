@@ -3,9 +3,8 @@
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar, cast
 
-import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
@@ -14,24 +13,28 @@ from soma_core.api.encoder import NumericClass
 from soma_core.crypto import digest
 from soma_core.errors import DecodeError, SettingsError
 
-from ._config import ARCHITECTURE, ModelConfig
+from ._architectures import read_config
+from ._config import ModelConfig
 from ._frame import read_frame
 from ._safetensors import MAX_FILE, read_tensors
+from ._shape import Shape
 
 BUNDLE: Final = "soma_encoders"
 """The module of the data package; ``soma-encoders`` is its distribution."""
 
+C_co = TypeVar("C_co", bound=Shape, covariant=True)
+
 
 @frozen(eq=False)
-class Weights:
+class Weights(Generic[C_co]):
     """A model ready to run. `digest` binds config and file. `frame`: the stored map's bytes, or empty without one.
 
     `modalities`: what a bundled encoder was trained on, else ``bytes``.
     """
 
     name: str
-    config: ModelConfig
-    tensors: dict[str, NDArray[np.float32]]
+    config: C_co
+    tensors: dict[str, NDArray[Any]]
     digest: bytes
     frame: bytes
     modalities: frozenset[str]
@@ -42,7 +45,7 @@ class Weights:
             dim=self.config.dim,
             weights=self.digest,
             frame=self.frame,
-            architecture=ARCHITECTURE,
+            architecture=self.config.architecture,
             numeric=numeric,
             modalities=self.modalities,
             max_batch=max_batch,
@@ -76,15 +79,29 @@ def locate(weights: str | Path) -> Path:
     return found
 
 
-def load_weights(weights: str | Path) -> Weights:
-    """The model at a bundled name or a path.
+def load_weights(weights: str | Path) -> Weights[ModelConfig]:
+    """The byte transformer at a bundled name or a path.
+
+    Raises what `load_model` raises, and `SettingsError` for weights of another architecture.
+    """
+    found = load_model(weights)
+    if not isinstance(found.config, ModelConfig):
+        raise SettingsError(
+            f"weights {weights}: their architecture is {found.config.architecture}, not {ModelConfig.architecture}",
+            "give those of a byte transformer, or name another plugin: encoder-numpy runs every architecture",
+        )
+    return cast("Weights[ModelConfig]", found)
+
+
+def load_model(weights: str | Path) -> Weights[Shape]:
+    """The model at a bundled name or a path, of any architecture.
 
     Beside ``x.safetensors`` stand ``x.json``, its config, and, if it has been aligned, ``x.frame``. Raises
     `SettingsError` where a file is missing, `DecodeError` where one is not valid.
     """
     path = locate(weights)
-    config = ModelConfig.from_json(_beside(path, ".json", 1 << 16))
-    tensors = read_tensors(path)
+    config = read_config(_beside(path, ".json", 1 << 16))
+    tensors = read_tensors(path, config.dtypes)
     config.check({name: tensor.shape for name, tensor in tensors.items()})
     bound = weights_digest(config, path)
     frame = _beside(path, ".frame", 1 << 26) if path.with_suffix(".frame").exists() else b""
@@ -94,7 +111,7 @@ def load_weights(weights: str | Path) -> Weights:
     return Weights(path.stem, config, tensors, bound, frame, known)
 
 
-def weights_digest(config: ModelConfig, source: bytes | Path) -> bytes:
+def weights_digest(config: Shape, source: bytes | Path) -> bytes:
     """32 bytes that name a model: the digest of the config's encoding (which ends by itself) and the weights file."""
     data = source if isinstance(source, bytes) else source.read_bytes()
     if len(data) > MAX_FILE:

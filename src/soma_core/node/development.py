@@ -14,7 +14,7 @@ from soma_core.beacon import draw_seed, uniform
 from soma_core.chain import sketch_of
 from soma_core.crypto import address_of, digest
 from soma_core.genesis import SHANNONS, Allocation, Encoder, Genesis, Parameters, Rule, Validator, check
-from soma_core.model import ARCHITECTURE
+from soma_core.model import ARCHITECTURES
 
 BALANCE: Final = 10_000 * SHANNONS
 STAKE: Final = 1_000 * SHANNONS
@@ -121,7 +121,7 @@ def found_network(
         parameters=evolve(parameters, dimension=frame.dimension),
         consensus=rule_of(*consensus),
         scoring=_gentle(rule_of(*scoring)),
-        architectures=(ARCHITECTURE,),
+        architectures=ARCHITECTURES,
         anchors=frame.anchors,
         allocations=tuple(Allocation(address=address, balance=BALANCE) for address in sorted(paid)),
         validators=tuple(

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from soma_core import chain
 from soma_core.errors import RefusedError
-from soma_core.model import ModelConfig, ModelFiles, Speciality, read_frame, weights_digest
+from soma_core.model import ModelFiles, Speciality, read_config, read_frame, weights_digest
 from soma_core.records import octets, pack, unpack
 
 from .durable import read_if_there, sync_directory, write_durably
@@ -35,7 +35,7 @@ class Kept:
     def read(cls, weights: str | Path, salt: bytes, *, anchors: bool) -> Self:
         """What stands at a bundled name or a path. `anchors`: whether the network has any. Raises `SomaError`."""
         files = ModelFiles.read(weights)
-        digest = weights_digest(ModelConfig.from_json(files.config), files.weights)
+        digest = weights_digest(read_config(files.config), files.weights)
         found = Speciality.beside(weights, digest)
         if found is None:
             raise RefusedError(

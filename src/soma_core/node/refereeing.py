@@ -16,7 +16,7 @@ from soma_core.api import Evaluation
 from soma_core.config import NodeConfig
 from soma_core.errors import EncoderError, PluginError
 from soma_core.genesis import Parameters
-from soma_core.model import ModelFiles, load_weights, read_frame
+from soma_core.model import ModelFiles, load_model, read_frame
 from soma_core.plugins import Plugin
 
 from . import directory as places
@@ -111,5 +111,5 @@ def write_files(directory: Path, files: ModelFiles) -> Path:
     path.write_bytes(files.weights)
     path.with_suffix(".json").write_text(files.config, "utf-8")
     path.with_suffix(".frame").write_bytes(files.frame)
-    load_weights(path)
+    load_model(path)
     return path

@@ -52,7 +52,7 @@ def train(
     data: Sequence[Path],
     out: Path,
     *,
-    start: "Weights | ModelConfig",
+    start: "Weights[ModelConfig] | ModelConfig",
     report: "Callable[[Progress], None]",
     threads: int = 0,
     **plan: Any,

@@ -91,7 +91,7 @@ def train_file(  # the whole of `soma train`, behind the command line
     data: Sequence[Path],
     out: Path,
     *,
-    start: Weights | ModelConfig,
+    start: Weights[ModelConfig] | ModelConfig,
     plan: Plan,
     report: Callable[[Progress], None],
 ) -> bytes:

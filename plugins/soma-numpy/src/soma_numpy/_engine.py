@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soma_core.api import EncoderContext, Evaluation
-from soma_core.model import ReferenceTransformer, load_weights
+from soma_core.errors import EncoderError
+from soma_core.model import ReferenceTransformer, load_model, referee
 
 from . import Config
 
@@ -19,8 +20,8 @@ class NumpyEncoder:
 
     def __init__(self, config: Config, context: EncoderContext) -> None:
         self._go_on = context.go_on
-        weights = load_weights(config.weights)
-        self._model = ReferenceTransformer(weights.config, weights.tensors, DTYPES[config.dtype])
+        weights = load_model(config.weights)
+        self._model = referee(weights.config, weights.tensors, DTYPES[config.dtype])
         self.info = weights.info(config.dtype, config.max_batch)
 
     def encode(self, batch: Sequence[bytes]) -> NDArray[np.float32]:
@@ -28,7 +29,7 @@ class NumpyEncoder:
         return self.evaluate(batch, b"").vectors
 
     def evaluate(self, batch: Sequence[bytes], seed: bytes) -> Evaluation:
-        """Raw vectors and bits per byte. The architecture draws nothing: `seed` changes nothing."""
+        """Raw vectors and bits per byte. No architecture draws anything: `seed` changes nothing."""
         del seed
         vectors = np.empty((len(batch), self.info.dim), np.float32)
         bits = np.empty(len(batch))
@@ -44,5 +45,12 @@ class NumpyEncoder:
     def forward(
         self, ids: NDArray[Any], positions: NDArray[Any], targets: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The last layer [B, T, dim] and the nats of each target [B, T], of whole numbers [B, T]."""
+        """The last layer [B, T, dim] and the nats of each target [B, T], of whole numbers [B, T].
+
+        Raises `EncoderError` where the weights are of an architecture that has no layers.
+        """
+        if not isinstance(self._model, ReferenceTransformer):
+            raise EncoderError(
+                f"the architecture {self.info.architecture} has no layers to look at", "give weights of a transformer"
+            )
         return self._model.forward(ids, positions, targets)

@@ -1,11 +1,14 @@
 """What a node with an index is asked by `soma search`, and says: records of `soma_core.api.control`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
 
+from soma_core.errors import UsageError
 from soma_core.records import octets, text, uint
+
+from .index import Label
 
 FOUND_MOST: Final = 1000
 """Jobs that one search finds."""
@@ -37,6 +40,23 @@ class Wanted:
 
     name: str = text()
     value: str = text(most=256)
+
+
+def typed(wanted: Sequence[Wanted]) -> dict[str, Label]:
+    """What is asked for, as an index takes it. Raises `UsageError`."""
+    labels: dict[str, Label] = {}
+    for name, value in ((each.name, each.value) for each in wanted):
+        if name not in LABELS:
+            raise UsageError(f"{name!r} is no label", f"labels are {', '.join(LABELS)}")
+        if name in labels:
+            raise UsageError(f"{name} is asked for twice", "no job has two of it")
+        if LABELS[name] is str:
+            labels[name] = value
+        elif value.isascii() and value.isdecimal() and int(value) < 1 << 63:
+            labels[name] = int(value)
+        else:
+            raise UsageError(f"{name}: {value!r:.40} is no whole number", f"write {name}=5")
+    return labels
 
 
 @frozen(kw_only=True)

@@ -16,6 +16,7 @@ VERBS: Final = {
     "localnet": Verb("Run a network of several processes on this machine."),
     "demo": Verb("Start a network, embed files, print what everything cost and proved."),
     "embed": Verb("Turn files into vectors through a running node."),
+    "search": Verb("Find what the network embedded that is near to a file, a text, a job or a vector."),
     "targets": Verb("Show what data the network seeks, and what was hit."),
     "hunt": Verb("Look among files for data that hit a target, and submit them."),
     "claim": Verb("Have hits paid whose audits are over."),

@@ -1,10 +1,13 @@
-"""Having files embedded by a running node: upload, ask, wait, keep the receipt."""
+"""Having files embedded by a running node: upload, ask, wait, keep the receipt and the name."""
 
+import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import click
 from attrs import frozen
 
 from soma_core.api import control
@@ -17,6 +20,9 @@ from ._receipts import job_of
 
 PATIENCE: Final = 30
 """Waits without any change (of up to `control.WAIT_MOST` each) after which a job is given up as stuck."""
+
+NAME_MOST: Final = 4096
+"""Bytes of a name that is kept beside a receipt."""
 
 Told = Callable[[str], None]
 
@@ -45,17 +51,54 @@ def size_of(path: Path) -> int:
     return status.st_size
 
 
-def embed_file(node: Node, path: Path, nonce: int, keep: Path, told: Told) -> Embedded:
-    """Embed one file; `told` hears each stage. The receipt is kept in the directory `keep`."""
+def embed_file(node: Node, path: Path, nonce: int, keep: Path, told: Told, *, name: str = "") -> Embedded:
+    """Embed one file; `told` hears each stage. The directory `keep` has its receipt then, and `name`, or the path."""
     size = size_of(path)
     node.ask(control.PRICE, control.AskPrice(size))  # refuses what is too large before it goes up
     told("uploading")
     blob = node.put_file(path, size)
     asked = node.ask(control.EMBED, control.Embed(blob=blob, size=size, nonce=nonce))
     file = wait_for(node, asked.job, told)
-    saved = keep / f"{asked.job.hex()[:12]}.receipt"
+    saved = receipt_path(keep, asked.job)
     saved.write_bytes(file[1])
+    _name_path(keep, asked.job).write_bytes(os.fsencode(name or path.absolute())[:NAME_MOST])
     return Embedded(path, job_of(file[0]), saved)
+
+
+def receipts_dir(data_dir: Path) -> Path:
+    """Where receipts of what is embedded through the node of `data_dir` are kept."""
+    keep = data_dir / "receipts"
+    keep.mkdir(mode=0o700, exist_ok=True)
+    return keep
+
+
+def teller(name: str) -> Told:
+    """Says each stage on a terminal's stderr, on one line."""
+    terminal = sys.stderr.isatty()
+
+    def tell(stage: str) -> None:
+        if terminal:
+            click.echo(f"\r\x1b[K{name}: {stage}", err=True, nl=stage in ("settled", "refunded"))
+
+    return tell
+
+
+def receipt_path(keep: Path, job: bytes) -> Path:
+    """Where the receipt of a job lies in the directory `keep`, if it was embedded from here."""
+    return keep / f"{job.hex()[:12]}.receipt"
+
+
+def name_of(keep: Path, job: bytes) -> str:
+    """What was embedded as `job`, as whoever did it from here called it; empty where it was not."""
+    try:
+        with _name_path(keep, job).open("rb") as file:
+            return file.read(NAME_MOST).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _name_path(keep: Path, job: bytes) -> Path:
+    return keep / f"{job.hex()[:12]}.name"
 
 
 def wait_for(node: Node, job: bytes, told: Told) -> tuple[ReceiptFile, bytes]:

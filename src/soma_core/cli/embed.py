@@ -1,7 +1,5 @@
 """``soma embed``: files in, vectors and receipts out, through a running node."""
 
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,8 @@ from ._options import json_option
 from ._print import data, data_json, talk
 
 if TYPE_CHECKING:
-    from ._client import Node
+    from collections.abc import Sequence
+
     from ._embedding import Embedded
 
 
@@ -26,19 +25,20 @@ if TYPE_CHECKING:
 def embed(files: tuple[Path, ...], out: Path | None, dry_run: bool, again: bool, as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # flags of the command line
     """Turn FILES into vectors through a running node. Asking twice for the same bytes pays once."""
     from ._client import Node
-    from ._embedding import embed_file, size_of
+    from ._embedding import embed_file, receipts_dir, size_of, teller
+    from ._prices import print_prices
 
     sizes = [size_of(path) for path in files]  # a bad file is told before anything is paid
     if out is not None:
         _check_target(out)
     with Node(data_dir) as node:
         if dry_run:
-            _print_prices(node, files, sizes, as_json=as_json)
+            print_prices(node, list(map(str, files)), sizes, as_json=as_json)
             return
-        keep = _receipts_dir(data_dir)
+        keep = receipts_dir(data_dir)
         done: list[Embedded] = []
         for path in files:
-            done.append(embed_file(node, path, _nonce(again=again), keep, _teller(path)))
+            done.append(embed_file(node, path, _nonce(again=again), keep, teller(path.name)))
             if not as_json:
                 _print_one(done[-1])
     if as_json:
@@ -56,49 +56,12 @@ def _print_one(embedded: "Embedded") -> None:
         data(line)
 
 
-def _print_prices(node: "Node", files: Sequence[Path], sizes: Sequence[int], *, as_json: bool) -> None:
-    from soma_core.api import control
-
-    from ._money import soma
-    from ._print import columns
-
-    prices = [node.ask(control.PRICE, control.AskPrice(size)) for size in sizes]
-    totals = [p.pot + p.commission + p.fee for p in prices]
-    if as_json:
-        entries = [
-            {"path": str(path), "bytes": size, "pot": p.pot, "commission": p.commission, "fee": p.fee, "total": total}
-            for path, size, p, total in zip(files, sizes, prices, totals, strict=True)
-        ]
-        data_json({"inputs": entries, "total": sum(totals)})
-        return
-    rows = [(str(path), f"{size:,} bytes", soma(t)) for path, size, t in zip(files, sizes, totals, strict=True)]
-    for line in columns([*rows, ("in all", "", soma(sum(totals)) + " SOMA")]):
-        data(line)
-
-
 def _nonce(*, again: bool) -> int:
     if not again:
         return 0
     import secrets
 
     return secrets.randbits(62) + 1
-
-
-def _teller(path: Path) -> Callable[[str], None]:
-    """Says each stage on a terminal's stderr, on one line."""
-    terminal = sys.stderr.isatty()
-
-    def tell(stage: str) -> None:
-        if terminal:
-            click.echo(f"\r\x1b[K{path.name}: {stage}", err=True, nl=stage in ("settled", "refunded"))
-
-    return tell
-
-
-def _receipts_dir(data_dir: Path) -> Path:
-    keep = data_dir / "receipts"
-    keep.mkdir(mode=0o700, exist_ok=True)
-    return keep
 
 
 def _check_target(out: Path) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @data_dir_option
 def status(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
     """Say how the node in --data-dir is."""
+    from attrs import asdict
+
     from soma_core.api import control
 
     from ._client import Node
@@ -54,6 +56,7 @@ def status(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
                 "mempool": s.mempool,
                 "free": s.free,
                 "takes_work": s.takes_work,
+                "index": None if s.vectors is None else asdict(s.vectors),
                 "supply": {
                     "genesis": supply.genesis,
                     "emitted": supply.emitted,
@@ -73,6 +76,7 @@ def status(as_json: bool, data_dir: Path) -> None:  # noqa: FBT001  # a flag
         ("encoders", ", ".join(f"{e.name} {soma(e.stake, 0)}" for e in encoders) or "none"),
         ("waiting", f"{s.open_jobs} jobs open · {s.mempool} transactions"),
         ("disk", f"{s.free / (1 << 30):.1f} GiB free{'' if s.takes_work else ': nearly full, no new work is taken'}"),
+        ("index", index_in_words(s)),
         ("supply", f"{soma(supply.total)} SOMA · {'exact' if supply.drift == 0 else f'DRIFT {supply.drift}'}"),
         *(("address", f"{s.node.hex()}@{address}") for address in s.addresses),
     ]
@@ -87,6 +91,14 @@ def rules_in_words(s: "Status") -> str:
         return version
     waits = "the money of one epoch waits" if s.parked == 1 else f"the money of {s.parked} epochs waits"
     return f"{version} · SAFE MODE: a rule failed at the last end of an epoch, and {waits}"
+
+
+def index_in_words(s: "Status") -> str:
+    """Which index holds what was embedded, and how it is."""
+    if s.vectors is None:
+        return "none: --plugin index-exact keeps what is embedded for `soma search`"
+    late = f" · {s.vectors.behind} commits behind" if s.vectors.behind else ""
+    return f"{s.vectors.plugin} · {s.vectors.vectors:,} vectors · {s.vectors.state}{late}"
 
 
 def _running(each: "EncoderStatus") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from soma_core import chain
 from soma_core.api import Hit, Label, control, searching
-from soma_core.api.searching import LABELS, ONE, PREVIEW, SHORTEST
+from soma_core.api.searching import ONE, PREVIEW, SHORTEST
 from soma_core.config import Prepared
 from soma_core.errors import CorruptionError, RefusedError
 from soma_core.net import BlobStore
@@ -65,7 +65,7 @@ class Searching:
         indexing = self._indexing
         if indexing is None:
             raise RefusedError("this node keeps no index", "run it with --plugin index-exact beside its other plugins")
-        where = _labels(request.where)
+        where = searching.typed(request.where)
         if request.vector and request.job:
             raise RefusedError("a vector and a job were asked about", "ask about one of them")
         if request.vector:
@@ -165,18 +165,3 @@ def searching_of(
     opener = index_opener(prepared, data_dir)
     indexing = None if opener is None else Indexing(opener, data_dir, store, thread, hub)
     return Searching(indexing, store, thread, blobs)
-
-
-def _labels(wanted: Sequence[searching.Wanted]) -> dict[str, Label]:
-    """What is asked for, typed. Raises `RefusedError`."""
-    labels: dict[str, Label] = {}
-    for name, value in ((each.name, each.value) for each in wanted):
-        if name not in LABELS or name in labels:
-            raise RefusedError(f"{name!r} is no label, or is named twice", f"labels are {', '.join(LABELS)}")
-        if LABELS[name] is str:
-            labels[name] = value
-        elif value.isascii() and value.isdecimal() and int(value) < 1 << 63:
-            labels[name] = int(value)
-        else:
-            raise RefusedError(f"{name}: {value!r:.40} is not a number", f"write {name}=5")
-    return labels

@@ -35,7 +35,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 
 def test_the_object_has_the_promised_form(demo: tuple[Path, dict[str, Any]]) -> None:
     _, found = demo
-    assert set(found) == {"inputs", "race", "validators", "supply", "seconds"}
+    assert set(found) == {"inputs", "race", "search", "validators", "supply", "seconds"}
     assert found["validators"] == 4
     assert set(found["supply"]) == {"genesis", "emitted", "total", "drift"}
     assert all(type(amount) is int for amount in found["supply"].values())
@@ -100,6 +100,27 @@ def test_a_target_is_hit_audited_and_paid_and_a_cheat_loses_its_bond(demo: tuple
     cheat = race["cheat"]
     assert cheat["caught"]
     assert cheat["lost"] >= hit["reward"], "more than it hoped for"
+
+
+def test_what_is_like_the_question_is_found_first_with_its_receipt(demo: tuple[Path, dict[str, Any]]) -> None:
+    directory, found = demo
+    search = found["search"]
+    assert Path(search["query"]["path"]).name == "send.py"
+    assert search["job"] == search["query"]["job"]
+    assert (search["among"], search["behind"]) == (5, 0)
+    inputs = {entry["job"]: entry for entry in found["inputs"]}
+    assert [each["job"] for each in search["found"]] == [
+        each["job"] for each in sorted(search["found"], key=lambda each: -each["similarity"])
+    ]
+    assert {each["job"] for each in search["found"]} == set(inputs), "the question itself is left out"
+    nearest, *others = search["found"]
+    assert nearest["winner"] == "code"
+    assert nearest["name"] == Path(inputs[nearest["job"]]["path"]).name
+    assert nearest["similarity"] > 0.3 > others[0]["similarity"] + 0.1, "a program is near to a program"
+    assert nearest["held"]
+    assert nearest["receipt"] == inputs[nearest["job"]]["receipt"]
+    verified = soma("verify", nearest["receipt"], "--json", directory=directory)
+    assert verified.returncode == 0, verified.stderr
 
 
 def test_its_processes_are_gone(demo: tuple[Path, dict[str, Any]]) -> None:

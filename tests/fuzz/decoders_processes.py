@@ -13,7 +13,7 @@ from decoder import Decoder, driven, no_law, same
 from decoders_files import quick_scrypt
 
 from soma_core import codec
-from soma_core.api import control, standing
+from soma_core.api import control, searching, standing
 from soma_core.errors import DecodeError, EncoderError, PluginError
 from soma_core.keystore import KeyStore
 from soma_core.node import _child_log, signer, worker
@@ -57,6 +57,11 @@ def _requests() -> list[bytes]:
         (control.POOL, standing.AskPool(None, bytes(32)), b""),
         (control.JOIN_COMMITTEE, standing.JoinCommittee(name="v", stake=5, commission=200), b""),
         (control.AUDITS, standing.AskAudits(b"\1"), b""),
+        (
+            control.SEARCH,
+            searching.Search(vector=bytes(8), job=b"", most=5, where=(searching.Wanted(name="winner", value="text"),)),
+            b"",
+        ),
     ]
     return [
         control.pack_message(control.Request(op=operation.name, body=to_value(record)), payload)
@@ -77,6 +82,20 @@ def _reply_again(replied: tuple[control.Answer, Any], data: bytes) -> None:
         same(pack(record), codec.encode(answer.body))
 
 
+_NEAR = searching.Near(
+    job=bytes(32),
+    similarity=-searching.ONE,
+    blob=bytes(32),
+    size=5,
+    time=6,
+    epoch=7,
+    winner="text",
+    final=True,
+    held=True,
+    preview=b"Two cats",
+)
+
+
 def _replies() -> list[bytes]:
     records: list[tuple[control.Operation[Any, Any], Any]] = [
         (control.BALANCE, control.BalanceReply(address=bytes(32), balance=1, stake=2, sequence=3)),
@@ -95,6 +114,7 @@ def _replies() -> list[bytes]:
         (control.OPERATORS, standing.Operators(account=bytes(32), operators=())),
         (control.AUDITS, standing.Audits(audits=(), left_out=0, bond=5, failures=0)),
         (control.VALIDATORS, standing.Validators(epoch=3, validators=())),
+        (control.SEARCH, searching.Found(job=bytes(32), found=(_NEAR,), among=2, behind=1)),
     ]
     failed = control.Answer(body=None, error="no", remedy="ask another", exit_code=1)
     return [

@@ -41,7 +41,7 @@ Told = Callable[[str], None]
 
 @frozen(kw_only=True)
 class Plan:
-    """What is to run. `encoders`: bundled names, each a node with the plugin `encoder`."""
+    """What is to run. `encoders`: bundled names, each a node with the plugin `encoder`. `index`: of the first node."""
 
     validators: int = 4
     consensus: str = "consensus-dag"
@@ -50,6 +50,7 @@ class Plan:
     scoring: str = "scoring-soma"
     encoder: str = "encoder-jax"
     encoders: Sequence[str] = ("text", "code", "image", "audio", "generalist")
+    index: str = "index-exact"
     parameters: Parameters = DEVELOPMENT
 
 
@@ -195,6 +196,8 @@ class Network:
         """The node's soma.toml."""
         plan = self.plan
         own = [plan.consensus] if node.validates else [plan.encoder]
+        if node.directory == self.validator:
+            own.append(plan.index)
         sections: dict[str, Mapping[str, Any]] = {"node": {"peers": list(peers)}}
         if port is not None:
             sections[plan.transport.replace("-", ".", 1)] = {"listen": f"/ip4/127.0.0.1/tcp/{port}"}

@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,9 @@ from ._print import columns, data, data_json, talk
 
 if TYPE_CHECKING:
     from soma_core.api.control import Supply
+    from soma_core.api.searching import Found
 
+    from ._client import Node
     from ._demo_race import Raced
     from ._embedding import Embedded
     from ._network import Network
@@ -22,6 +24,8 @@ HUNTER = "code"
 """The encoder whose node hunts among source files."""
 CHEAT = "audio"
 """The encoder whose node's owner lies in the race."""
+QUESTION = "cli/send.py"
+"""The file of Soma's own to which the nearest of what was embedded is looked for."""
 
 
 @click.command()
@@ -35,13 +39,14 @@ CHEAT = "audio"
 )
 @json_option
 def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bool) -> None:  # noqa: FBT001  # flags
-    """Start four validators and five encoders, embed FILES (or four samples), hit a target, catch a cheat.
+    """Start four validators and five encoders, embed FILES (or four samples), hit a target, catch a cheat, search.
 
     Prints what everything cost and proves.
     """
     begun = time.monotonic()
     from soma_core.api import control
 
+    from . import _finding
     from ._client import Node
     from ._demo_race import race_beside
     from ._embedding import embed_file, size_of
@@ -60,16 +65,19 @@ def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bo
         with Node(network.validator) as node:
             done = []
             for path in inputs:
-                done.append(embed_file(node, path, 0, kept, _teller(path, begun)))
+                done.append(embed_file(node, path, 0, kept, _teller(path, begun), name=path.name))
                 if not as_json:
                     _print_embedded(done[-1])
+            asked, found = _search(node, kept, begun)
             raced = running.result()
             if not as_json:
                 _print_raced(raced)
+                _print_found(asked, found, kept)
             supply = node.ask(control.SUPPLY, control.Empty())
             validators = node.ask(control.STATUS, control.Empty()).validators
         if as_json:
-            _print_json(done, raced, supply, validators, time.monotonic() - begun)
+            search = {"query": _entry(asked), **_finding.as_json(found, kept)}
+            _print_json(done, raced, search, supply, validators, time.monotonic() - begun)
         else:
             _print_supply(supply)
             talk(f"Receipts, ledgers and logs: {root}")
@@ -78,7 +86,7 @@ def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bo
 
 
 def _stay(network: "Network") -> None:
-    talk(f"\nThe network stays up until Ctrl-C:  soma embed FILE --data-dir {network.validator}")
+    talk(f"\nThe network stays up until Ctrl-C:  soma search FILE --data-dir {network.validator}")
     while True:
         time.sleep(1)
         network.alive()
@@ -113,6 +121,19 @@ def _teller(path: Path, begun: float) -> Callable[[str], None]:
     return tell
 
 
+def _search(node: "Node", kept: Path, begun: float) -> "tuple[Embedded, Found]":
+    """Have one more file embedded, and look what is near to it."""
+    import soma_core
+    from soma_core.api import control, searching
+
+    from ._embedding import embed_file
+
+    path = Path(soma_core.__file__).parent / QUESTION
+    asked = embed_file(node, path, 0, kept, _teller(path, begun), name=path.name)
+    request = searching.Search(vector=b"", job=asked.receipt.job, most=5, where=())
+    return asked, node.ask(control.SEARCH, request)
+
+
 def _print_embedded(embedded: "Embedded") -> None:
     from ._receipts import lines
 
@@ -133,6 +154,17 @@ def _print_raced(raced: "Raced") -> None:
         data(f"audited, {'caught' if raced.caught else 'not caught'}   {soma(raced.lost, 4)} lost, bond and fees\n")
 
 
+def _print_found(asked: "Embedded", found: "Found", kept: Path) -> None:
+    from ._embedding import receipt_path
+    from ._finding import lines
+
+    data(f"search · near to {asked.path.name}, a program of Soma's own, among {found.among} vectors")
+    for line in lines(found, kept):
+        data(line)
+    for nearest in found.found[:1]:
+        data(f"receipt  soma verify {receipt_path(kept, nearest.job)}\n")
+
+
 def _print_supply(supply: "Supply") -> None:
     from ._money import soma
 
@@ -148,19 +180,32 @@ def _print_supply(supply: "Supply") -> None:
     data(f"Supply {soma(supply.total)} SOMA: {'exact' if supply.drift == 0 else f'off by {supply.drift} shannons'}.")
 
 
-def _print_json(done: "Sequence[Embedded]", raced: "Raced", supply: "Supply", validators: int, seconds: float) -> None:
+def _entry(embedded: "Embedded") -> Mapping[str, Any]:
     from ._receipts import as_json
+
+    return as_json(str(embedded.path), embedded.receipt, str(embedded.saved))
+
+
+def _print_json(
+    done: "Sequence[Embedded]",
+    raced: "Raced",
+    search: Mapping[str, Any],
+    supply: "Supply",
+    validators: int,
+    seconds: float,
+) -> None:
     from .hunt import catch_json
 
     data_json(
         {
-            "inputs": [as_json(str(e.path), e.receipt, str(e.saved)) for e in done],
+            "inputs": [_entry(each) for each in done],
             "race": {
                 "files": raced.files,
                 "hit": None if raced.hit is None else catch_json(raced.hit, {}),
                 "paid": raced.paid,
                 "cheat": {"target": raced.cheat, "caught": raced.caught, "lost": raced.lost},
             },
+            "search": search,
             "validators": validators,
             "supply": {
                 "genesis": supply.genesis,

@@ -31,6 +31,7 @@ def localnet(data_dir: Path, encoder: str, validators: int) -> None:
         plan = network.plan
         talk(f"\nA network of {_several(plan.validators)} and {len(plan.encoders)} encoders runs in {data_dir}.")
         talk(f"  soma embed FILE --data-dir {network.validator}")
+        talk(f"  soma search FILE --data-dir {network.validator}")
         talk(f"  soma status --data-dir {network.validator}")
         talk("Ctrl-C ends it; the same command starts it again.")
         while True:

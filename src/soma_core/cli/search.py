@@ -166,7 +166,7 @@ def _vector(path: Path) -> bytes:
         raise UsageError(f"{path}: {error.strerror or 'cannot be read'}", "name an .npy file") from error
     except (ValueError, TypeError, OverflowError, EOFError, SyntaxError) as error:
         raise UsageError(f"{path}: no .npy file: {' '.join(str(error).split())[:200]}", remedy) from error
-    if stored.dtype.kind not in "fiu" or 4 * stored.size > VECTOR_MOST:
+    if stored.dtype.kind not in "fiu" or not 0 < 4 * stored.size <= VECTOR_MOST:
         raise UsageError(f"{path}: an array of {stored.size} × {stored.dtype} is no vector", remedy)
     with np.errstate(over="ignore"):  # the node refuses what is not finite
         return np.asarray(stored, dtype="<f4").tobytes()

@@ -51,6 +51,7 @@ from soma_core.chain import pools as pools_
 from soma_core.chain import shares as shares_
 from soma_core.chain import stakes as stakes_
 from soma_core.chain import validators as validators_
+from soma_core.model import _byte_model, _symbol_encoder, _symbols
 from soma_core.quality import corpora, measures, report
 
 ROOT = SPECS.parent
@@ -103,6 +104,7 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("24-targets.md", (hits, openings, race, targets, weakness)),
         ("25-audits.md", (audits, delivery, penalties, canaries, checks, claims)),
         ("61-report.md", (corpora, measures, report)),
+        ("81-symbol-encoder.md", (_symbols, _symbol_encoder, _byte_model)),
     ],
 )
 def test_constants(chapter: str, modules: tuple[ModuleType, ...]) -> None:

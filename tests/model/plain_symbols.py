@@ -160,9 +160,11 @@ class PlainSymbols:
 
     def row(self, token: int) -> int | None:
         own = max(1, token >> 48)
-        for row in (token % self.c.tokens, (token >> 22) % self.c.tokens):
-            if self.t["tokens.prints"][row] == own:
-                return row
+        groups = self.c.tokens // 4
+        for group in (token % groups, (token >> 22) % groups):
+            for row in range(4 * group, 4 * group + 4):
+                if self.t["tokens.prints"][row] == own:
+                    return row
         return None
 
     def projected(self, counts: Counter) -> list[int]:

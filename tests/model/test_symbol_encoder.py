@@ -64,6 +64,7 @@ def with_known(config: SymbolsConfig, *items: bytes) -> dict[str, np.ndarray]:
         tokens = symbols(item).tokens
         rows, prints = encoder.token_places(tokens, config.tokens)
         tensors["tokens.prints"][rows[:, 0]] = prints
+        tensors["tokens.prints"][rows[:3, 7]] = prints[:3]
     return tensors
 
 
@@ -106,7 +107,7 @@ def test_the_chances_of_all_bytes_add_up_to_one_exactly() -> None:
     before = b"what stands befor"
     chances = []
     for byte in range(256):
-        places, bits = byte_model.places(before + bytes([byte]), SMALL.slots)
+        places, bits = byte_model.byte_places(before + bytes([byte]), SMALL.slots)
         sums = np.clip(tensors["bytes.entries"][places[-1]].sum(-1, dtype=np.int64), -191, 191) + byte_model.LIMIT
         ones = byte_model.CHANCES[sums]
         chance = 1
@@ -120,7 +121,7 @@ def test_no_entry_of_the_tables_is_near_enough_to_a_half_for_machines_to_differ(
     with localcontext() as context:
         context.prec = 40
         for total in range(-byte_model.LIMIT, byte_model.LIMIT + 1):
-            exact = Decimal(65536) / (1 + (Decimal(-total) / byte_model.STEP).exp())
+            exact = Decimal(65536) / (1 + (Decimal(-total) / byte_model.ENTRY_STEP).exp())
             chance = int(byte_model.CHANCES[total + byte_model.LIMIT])
             assert chance == max(1, min(65535, int(exact.quantize(Decimal(1)))))
             assert abs(exact % 1 - Decimal("0.5")) > Decimal("1e-6")

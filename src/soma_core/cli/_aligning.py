@@ -23,8 +23,10 @@ CHECKED: Final = 4
 """One anchor in so many is kept from a second fit, which is then checked on it."""
 LEAST: Final = 4
 """Of so many anchors one must be taken, at least."""
-ENGINES: Final = ("encoder-jax", "encoder-numpy")
+ENGINES: Final = ("encoder-jax", "encoder-numpy", "encoder-symbols")
 """Plugins that run weights files, the faster first."""
+RUNS: Final = {"encoder-jax": ("byte-transformer-1",), "encoder-symbols": ("symbols-1",)}
+"""Architectures, by plugin; one that is not named runs every one."""
 
 Told = Callable[[int, int], None]
 """Hears how many anchors of how many have gone through."""
@@ -43,15 +45,26 @@ class Aligned:
     anchors: int
 
 
-def engine_installed() -> str:
-    """The fastest installed engine. Raises `UsageError` if there is none."""
+def engine_installed(architecture: str = "byte-transformer-1") -> str:
+    """The fastest installed engine that runs weights of this architecture. Raises `UsageError` if there is none."""
     from soma_core.plugins import scan
 
     names = {plugin.name for plugin in scan()}
     for name in ENGINES:
-        if name in names:
+        if name in names and architecture in RUNS.get(name, (architecture,)):
             return name
-    raise UsageError("no engine that runs weights is installed", "python3 -m pip install soma-jax or soma-numpy")
+    raise UsageError(
+        f"no engine that runs weights of {architecture} is installed", "python3 -m pip install soma-jax or soma-numpy"
+    )
+
+
+def engine_for(file: Path) -> str:
+    """That of the architecture which the config beside a weights file names. Raises `SomaError`."""
+    from soma_core.model import read_config
+
+    from ._reading import read_file
+
+    return engine_installed(read_config(read_file(file.with_suffix(".json"), 1 << 16)).architecture)
 
 
 def align(file: Path, engine: str, told: Told, **settings: Any) -> Aligned:

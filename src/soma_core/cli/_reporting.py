@@ -94,7 +94,9 @@ def _encoders(name: str, weights: Sequence[str], settings: Mapping[str, Any]) ->
     key = next((key for key in ("weights", "file") if key in fields_dict(config)), None)
     if weights and key is None:
         raise UsageError(f"{name}: it takes no weights", "leave --weights out")
-    named = weights or (bundled() if key == "weights" and key not in settings else ())
+    named = weights or ()
+    if not weights and key == "weights" and key not in settings and fields_dict(config)[key].default in bundled():
+        named = bundled()
     if not named or key is None:
         yield _Chosen(name.partition("-")[2], name, settings)
         return

@@ -44,7 +44,7 @@ def new(name: str, into: Path | None, as_json: bool) -> None:  # noqa: FBT001  #
 
 @encoder.command()
 @click.argument("weights", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--plugin", metavar="NAME", help="What runs the model.  [default: encoder-jax, else encoder-numpy]")
+@click.option("--plugin", metavar="NAME", help="What runs the model.  [default: the fastest that is installed]")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting of the plugin; repeat it.")
 @click.option("--overwrite", is_flag=True, help="Replace the map that stands beside the weights.")
 @json_option
@@ -59,7 +59,7 @@ def align(*, weights: Path, plugin: str | None, assignments: tuple[str, ...], ov
     map_file = weights.with_suffix(".frame")
     if map_file.exists() and not overwrite:
         raise UsageError(f"{map_file}: exists", "add --overwrite to align the weights again")
-    engine = plugin or _aligning.engine_installed()
+    engine = plugin or _aligning.engine_for(weights)
 
     def told(done: int, of: int) -> None:
         if done == of or done % 128 == 0:

@@ -5,6 +5,7 @@ NumPy is the referee and imports with this package; nothing of the core imports 
 
 from ._architectures import ARCHITECTURES, Referee, read_config, referee
 from ._batching import Work, cut, groups, token_budget
+from ._byte_model import CONTEXTS, ENTRY_STEP, byte_places
 from ._collapse import COLLAPSED, Regulariser, directions, has_collapsed, sample_statistic, slice_statistic
 from ._config import ARCHITECTURE, ModelConfig
 from ._contract import BYTES, EOS, FIRST_BYTE_BITS, MAX_CHUNKS, MAX_ITEM, MAX_LOSS, PAD, VOCABULARY, Rows, chunks, rows
@@ -22,7 +23,8 @@ from ._references import bundled_anchors, bundled_held_out, network_frame, sampl
 from ._safetensors import TensorPlace, read_header, read_tensors, write_tensors
 from ._shape import Shape
 from ._speciality import Speciality
-from ._symbol_encoder import ReferenceSymbols
+from ._symbol_encoder import ReferenceSymbols, signs, token_places
+from ._symbols import Symbols, symbols
 from ._symbols_config import STRATEGIES, Strategy, SymbolsConfig
 from ._taking import Taking, pool, taking
 from ._transformer import LAYER_NORM_EPSILON, ReferenceTransformer, gelu, rotation, turns
@@ -33,6 +35,8 @@ __all__ = [
     "ARCHITECTURES",
     "BYTES",
     "COLLAPSED",
+    "CONTEXTS",
+    "ENTRY_STEP",
     "EOS",
     "FIRST_BYTE_BITS",
     "LAYER_NORM_EPSILON",
@@ -62,6 +66,7 @@ __all__ = [
     "Shape",
     "Speciality",
     "Strategy",
+    "Symbols",
     "SymbolsConfig",
     "Taking",
     "TensorPlace",
@@ -71,6 +76,7 @@ __all__ = [
     "bundled",
     "bundled_anchors",
     "bundled_held_out",
+    "byte_places",
     "chunks",
     "cut",
     "directions",
@@ -99,10 +105,13 @@ __all__ = [
     "rows",
     "sample_files",
     "sample_statistic",
+    "signs",
     "slice_statistic",
     "store",
+    "symbols",
     "taking",
     "token_budget",
+    "token_places",
     "turns",
     "unit",
     "weights_digest",

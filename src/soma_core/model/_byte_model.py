@@ -15,7 +15,7 @@ from ._symbols import LETTER, LOWERED, Ids, Runs, mix
 
 ORDERS: Final = (0, 1, 2, 3, 4, 5, 6)
 """Bytes before a byte by which its bits are foretold; beside them stands the word it is in."""
-STEP: Final = 16
+ENTRY_STEP: Final = 16
 """An entry is a natural logarithm of odds, times this."""
 LIMIT: Final = 191
 """Of a sum of entries, either sign: odds of e^12."""
@@ -36,7 +36,7 @@ def _tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     No entry is near half a unit, so that every machine rounds it alike.
     """
     sums = range(-LIMIT, LIMIT + 1)
-    ones = [max(1, min(ONE - 1, round(ONE / (1 + math.exp(-s / STEP))))) for s in sums]
+    ones = [max(1, min(ONE - 1, round(ONE / (1 + math.exp(-s / ENTRY_STEP))))) for s in sums]
     costs = [[round(-math.log2(p / ONE) * ONE) for p in (ONE - one, one)] for one in ones]
     return np.array(ones, np.int64), np.array(costs, np.int64)
 
@@ -45,7 +45,7 @@ CHANCES, COSTS = _tables()
 """By LIMIT + sum: the chance of a one; and the costs of a zero and of a one."""
 
 
-def places(chunk: bytes, slots: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def byte_places(chunk: bytes, slots: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which entries of a table of `slots`, a power of two, foretell each bit behind the first byte, and the bits.
 
     [n − 1, 8, CONTEXTS] and [n − 1, 8]. A byte before the chunk counts as 0.
@@ -83,7 +83,7 @@ def costs(chunk: bytes, entries: NDArray[np.int8]) -> NDArray[np.int64]:
     """What each byte costs, [n], in 2^-16 bit, by the table `entries`: `FIRST_BYTE_BITS` bits for the first."""
     out = np.full(len(chunk), FIRST_BYTE_BITS * ONE, np.int64)
     if len(chunk) > 1:
-        found, bits = places(chunk, len(entries))
+        found, bits = byte_places(chunk, len(entries))
         sums = np.clip(entries[found].sum(-1, dtype=np.int64), -LIMIT, LIMIT) + LIMIT
         out[1:] = COSTS[sums, bits].sum(-1)
     return out

@@ -1,4 +1,4 @@
-"""The symbol encoder in NumPy, one item at a time: the referee. Rules LS7 to LS17 of ``specs/81-symbol-encoder.md``.
+"""The symbol encoder in NumPy, one item at a time: the referee. Rules LS9 to LS16 of ``specs/81-symbol-encoder.md``.
 
 Vectors are sums of whole numbers below 2^53, so that no order of summation and no library changes a bit of them.
 """
@@ -20,6 +20,8 @@ CLASSES: Final = 8
 """Of bytes: lower and upper case, digits, underscores, spaces, other ASCII, control codes, and all above 127."""
 LENGTHS: Final = 64
 """Of runs of letters that are told apart; the last stands for it and more."""
+GROUP: Final = 4
+"""Rows of a group; a token stands in one of two groups, so that a table can be full."""
 MIDDLE: Final = 8
 """What a half byte is less by: a vector's numbers are −8 to 7."""
 _BLOCK: Final = 4096
@@ -91,17 +93,21 @@ class ReferenceSymbols:
 
 
 def find(tokens: Ids, prints: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """The row of each token, or −1: the first of its two places where its print stands."""
+    """The row of each token, or −1: the first of the rows where it may stand that has its print."""
     rows, own = token_places(tokens, len(prints))
     met = prints[rows] == own[:, None]
-    return np.where(met[:, 0], rows[:, 0], np.where(met[:, 1], rows[:, 1], -1))
+    return np.where(met.any(1), rows[np.arange(len(rows)), met.argmax(1)], -1)
 
 
 def token_places(tokens: Ids, size: int) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-    """The two rows of a table of `size`, a power of two, where each may stand, [n, 2], and its print, [n], never 0."""
-    mask = np.uint64(size - 1)
-    rows = np.stack([tokens & mask, (tokens >> np.uint64(22)) & mask], 1)
-    return rows.astype(np.int64), np.maximum(tokens >> np.uint64(48), np.uint64(1)).astype(np.uint16)
+    """The rows of a table of `size` where each token may stand, two groups of `GROUP`, [n, 8], and its print, [n].
+
+    A print is never 0: that is a row where nobody stands.
+    """
+    mask = np.uint64(size // GROUP - 1)
+    groups = np.stack([tokens & mask, (tokens >> np.uint64(22)) & mask], 1).astype(np.int64)
+    rows = (groups[:, :, None] * GROUP + np.arange(GROUP)).reshape(len(tokens), 2 * GROUP)
+    return rows, np.maximum(tokens >> np.uint64(48), np.uint64(1)).astype(np.uint16)
 
 
 def damped(counts: NDArray[np.int64]) -> Vector:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .outcome import Outcome as Outcome
     from .run import run_suite as run_suite
     from .scoring import ScoringSuite as ScoringSuite
+    from .tokenizer import TokenizerSuite as TokenizerSuite
     from .transport import TransportSuite as TransportSuite
 
 _HOMES: Final = {
@@ -41,6 +42,7 @@ _HOMES: Final = {
     "Outcome": "outcome",
     "run_suite": "run",
     "ScoringSuite": "scoring",
+    "TokenizerSuite": "tokenizer",
     "TransportSuite": "transport",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "LedgerSuite",
     "Outcome",
     "ScoringSuite",
+    "TokenizerSuite",
     "TransportSuite",
     "run_suite",
 ]

@@ -21,6 +21,7 @@ SUITES: Final = {
     "ledger": "LedgerSuite",
     "encoder": "EncoderSuite",
     "scoring": "ScoringSuite",
+    "tokenizer": "TokenizerSuite",
     "coder": "CoderSuite",
     "index": "IndexSuite",
 }

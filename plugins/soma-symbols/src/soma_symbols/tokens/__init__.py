@@ -1,1 +1,30 @@
 """``tokenizer-soma``: bytes cut into tokens, nine ways, each with an identity."""
+
+from typing import Literal
+
+from attrs import frozen
+
+from soma_core.api import HasRecords, TokenizerSpec, hookimpl, option
+
+
+@frozen
+class Config:
+    """The operator's settings."""
+
+    profile: Literal["strict", "compat"] = option(
+        "strict", "strict: Unicode's rules and learned parts; compat: as an older system does, bit for bit"
+    )
+    vocabulary: str = option("python", "the bundled vocabulary, or the path of a learned one; for strict")
+
+
+@hookimpl
+def soma_tokenizer() -> TokenizerSpec[Config]:
+    """Nine streams: spaces, words, characters, grammar, parts of words four ways, bytes."""
+    return TokenizerSpec(api=1, config=Config, open=open_tokenizer, features=frozenset({"records"}))
+
+
+def open_tokenizer(config: Config) -> HasRecords:
+    """Read the tables. Raises `ValueError` for a vocabulary that is not there or is damaged."""
+    from ._tokenizer import SomaTokenizer
+
+    return SomaTokenizer(config.profile, config.vocabulary)

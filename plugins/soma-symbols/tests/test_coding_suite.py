@@ -1,7 +1,24 @@
-"""``coder-soma`` against the published suite."""
+"""``coder-soma`` against the published suite, by every method."""
+
+from types import MappingProxyType
 
 from soma_core.testing import CoderSuite
 
 
 class TestAdaptive(CoderSuite):
     plugin = "coder-soma"
+
+
+class TestRuns(CoderSuite):
+    plugin = "coder-soma"
+    config = MappingProxyType({"method": "rle", "stream": "byte"})
+
+
+class TestFrequency(CoderSuite):
+    plugin = "coder-soma"
+    config = MappingProxyType({"method": "frequency", "stream": "byte"})
+
+
+class TestPatternOfBytes(CoderSuite):
+    plugin = "coder-soma"
+    config = MappingProxyType({"method": "pattern", "stream": "byte"})

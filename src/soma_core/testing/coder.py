@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soma_core.api import MAX_BLOCK, Coder
@@ -20,9 +20,7 @@ LONGER: Final = 64
 """Bytes by which a packed block may be longer than the block."""
 ONE_LINE: Final = r"\A[^\n]{1,300}\Z"
 
-_FEW: Final = settings(
-    max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+_FEW: Final = settings(max_examples=40, deadline=None, database=None)
 _PACKED: Final = """
 import ast, sys
 from soma_core.testing.component import component
@@ -59,15 +57,18 @@ class CoderSuite(Suite):
         opened: Coder = chosen.spec.open(chosen.config)
         return opened
 
-    @_FEW
-    @given(block=_blocks())
-    def test_gives_every_block_back(self, coder: Coder, block: bytes) -> None:
-        packed = coder.compress(block)
-        assert type(packed) is bytes
-        assert len(packed) <= len(block) + LONGER
-        again = coder.decompress(packed)
-        assert type(again) is bytes
-        assert again == block
+    def test_gives_every_block_back(self, coder: Coder) -> None:
+        @_FEW
+        @given(block=_blocks())
+        def check(block: bytes) -> None:
+            packed = coder.compress(block)
+            assert type(packed) is bytes
+            assert len(packed) <= len(block) + LONGER
+            again = coder.decompress(packed)
+            assert type(again) is bytes
+            assert again == block
+
+        check()
 
     @pytest.mark.parametrize("size", [0, 1, 2, 255, 256, 257, 4095, 20_001])
     def test_gives_back_every_length(self, coder: Coder, size: int) -> None:
@@ -76,8 +77,8 @@ class CoderSuite(Suite):
             assert len(packed) <= size + LONGER
             assert coder.decompress(packed) == block
 
-    def test_makes_repeated_text_shorter(self, coder: Coder) -> None:
-        block = b"the same line over and over again, as in a log\n" * 100
+    def test_makes_what_repeats_shorter(self, coder: Coder) -> None:
+        block = b"\n" * 5000
         assert len(coder.compress(block)) < len(block) // 2
 
     def test_refuses_a_block_that_is_too_large(self, coder: Coder) -> None:
@@ -107,23 +108,28 @@ class CoderSuite(Suite):
             )
             assert bytes.fromhex(made.stdout) == coder.compress(block)
 
-    @_FEW
-    @given(data=st.binary(max_size=300))
-    def test_refuses_what_it_did_not_make(self, coder: Coder, data: bytes) -> None:
-        with pytest.raises(ValueError, match=ONE_LINE):
-            coder.decompress(data)
-
-    @_FEW
-    @given(block=_blocks(), draw=st.data())
-    def test_refuses_what_is_cut_short_or_changed(self, coder: Coder, block: bytes, draw: st.DataObject) -> None:
-        packed = coder.compress(block)
-        cut = draw.draw(st.integers(0, len(packed) - 1))
-        bit = draw.draw(st.integers(0, 8 * len(packed) - 1))
-        changed = bytearray(packed)
-        changed[bit // 8] ^= 1 << bit % 8
-        for broken in (packed[:cut], bytes(changed), packed + b"\0", packed + packed, packed[1:]):
+    def test_refuses_what_it_did_not_make(self, coder: Coder) -> None:
+        @_FEW
+        @given(data=st.binary(max_size=300))
+        def check(data: bytes) -> None:
             with pytest.raises(ValueError, match=ONE_LINE):
-                coder.decompress(broken)
+                coder.decompress(data)
+
+        check()
+
+    def test_refuses_what_is_cut_short_or_changed(self, coder: Coder) -> None:
+        @_FEW
+        @given(block=_blocks(), where=st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)))
+        def check(block: bytes, where: tuple[float, float]) -> None:
+            packed = coder.compress(block)
+            cut, bit = int(where[0] * len(packed)), int(where[1] * 8 * len(packed))
+            changed = bytearray(packed)
+            changed[bit // 8] ^= 1 << bit % 8
+            for broken in (packed[:cut], bytes(changed), packed + b"\0", packed + packed, packed[1:]):
+                with pytest.raises(ValueError, match=ONE_LINE):
+                    coder.decompress(broken)
+
+        check()
 
     def test_refuses_before_it_makes_room(self, coder: Coder) -> None:
         """Beginnings of packed blocks with other bytes behind: nothing makes room for what they claim."""

@@ -11,19 +11,27 @@ __all__ = ["CoderConfig", "open_coder", "soma_coder"]
 
 @frozen
 class CoderConfig:
-    """Settings of ``[coder.soma]``: how to pack. What was packed by any of them unpacks under all."""
+    """Settings of ``[coder.soma]``: how to pack. What was packed under any of them unpacks under all."""
 
-    method: Literal["adaptive", "rle", "pattern", "frequency"] = option("adaptive", "how blocks are packed")
+    method: Literal["adaptive", "rle", "pattern", "frequency"] = option(
+        "adaptive", "adaptive: context mixing; the others: runs, a grammar, or frequent tokens in few bits"
+    )
+    stream: str = option("word", "whose tokens rle, pattern and frequency count: a stream of tokenizer-soma")
+    model: str = option("", "a bundled name or the path of a .safetensors file: adaptive asks it beside its orders")
 
 
 @hookimpl
 def soma_coder() -> CoderSpec[CoderConfig]:
-    """``coder-soma``: context mixing, or one of the older methods over tokens."""
+    """Context mixing, alone or with a byte model beside it; and runs, a grammar, frequencies over tokens."""
     return CoderSpec(api=1, config=CoderConfig, open=open_coder)
 
 
 def open_coder(config: CoderConfig) -> Coder:
-    """The coder. Raises `ValueError` for a stream that there is not."""
+    """Read the model, if one is named.
+
+    Raises `SettingsError` or `DecodeError` for a model that is none, `ValueError` for one that the integer engine
+    cannot run, for a stream that there is not, and for a model beside a method that asks none.
+    """
     from ._methods import coder
 
-    return coder(config.method)
+    return coder(config.method, config.stream, config.model)

@@ -20,8 +20,8 @@ _RECIPROCALS: Final = (5 << 16) // (5 * np.arange(4096, dtype=np.int64) + 8)
 def learned(slots: Integers, seen: Integers, ones: Integers, limits: Integers) -> Integers:
     """`slots` after `seen` bits each, `ones` of them set.
 
-    A slot is the probability of a set bit · 2^32, whose low `COUNT_BITS` bits are replaced by how many bits it has seen,
-    at most its limit.
+    A slot is the probability of a set bit · 2^32, whose low `COUNT_BITS` bits are replaced by how many bits it has
+    seen, at most its limit.
     """
     chance, count = slots >> COUNT_BITS, slots & ((1 << COUNT_BITS) - 1)
     count += seen

@@ -60,7 +60,7 @@ def test_the_toy_bears_liars_who_do_not_lead(lie: str) -> None:
         (toys.Forking, "fork: member 1, epoch 0"),
         (toys.Skipping, "delivers commit 5 after 5"),
         (toys.Doubling, "an item is ordered more often than it was given"),
-        (toys.Dropping, "transactions are not applied at the end"),
+        (toys.Dropping, "transactions are not applied"),
         (toys.Stuck, "no progress"),
         (toys.Uncounted, "barrier 9 follows 7"),
         (toys.Backwards, "the round does not grow"),

@@ -132,8 +132,8 @@ def test_commands_of_plugins_are_listed_by_name_and_called(world: Path, soma: Ca
     fake(world, "command-broken", "raise RuntimeError('no')")
     fake(world, "command-plugins", source)
     listed = soma("--help").out
-    assert "wave    soma-command-wave 0.3" in listed
-    assert "broken  soma-command-broken 0.3" in listed
+    assert re.search("^  wave +soma-command-wave 0.3$", listed, re.MULTILINE)  # others may be installed, and wider
+    assert re.search("^  broken +soma-command-broken 0.3$", listed, re.MULTILINE)
     assert "soma-command-plugins" not in listed
     assert "soma_command_wave" not in sys.modules
     assert soma("wave", "you").out == "hello you\n"

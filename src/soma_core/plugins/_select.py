@@ -8,7 +8,7 @@ from soma_core.errors import PluginError
 
 from ._metadata import KINDS, Plugin, normalised
 
-DEFAULT_PROFILE: Final = ("consensus-dag", "encoder-jax", "transport-libp2p", "ledger-sqlite")
+DEFAULT_PROFILE: Final = ("consensus-dag", "encoder-jax", "transport-libp2p", "ledger-sqlite", "index-exact")
 """What runs when nothing is named: a development network of one."""
 EXCLUSIVE: Final = ("consensus", "transport", "ledger", "index")
 """Kinds of which a node has one, or none. Genesis chooses the scoring rule; encoders and commands may be many."""

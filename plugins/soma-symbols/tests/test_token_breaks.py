@@ -1,6 +1,7 @@
 """Breaks are Unicode's, and a block's length changes no token."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,9 +34,7 @@ TEXTS: Final = st.lists(st.sampled_from(ODD) | st.text(max_size=3), max_size=60)
 
 def tokens(cutter: Cutter, document: bytes, size: int = _blocks.BLOCK) -> list[bytes]:
     return [
-        one.data[begin:end]
-        for one in cut(cutter, [document], size)
-        for begin, end in zip(one.bounds.tolist(), one.bounds[1:].tolist(), strict=False)
+        one.data[begin:end] for one in cut(cutter, [document], size) for begin, end in pairwise(one.bounds.tolist())
     ]
 
 

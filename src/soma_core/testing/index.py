@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import numpy as np
 import pytest
@@ -87,6 +87,8 @@ class IndexSuite(Suite):
     """Inherit, and set `plugin` to the component's name and `config` to its settings."""
 
     capabilities = frozenset({"durable", "approximate"})
+    many: ClassVar[int] = 2000
+    """Vectors of the largest test, 200 at least. Fewer for an index that syncs each by itself."""
 
     @pytest.fixture
     def chosen(self) -> Component:
@@ -307,17 +309,17 @@ class IndexSuite(Suite):
         assert [hit.similarity for hit in found] == pytest.approx([1, 0.5**0.5, 0], abs=ROUNDING)
 
     def test_finds_as_much_as_it_says(self, chosen: Component, index: Index) -> None:
-        vectors = clustered(2000, 24, 3)
-        index.add(names(2000), vectors)
+        many = self.many
+        vectors = clustered(many, 24, 3)
+        index.add(names(many), vectors)
         told = index.stats()
-        assert (told.count, told.dim) == (2000, 24)
-        queries = clustered(2100, 24, 3)[2000:]
-        model = {id_: (scaled(vector), cast("Labels", {})) for id_, vector in zip(names(2000), vectors, strict=True)}
-        found, wanted = 0, 0
-        for query, answer in zip(queries, index.search(queries, 10), strict=True):
-            least = np.sort([float(scaled(query) @ vector) for vector, _ in model.values()])[-10]
-            found += sum(float(scaled(query) @ model[hit.id][0]) >= least - ROUNDING for hit in answer)
-            wanted += 10
+        assert (told.count, told.dim) == (many, 24)
+        queries = vectors[:100] + 0.1 * np.random.default_rng(4).standard_normal((100, 24)).astype(np.float32)
+        cosines = np.stack([scaled(query) for query in queries]) @ np.stack([scaled(vector) for vector in vectors]).T
+        least = np.sort(cosines, axis=1)[:, -10] - ROUNDING
+        answers = index.search(queries, 10)
+        near = [cosines[row, int(hit.id)] >= least[row] for row, answer in enumerate(answers) for hit in answer]
+        found, wanted = sum(near), 10 * len(queries)
         if "approximate" in chosen.spec.features:
             assert told.sampled > 0, "an approximate index measures its recall"
             assert 0 < told.recall <= 1
@@ -326,7 +328,7 @@ class IndexSuite(Suite):
             assert (told.recall, found) == (1.0, wanted)
 
     def test_answers_stand_alone(self, chosen: Component, index: Index) -> None:
-        index.add(names(300), clustered(300, 8, 4))
+        index.add(names(100), clustered(100, 8, 4))
         queries = clustered(20, 8, 5)
         together = index.search(queries, 5)
         alone = [index.search(query[None], 5)[0] for query in queries]
@@ -349,20 +351,20 @@ class IndexSuite(Suite):
         assert in_thread(work) == [b"x"]
 
     def test_durable_as_declared(self, chosen: Component, opener: "Opener") -> None:
-        vectors = clustered(500, 16, 6)
+        vectors = clustered(200, 16, 6)
         with opener.open("again") as index:
-            index.add(names(500), vectors, [{"n": n % 7} for n in range(500)])
-            index.remove(names(500)[::2])
-            index.add(names(500)[:10], vectors[10:20], [{"n": 100}] * 10)
+            index.add(names(200), vectors, [{"n": n % 7} for n in range(200)])
+            index.remove(names(200)[::2])
+            index.add(names(200)[:10], vectors[10:20], [{"n": 100}] * 10)
             before = index.search(vectors[:5], 10), index.search(vectors[:5], 10, {"n": 100})
         for _ in range(2):
             with opener.open("again") as index:
                 after = index.search(vectors[:5], 10), index.search(vectors[:5], 10, {"n": 100})
                 if "durable" in chosen.spec.features:
-                    assert (len(index), index.stats().dim) == (255, 16)
+                    assert (len(index), index.stats().dim) == (105, 16)
                     if "approximate" not in chosen.spec.features:
                         assert after == before
-                else:
+                elif "network" not in chosen.spec.needs:
                     assert len(index) == 0, "data outlive close, so declare the feature `durable`"
 
     def test_durable_needs_no_close(self, chosen: Component, tmp_path: Path) -> None:
@@ -384,7 +386,7 @@ class IndexSuite(Suite):
         if "durable" not in chosen.spec.features:
             pytest.skip("does not declare `durable`")
         with opener.open("harmed") as index:
-            index.add(names(200), clustered(200, 16, 7))
+            index.add(names(20), clustered(20, 16, 7))
         files = [path for path in sorted((tmp_path / "harmed").rglob("*")) if path.is_file() and path.stat().st_size]
         assert files, "durable, and no file"
         for path in files:

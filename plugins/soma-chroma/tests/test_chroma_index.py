@@ -13,7 +13,7 @@ from chromadb.config import Settings
 
 from soma_chroma import ChromaConfig, open_index
 from soma_core.api import Context, Index
-from soma_core.testing.index import clustered, floats, names
+from soma_core.testing.index_machine import clustered, floats, names
 
 WATCHED = """
 import logging, sys

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soma_core.api import Context, Index
-from soma_core.testing.index import floats
+from soma_core.testing.index_machine import floats
 from soma_qdrant import QdrantConfig, open_index
 from soma_qdrant._index import _uuid
 

@@ -13,7 +13,7 @@ from documented_weaviate import Weaviate, weaviate
 from soma_core.api import Context, Index
 from soma_core.testing import Component, IndexSuite
 from soma_core.testing.component import component
-from soma_core.testing.index import floats, names
+from soma_core.testing.index_machine import floats, names
 from soma_weaviate import WeaviateConfig, open_index
 
 

@@ -43,6 +43,7 @@ DOMAINS: Final = {
     "soma/leaf": "leaf of a receipt tree",
     "soma/lthash": "state digest: one entry",
     "soma/node": "inner node of a receipt tree",
+    "soma/packed": "packed bytes, and the blocks they unpack to",
     "soma/payload": "raw payload of a message, named by its header",
     "soma/possession": "signature that proves possession of a registered key",
     "soma/protocol": "rules and parameters a network runs",

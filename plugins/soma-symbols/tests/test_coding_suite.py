@@ -11,12 +11,17 @@ class TestAdaptive(CoderSuite):
 
 class TestRuns(CoderSuite):
     plugin = "coder-soma"
-    config = MappingProxyType({"method": "rle", "stream": "byte"})
+    config = MappingProxyType({"method": "rle", "stream": "char"})
+
+
+class TestPattern(CoderSuite):
+    plugin = "coder-soma"
+    config = MappingProxyType({"method": "pattern"})
 
 
 class TestFrequency(CoderSuite):
     plugin = "coder-soma"
-    config = MappingProxyType({"method": "frequency", "stream": "byte"})
+    config = MappingProxyType({"method": "frequency"})
 
 
 class TestPatternOfBytes(CoderSuite):

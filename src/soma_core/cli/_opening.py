@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from soma_core.api import (
+    CoderSpec,
     CommandSpec,
     ConsensusSpec,
     Context,
@@ -16,6 +17,7 @@ from soma_core.api import (
     Member,
     ScoringSpec,
     Setup,
+    TokenizerSpec,
     TransportSpec,
 )
 from soma_core.api.spec import AnySpec, EncoderContext, LedgerContext
@@ -42,7 +44,7 @@ def try_open(plugin: Plugin, spec: AnySpec, config: Any) -> str:
     return f"works (plugin API {spec.api}); opened in {time.monotonic() - start:.2f} s"
 
 
-def _open(plugin: Plugin, spec: AnySpec, config: Any, directory: Path) -> object:
+def _open(plugin: Plugin, spec: AnySpec, config: Any, directory: Path) -> object:  # noqa: PLR0911  # one for each kind
     log = logging.getLogger(f"soma.{plugin.name}")
     match spec:
         case EncoderSpec():
@@ -54,6 +56,8 @@ def _open(plugin: Plugin, spec: AnySpec, config: Any, directory: Path) -> object
         case ConsensusSpec():
             setup = Setup(bytes(32), 0, (Member(b"\x01" * 32, 1),), 0, 1)
             return spec.open(config, spec.params(), setup)
+        case TokenizerSpec() | CoderSpec():
+            return spec.open(config)
         case ScoringSpec():
             return spec.open(spec.params())
         case CommandSpec():

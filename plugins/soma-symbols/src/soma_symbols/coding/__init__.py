@@ -1,12 +1,16 @@
 """``coder-soma``: lossless compression by methods of our own. Chapter ``specs/82-compression.md``."""
 
-from typing import Literal
+import os
+import sys
+from typing import Final, Literal
 
 from attrs import frozen
 
 from soma_core.api import Coder, CoderSpec, hookimpl, option
 
 __all__ = ["CoderConfig", "open_coder", "soma_coder"]
+
+_THREAD_SETTINGS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @frozen
@@ -32,6 +36,8 @@ def open_coder(config: CoderConfig) -> Coder:
     Raises `SettingsError` or `DecodeError` for a model that is none, `ValueError` for one that the integer engine
     cannot run, for a stream that there is not, and for a model beside a method that asks none.
     """
+    if "numpy" not in sys.modules:  # BLAS reads these once, on import; it spins while it waits, and one core does it
+        os.environ.update(dict.fromkeys(_THREAD_SETTINGS, "1"))
     from ._methods import coder
 
     return coder(config.method, config.stream, config.model)

@@ -131,19 +131,19 @@ def test_the_beginning_of_data_is_one_line_that_a_terminal_only_shows(data: byte
 
 
 def test_a_table_names_what_this_client_embedded_and_shows_the_rest(tmp_path: Path) -> None:
-    (tmp_path / "0123456789ab.name").write_bytes(b"/home/me/b\x1bd.txt")
+    (tmp_path / "0123456789ab.name").write_bytes(b"/data/b\x1bd.txt")
     other = near(job=b"\7" * 32, similarity=-ONE // 4)
     third = near(job=b"\x08" * 32, similarity=0, held=False, preview=b"", winner="")
     found = Found(job=b"", found=(near(), other, third), among=3, behind=0)
     head, *rows = _finding.lines(found, tmp_path)
     assert head.split() == ["cosine", "job", "bytes", "winner", "UTC", "what"]
     assert [row.split() for row in rows] == [
-        ["0.500", "0123456789ab", "1,234", "text", "1970-01-01", "00:00:00", "/home/me/b?d.txt"],
+        ["0.500", "0123456789ab", "1,234", "text", "1970-01-01", "00:00:00", "/data/b?d.txt"],
         ["-0.250", "07" * 6, "1,234", "text", "1970-01-01", "00:00:00", "Two", "cats"],
         ["0.000", "08" * 6, "1,234", "1970-01-01", "00:00:00", "blob", "b1" * 6],
     ]
     first, second, _ = _finding.as_json(found, tmp_path)["found"]
-    assert (first["name"], first["similarity"], first["receipt"]) == ("/home/me/b?d.txt", 0.5, None)
+    assert (first["name"], first["similarity"], first["receipt"]) == ("/data/b?d.txt", 0.5, None)
     assert (second["name"], second["preview"]) == (None, "Two cats")
     assert _finding.lines(Found(job=b"", found=(), among=0, behind=0), tmp_path) == []
     assert name_of(tmp_path, b"\7" * 32) == ""

@@ -273,6 +273,26 @@ async def test_an_index_that_fails_to_take_loses_nothing(
     assert node.twin.calls.count("close") == 3
 
 
+async def test_an_index_in_memory_that_failed_is_filled_again(
+    inlined: Machine, tmp_path: Path, autojump_clock: Any
+) -> None:
+    def make() -> Twin:
+        node.twin.held.clear()
+        return node.twin
+
+    node = live(inlined, tmp_path, durable=False, make=make)
+    node.twin.faults = [None, None, MemoryError()]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(node.indexing.run)
+        for number in range(4):
+            node.commit((number, number + 1))
+            await trio.sleep(0.1)
+        await node.caught_up()
+        assert vectors(node.twin.held.items()) == expected(node.store)
+        assert len(node.twin.held) == 4
+        nursery.cancel_scope.cancel()
+
+
 async def test_an_answer_that_is_none_is_the_askers_alone(inlined: Machine, tmp_path: Path) -> None:
     node = live(inlined, tmp_path)
     node.commit((1, 1))

@@ -19,7 +19,19 @@ MODULES = {
     .values()
 }
 """Module → where its sources are: those that are not in the default set need not be installed to be imported."""
-HEAVY = ("numpy", "jax", "torch", "onnxruntime", "trio", "sqlite3", "libp2p")
+HEAVY = (
+    "numpy",
+    "jax",
+    "torch",
+    "onnxruntime",
+    "trio",
+    "sqlite3",
+    "libp2p",
+    "faiss",
+    "apsw",
+    "chromadb",
+    "qdrant_client",
+)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 from zlib import crc32
@@ -26,6 +27,8 @@ MARK: Final = b"\xf5vf1"
 FRAME: Final = struct.Struct("<4sQII")
 AT_ONCE: Final = 1 << 20
 """Bytes that are read together."""
+SECTOR: Final = 512
+"""Bytes that a disk writes wholly or not at all."""
 PIECES: Final = 512
 """Buffers written by one call, below what systems allow."""
 
@@ -46,8 +49,8 @@ class Log:
     def read(self) -> Iterator[bytes]:
         """Opens the file, if there is one: every body, oldest first.
 
-        A last frame that was cut short is cut off, and kept in a file beside; any other damage is `CorruptionError`,
-        and then nothing is changed.
+        A last frame of which a part was never written is cut off, and kept in a file beside; any other damage is
+        `CorruptionError`, and then nothing is changed.
         """
         self._path.with_suffix(".new").unlink(missing_ok=True)  # of a `begin` that did not come to its end
         try:
@@ -67,7 +70,7 @@ class Log:
                 yield bytes(view[start : self.size])
             if self.size == end:
                 return
-            if _any_whole(data, view, self.size + 1):
+            if not _is_torn(view, self.size) or _any_whole(data, view, self.size + 1):
                 raise self._damaged(self.size)
             torn = bytes(view[self.size :])
         self._path.with_suffix(".torn").write_bytes(torn)
@@ -170,6 +173,20 @@ def _whole(view: memoryview, place: int) -> int | None:
     if mark != MARK or own != crc32(view[place : start - 4]) or start + length > len(view):
         return None
     return length if check == crc32(view[start : start + length]) else None
+
+
+def _is_torn(view: memoryview, place: int) -> bool:
+    """Whether the frame at `place`, which is not whole, was not written to its end: it is too short, or lacks sectors.
+
+    What a file system made room for and did not write is zeros. Other damage came later, to what was answered for.
+    """
+    if len(view) - place < FRAME.size:
+        return True
+    _, length, _, own = FRAME.unpack_from(view, place)
+    if own == crc32(view[place : place + FRAME.size - 4]) and place + FRAME.size + length > len(view):
+        return True
+    ends = [*range(place - place % SECTOR + SECTOR, len(view), SECTOR), len(view)]
+    return any(not any(view[start:end]) for start, end in pairwise([place, *ends]))
 
 
 def _any_whole(data: mmap.mmap, view: memoryview, place: int) -> bool:

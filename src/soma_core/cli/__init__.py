@@ -36,7 +36,6 @@ VERBS: Final = {
     "compress": Verb("Pack a file without loss."),
     "decompress": Verb("Give back what was packed, bit for bit."),
     "index": Verb("Keep vectors in a folder and find the nearest, without a network."),
-    "index": Verb("Keep vectors in a folder and find the nearest, without a network."),
     "train": Verb("Train a small byte model."),
     "plugins": Verb("List, describe and check plugins."),
     "conformance": Verb("Hold a plugin against the published suite of its kind."),

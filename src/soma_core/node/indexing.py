@@ -7,6 +7,7 @@ however often something is read again, it comes to the same. Rules SE1 to SE8 of
 
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, final
@@ -48,6 +49,8 @@ CLOSING: Final = 5
 """Seconds an index has to close when the node ends."""
 PATIENCE: Final = 10
 """Seconds that a search waits for the index to catch up, and then for its answer."""
+SEARCHES: Final = 32
+"""Searches whose answers the index owes; more are refused."""
 
 OPENING: Final = "opening"
 CATCHING_UP: Final = "catching up"
@@ -89,12 +92,13 @@ class Indexing:
         self._saved = -math.inf
         self._moved = trio.Event()
         self._call: tuple[str, float] | None = None
+        self._room = threading.Semaphore(SEARCHES)
 
     @property
     def status(self) -> IndexStatus:
         """How the index is."""
         return IndexStatus(
-            plugin=self._opener.plugin.name,
+            plugin=self._opener.plugin.name[:64],
             state=self._hangs or self._state,
             vectors=self._vectors,
             behind=max(0, self._store.tip.index - self._done),
@@ -135,9 +139,18 @@ class Indexing:
                 f"the index does not answer: {self.status.state}", "see the node's log and `soma status`"
             )
         index, thread = self._opened
+        if not self._room.acquire(blocking=False):
+            raise RefusedError(f"{SEARCHES} searches wait for the index", "ask again later; see `soma status`")
         with trio.move_on_after(PATIENCE):
-            return await self._foreign(thread, "search", _search, index, vector, most, where or None)
+            return await self._foreign(thread, "search", self._answer, index, vector, most, where or None)
         raise RefusedError(f"the index has not answered for {PATIENCE:g} s", "ask again later; see `soma status`")
+
+    def _answer(self, index: Index, vector: "NDArray[np.float32]", most: int, where: Labels | None) -> list[Hit]:
+        """In the index's thread, also where the asker has left."""
+        try:
+            return _search(index, vector, most, where)
+        finally:
+            self._room.release()
 
     async def _keep(self) -> None:
         """Open the index and follow the chain, until the index fails: then `PluginError`."""
@@ -182,7 +195,7 @@ class Indexing:
     async def _part(self, thread: Thread, index: Index) -> None:
         """Take what the next commits settled."""
         stored, last = await self._chain.run(self._store.receipts_from, self._done + 1, PART)
-        jobs = await thread.run_or_leave(_jobs, stored)
+        jobs = await trio.to_thread.run_sync(_jobs, stored)
         if jobs:
             self._vectors = await self._asked(thread, "add", _take, index, jobs)
         self._done = last

@@ -13,7 +13,6 @@ Words = NDArray[np.uint64]
 
 SHORT: Final = 16
 """Bytes of a token that the table holds, at most; longer ones go through a dictionary."""
-SLOTS: Final = 1 << 16
 LONG: Final = 1 << 14
 """Long tokens that are kept at once."""
 
@@ -24,25 +23,31 @@ _MIX: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779
 class Distinct:
     """Values of tokens by their bytes. `compute`: those of distinct tokens, uint64 [n, `columns`].
 
+    `slots`: a power of two; so many short tokens are kept at once.
+
     It never answers for other bytes than were asked for: the whole token is compared. What it keeps is bounded, and
     a token that was crowded out is computed anew.
     """
 
-    def __init__(self, columns: int, compute: Callable[[list[bytes]], Words]) -> None:
+    def __init__(self, columns: int, compute: Callable[[list[bytes]], Words], slots: int = 1 << 16) -> None:
         self._compute = compute
-        self._keys = np.zeros((2, SLOTS), np.uint64)
-        self._widths = np.zeros(SLOTS, np.uint8)  # 0: empty, for no token is
-        self._values = np.zeros((columns, SLOTS), np.uint64)
+        self._shift = np.uint64(65 - slots.bit_length())
+        self._keys = np.zeros((2, slots), np.uint64)
+        self._widths = np.zeros(slots, np.uint8)  # 0: empty, for no token is
+        self._values = np.zeros((columns, slots), np.uint64)
+        self._bytes: Words | None = None
         self._long: dict[bytes, tuple[int, ...]] = {}
         self._lock = Lock()
 
     def look_up(self, data: bytes, begins: Places, widths: Places) -> list[Words]:
         """The columns, uint64 [n] each, of the tokens of `widths` bytes from `begins` of `data`."""
+        if int(widths.max(initial=0)) <= 1:
+            return self._of_bytes(np.frombuffer(data, np.uint8)[begins])
         low, high = _windows(data, begins, widths)
         mixed = low * _MIX[0] ^ high * _MIX[1] ^ widths.view(np.uint64) * _MIX[2]
         mixed ^= mixed >> np.uint64(29)
         mixed *= _MIX[1]
-        slots = (mixed >> np.uint64(48)).view(np.int64)
+        slots = (mixed >> self._shift).view(np.int64)
         short = widths.astype(np.uint8)
         short[widths > SHORT] = 0
         with self._lock:
@@ -60,6 +65,11 @@ class Distinct:
                     column[places] = values[kept]
                 # Of two tokens of one slot, the last stays: in every array alike, since each is written in order.
         return columns
+
+    def _of_bytes(self, letters: NDArray[np.uint8]) -> list[Words]:
+        if self._bytes is None:
+            self._bytes = np.ascontiguousarray(self._compute([bytes([value]) for value in range(256)]).T)
+        return [column[letters] for column in self._bytes]
 
     def _fill(self, data: bytes, begins: Places, widths: Places, unknown: Places, columns: list[Words]) -> None:
         """Compute what is not known, each distinct token once."""

@@ -24,6 +24,8 @@ FNV_PRIME: Final = 1099511628211
 MIX: Final = 0xFF51AFD7ED558CCD
 SHORTS: Final = 150_000
 FIRST_SHORT: Final = 13
+SLOTS: Final = 1 << 17
+"""Distinct tokens whose contents are kept at once: 5 MiB."""
 _WORD: Final = 0xFFFFFFFFFFFFFFFF
 _ODD: Final = np.array([GOLDEN, 0xD6E8FEB86659FD93], np.uint64)
 
@@ -33,15 +35,26 @@ def content_id(token: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(token, digest_size=16, key=CONTENT_KEY).digest(), "little")
 
 
-def compat_content_id(text: str) -> int:
-    """The older system's, from 13 to 150,012: of ten thousand distinct words, some three hundred share theirs."""
-    state = FNV
-    for letter in text:
-        state = (state ^ ord(letter)) * FNV_PRIME & _WORD
-    state ^= state >> 33
-    state = state * MIX & _WORD
-    state ^= state >> 33
-    return state % SHORTS + FIRST_SHORT
+def compat_content_ids(texts: list[str]) -> Words:
+    """The older system's, from 13 to 150,012: FNV-1a over code points with another basis, mixed; uint64 [n].
+
+    Of ten thousand distinct words, some three hundred share theirs.
+    """
+    widths = np.array([len(text) for text in texts], np.int64)
+    order = np.argsort(-widths, kind="stable")
+    points = np.array(["".join(texts)]).view(np.uint32) if widths.any() else np.zeros(0, np.uint32)
+    begins = (np.cumsum(widths) - widths)[order]
+    reaching = np.searchsorted(-widths[order], -np.arange(1, int(widths.max(initial=0)) + 1), "right")
+    states = np.full(len(texts), FNV, np.uint64)
+    for place, count in enumerate(reaching.tolist()):  # the longest come first: so many have a code point there
+        states[:count] ^= points[begins[:count] + place]
+        states[:count] *= np.uint64(FNV_PRIME)
+    states ^= states >> np.uint64(33)
+    states *= np.uint64(MIX)
+    states ^= states >> np.uint64(33)
+    found = np.empty_like(states)
+    found[order] = states % np.uint64(SHORTS) + np.uint64(FIRST_SHORT)
+    return found
 
 
 class Identifier(Protocol):
@@ -110,7 +123,7 @@ class CompatIdentifier:
     def __init__(self, contents: Distinct, stream: str, seed: int) -> None:
         self._contents = contents
         self._chain = compat_chain(seed)
-        self._salt = np.uint64(compat_content_id(stream) ^ seed ^ GOLDEN)
+        self._salt = compat_content_ids([stream])[0] ^ np.uint64(seed ^ GOLDEN)
         self._done = 0
         self._ahead = self._chain.draw(0, 1, None)
 
@@ -139,23 +152,25 @@ def strict_contents() -> Distinct:
     """High and low word of the content id, and the older system's."""
 
     def compute(tokens: list[bytes]) -> Words:
-        rows = [(content_id(token), compat_content_id(token.decode("utf-8", "surrogateescape"))) for token in tokens]
-        return np.array([(long >> 64, long & _WORD, short) for long, short in rows], np.uint64)
+        longs = b"".join([hashlib.blake2b(token, digest_size=16, key=CONTENT_KEY).digest() for token in tokens])
+        words = np.frombuffer(longs, "<u8").reshape(-1, 2)
+        return np.stack([words[:, 1], words[:, 0], compat_content_ids(list(map(_text, tokens)))], 1)
 
-    return Distinct(3, compute)
+    return Distinct(3, compute, SLOTS)
 
 
 def compat_contents() -> Distinct:
     """The older system's content id, of text."""
-    return Distinct(
-        1,
-        lambda tokens: np.array([[compat_content_id(t.decode("utf-8", "surrogateescape"))] for t in tokens], np.uint64),
-    )
+    return Distinct(1, lambda tokens: compat_content_ids(list(map(_text, tokens)))[:, None], SLOTS)
 
 
 def compat_byte_contents() -> Distinct:
     """The older system's content id of a byte: its text is the decimal value."""
-    return Distinct(1, lambda tokens: np.array([[compat_content_id(str(t[0]))] for t in tokens], np.uint64))
+    return Distinct(1, lambda tokens: compat_content_ids([str(token[0]) for token in tokens])[:, None], 1)
+
+
+def _text(token: bytes) -> str:
+    return token.decode("utf-8", "surrogateescape")
 
 
 def _seeds(document: Document, stream: str) -> Words:

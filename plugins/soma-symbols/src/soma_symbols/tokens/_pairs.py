@@ -1,11 +1,13 @@
 """Byte-level BPE: a word's bytes, joined pair by pair in the order in which the pairs were learned."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._distinct import Words
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 LONGEST: Final = 64
 """Bytes that are encoded together, at most: one mask of 64 bits says where their parts begin."""
@@ -52,8 +54,8 @@ class PairEncoder:
     def _join(self, letters: NDArray[np.uint8], widths: NDArray[np.int64]) -> Words:
         count, size = letters.shape
         inside = np.arange(size) < widths[:, None]
-        symbols = np.full((count, size + 2), _END, np.int32)
-        symbols[:, :size][inside] = letters[inside]
+        symbols = np.where(inside, letters, np.int32(_END))
+        symbols = np.pad(symbols, ((0, 0), (0, 2)), constant_values=_END)
         ranks = np.full((count, size + 1), _NONE, np.int32)
         ranks[:, : size - 1] = np.where(inside[:, 1:], self._bytes[letters[:, :-1], letters[:, 1:]], _NONE)
         places = np.broadcast_to(np.arange(size + 2, dtype=np.uint64), symbols.shape).copy()
@@ -73,8 +75,9 @@ class PairEncoder:
                 at = np.arange(len(rows))
             whole[rows] &= ~(np.uint64(1) << places[at, best + 1])
             symbols[at, best] = self._made[rank]
-            # The symbol after the pair's first goes, in all three arrays, and those behind it move up.
-            symbols, places, ranks = (_without(array, best + 1) for array in (symbols, places, ranks))
+            # The pair's second symbol goes from all three arrays, which are narrower by one then.
+            symbols, places = _without(symbols, best + 1), _without(places, best + 1)
+            ranks = _without(ranks, best + 1)
             ranks[at, best] = self._rank(symbols[at, best], symbols[at, best + 1])
             inner = np.flatnonzero(best)
             ranks[inner, best[inner] - 1] = self._rank(symbols[inner, best[inner] - 1], symbols[inner, best[inner]])
@@ -98,8 +101,8 @@ def _made(merges: NDArray[np.uint16]) -> NDArray[np.int32]:
     return np.array([known[text] for text in texts[256:]], np.int32)
 
 
-def _without(array: NDArray[np.generic], column: NDArray[np.int64]) -> NDArray[np.generic]:
-    """Each row without its element at `column`, its last element twice; so it stays as wide."""
-    columns = np.arange(array.shape[1])
-    columns = columns + (columns >= column[:, None])
-    return np.take_along_axis(array, np.minimum(columns, array.shape[1] - 1), 1)
+def _without(array: NDArray[Scalar], column: NDArray[np.int64]) -> NDArray[Scalar]:
+    """Each row without its element at `column`."""
+    kept = np.arange(array.shape[1]) != column[:, None]
+    narrower: NDArray[Scalar] = array[kept].reshape(len(array), -1)
+    return narrower

@@ -17,7 +17,7 @@ WORD: Final = 0xFFFFFFFFFFFFFFFF
 GOLDEN: Final = 0x9E3779B97F4A7C15
 """Stands in for the seed 0, at which the generator would stay for ever."""
 FACTOR: Final = 2685821657736338717
-STRIDE: Final = 128
+STRIDE: Final = 32
 """Positions of a lane."""
 KEPT: Final = 1 << 22
 """Positions of a compat chain that are kept: 32 MiB."""
@@ -62,10 +62,8 @@ def _step(states: Words) -> None:
 
 def _jump(exponent: int, states: Words) -> Words:
     """`states`, each 2 ** `exponent` steps on; uint64 [n]."""
-    tables = _jumps(exponent)
-    moved = np.zeros_like(states)
-    for place in range(8):
-        moved ^= tables[place][(states >> np.uint64(8 * place)) & np.uint64(0xFF)]
+    octets = states.astype("<u8").view(np.uint8).reshape(-1, 8)
+    moved: Words = np.bitwise_xor.reduce(_jumps(exponent)[np.arange(8), octets], axis=1)
     return moved
 
 
@@ -79,10 +77,8 @@ def _jumps(exponent: int) -> Words:
     else:
         columns = _jump(exponent - 1, _jump(exponent - 1, bits))
     tables = np.zeros((8, 256), np.uint64)
-    for place in range(64):
-        byte, bit = divmod(place, 8)
-        holds = (np.arange(256) >> bit & 1).astype(bool)
-        tables[byte][holds] ^= columns[place]
+    for bit in range(8):
+        tables[:, np.arange(256) >> bit & 1 == 1] ^= columns[bit::8, None]
     return tables
 
 

@@ -331,6 +331,7 @@ def bench(session: nox.Session) -> None:
     # Engines in an environment of their own: Torch is nobody's default, and `soma-models` is only here to be compared.
     install(session, *(entry_points("encoder")[engine] for engine in ("jax", "torch", "onnx")))
     session.install("-q", "-c", "constraints.txt", "soma-models==0.1.7")
+    session.install("-q", "--no-deps", "somaya==1.0.5")  # the older tokenizer; only one module of it is loaded
     environment = {"PYTHONPATH": "tests", "SOMA_BENCH_ENGINES": str(Path(session.bin, "python").absolute())}
     in_default_set(session, "benchmarks", *session.posargs, env=environment)
 

@@ -17,7 +17,7 @@ from benchmarks.harness import Row
 
 NAMES: Final = (
     *("jobs", "transport", "ledger", "encoder", "startup", "idle", "engine", "consensus", "targets", "transfers"),
-    *("settlement", "boundary", "tokens"),
+    *("settlement", "boundary", "tokens", "indexes"),
 )
 SEED: Final = 2026
 

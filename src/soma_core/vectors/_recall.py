@@ -39,6 +39,6 @@ def measured_recall(
     for own, answer, (rows, cosines) in zip(drawn, answers, nearest(vectors, vectors[drawn], wanted + 1), strict=True):
         least = cosines[rows != own][wanted - 1] - ROUNDING
         others = {row for hit in answer if (row := place.get(hit.id, own)) != own}
-        near = sum(float(vectors[row].astype(np.float64) @ vectors[own]) >= least for row in others)
+        near = sum(bool(vectors[row].astype(np.float64) @ vectors[own] >= least) for row in others)
         found += min(wanted, near)
     return found / (wanted * len(drawn)), len(drawn)

@@ -336,6 +336,13 @@ def bench(session: nox.Session) -> None:
     in_default_set(session, "benchmarks", *session.posargs, env=environment)
 
 
+@nox.session(default=False, requires=["build"])
+def indexes(session: nox.Session) -> None:
+    """Recall and speed of every index side by side; writes ``specs/results/indexes.json``. About 20 min."""
+    install(session, *entry_points("index").values())
+    session.run("python", "-m", "benchmarks.index_table", *session.posargs, env={**ENVIRONMENT, "PYTHONPATH": "tests"})
+
+
 @nox.session(venv_backend="none", default=False, requires=["default-set"])
 def latency(session: nox.Session) -> None:
     """How long an embedding takes on the demo network, stage by stage: ``-- JOBS --write``."""

@@ -13,6 +13,7 @@ from constants import SPECS, constants
 from vectors import DIRECTORY
 
 from soma_core import beacon, chain, codec, crypto, fixed, genesis, records
+from soma_core.api import index
 from soma_core.chain import (
     audits,
     canaries,
@@ -53,6 +54,7 @@ from soma_core.chain import stakes as stakes_
 from soma_core.chain import validators as validators_
 from soma_core.model import _byte_model, _symbol_encoder, _symbols
 from soma_core.quality import corpora, measures, report
+from soma_core.vectors import _checks, _log, _recall, _scan, _store
 
 ROOT = SPECS.parent
 RULE = re.compile(r"^(?:- )?\*\*([A-Z]{1,2})(\d+)\.\*\*", re.MULTILINE)
@@ -105,6 +107,7 @@ def numbered(chapter: str) -> dict[str, list[int]]:
         ("25-audits.md", (audits, delivery, penalties, canaries, checks, claims)),
         ("61-report.md", (corpora, measures, report)),
         ("81-symbol-encoder.md", (_symbols, _symbol_encoder, _byte_model)),
+        ("83-indexes.md", (index, _checks, _log, _recall, _scan, _store)),
     ],
 )
 def test_constants(chapter: str, modules: tuple[ModuleType, ...]) -> None:

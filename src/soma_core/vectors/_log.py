@@ -4,7 +4,7 @@ r"""The file of a store: frames, each with its length and its checksum, synced b
     HEAD   8s  b"SOMAVEC1"   u32 dim   u32 crc of those 12 bytes
     frame  4s  b"\xf5vf1"     u64 length   u32 crc of the body   u32 crc of those 16 bytes   body
 
-Integers are little-endian, checksums those of zlib. The rules are in ``specs/83-indexes.md``.
+Integers are little-endian, checksums those of zlib. Rules IX11 to IX16 of ``specs/83-indexes.md``.
 """
 
 import errno
@@ -25,11 +25,11 @@ MAGIC: Final = b"SOMAVEC1"
 HEAD: Final = struct.Struct("<8sII")
 MARK: Final = b"\xf5vf1"
 FRAME: Final = struct.Struct("<4sQII")
-AT_ONCE: Final = 1 << 20
+_AT_ONCE: Final = 1 << 20
 """Bytes that are read together."""
 SECTOR: Final = 512
 """Bytes that a disk writes wholly or not at all."""
-PIECES: Final = 512
+_PIECES: Final = 512
 """Buffers written by one call, below what systems allow."""
 
 Body = Sequence[bytes | memoryview]
@@ -123,8 +123,8 @@ class Log:
     def digest(self, size: int) -> bytes:
         """Of the first `size` bytes. BLAKE2b, 16 bytes."""
         found = blake2b(digest_size=16)
-        for place in range(0, size, AT_ONCE):
-            found.update(os.pread(self._file, min(AT_ONCE, size - place), place))
+        for place in range(0, size, _AT_ONCE):
+            found.update(os.pread(self._file, min(_AT_ONCE, size - place), place))
         return found.digest()
 
     def close(self) -> None:
@@ -156,7 +156,7 @@ def _write(file: int, pieces: Sequence[bytes | memoryview]) -> int:
     left = [memoryview(piece).cast("B") for piece in pieces if len(piece)]
     total = sum(map(len, left))
     while left:
-        written = os.writev(file, left[:PIECES])
+        written = os.writev(file, left[:_PIECES])
         while left and written >= len(left[0]):
             written -= len(left.pop(0))
         if written:

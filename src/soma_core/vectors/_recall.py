@@ -1,4 +1,4 @@
-"""How much of what is near an index finds: its answers against a scan of all that it holds."""
+"""How much of what is near an index finds. Rule IX9 of ``specs/83-indexes.md``."""
 
 from collections.abc import Callable, Sequence
 from typing import Final

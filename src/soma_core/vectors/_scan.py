@@ -2,7 +2,7 @@
 
 Products are taken in float32, as fast as NumPy's own. What may be among the k nearest, by the bound on their rounding,
 is then computed again in float64, always in the same order: what is found, and in which order, depends neither on the
-BLAS nor on where a vector stands.
+BLAS nor on where a vector stands. Rules IX5 to IX7 of ``specs/83-indexes.md``.
 """
 
 from typing import Final

@@ -1,6 +1,7 @@
 """``specs/vectors/tokens.json``: everything that is known of the older system, bit for bit."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -8,14 +9,25 @@ from typing import Any, Final
 
 import pytest
 
-from soma_core.api import Document, HasRecords
-from soma_symbols.tokens import Config, numbers, open_tokenizer
+from soma_core.api import Document, HasRecords, tokenizer
+from soma_symbols.tokens import (
+    Config,
+    _breaks,
+    _compat,
+    _counts,
+    _identities,
+    _pairs,
+    _strict,
+    _uids,
+    _vocabulary,
+    numbers,
+    open_tokenizer,
+)
 from soma_symbols.tokens._identities import compat_content_ids
 from soma_symbols.tokens._uids import GOLDEN, CompatChain, StandardChain
 
-VECTORS: Final[dict[str, Any]] = json.loads(
-    (Path(__file__).resolve().parents[3] / "specs" / "vectors" / "tokens.json").read_text("utf-8")
-)
+VECTORS_FOLDER: Final = Path(__file__).resolve().parents[3] / "specs" / "vectors"
+VECTORS: Final[dict[str, Any]] = json.loads((VECTORS_FOLDER / "tokens.json").read_text("utf-8"))
 COMPAT: Final[HasRecords] = open_tokenizer(Config(profile="compat"))
 
 
@@ -104,6 +116,16 @@ def test_numbers(case: Mapping[str, Any]) -> None:
     assert numbers.alphabetic_sum(text) == case["alphabetic"]
     assert numbers.hash31(text) == case["hash31"]
     assert numbers.frontend(text) == numbers.frontend(text, embedding=True) == case["frontend"]
+
+
+def test_constants_are_those_of_the_chapter() -> None:
+    chapter = VECTORS_FOLDER.parent / "80-tokens.md"
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", chapter.read_text("utf-8"), re.MULTILINE)
+    written = {name: int(value) for name, value in rows}
+    modules = (_strict, _breaks, _pairs, _counts, _vocabulary, _compat, _identities, _uids, tokenizer)
+    in_code = {name: value for module in modules for name, value in vars(module).items() if name in written}
+    assert in_code == written
+    assert len(written) == 18
 
 
 def test_digits() -> None:

@@ -1,4 +1,4 @@
-"""The nine streams of profile ``compat``, as an older system cuts them: rules T20 to T28 of ``specs/80-tokens.md``.
+"""The nine streams of profile ``compat``, as an older system cuts them: rules TK18 to TK21 of ``specs/80-tokens.md``.
 
 All of it is about ASCII letters, digits and four spaces; any other code point is a token of its own, or goes with what
 is no space. Nothing is learned: the lists of letters are the rules.
@@ -14,7 +14,7 @@ from ._blocks import Block, Cutter
 from ._breaks import Classes, Mask, Places, translate
 from ._strict import BYTES
 
-LONGEST: Final = 1 << 20
+LONGEST_COMPAT: Final = 1 << 20
 """Bytes of a token. The older system has no bound; up to this one nothing differs."""
 CHUNK: Final = 3
 """Code points of a token of `subword`."""
@@ -48,14 +48,17 @@ def compat_cutters() -> dict[str, Cutter]:
 
     def in_words(split: Split) -> Cutter:
         names = ("subword", "nonword")
-        return Cutter(names, _word_starts, partial(_kinds, other), LONGEST, partial(_in_words, split))
+        return Cutter(names, _word_starts, partial(_kinds, other), LONGEST_COMPAT, partial(_in_words, split))
 
+    names_of_grammar = ("word", "space", "punctuation")
     names = ("content", "space", "tab", "newline", "carriage_return")
     return {
-        "space": Cutter(names, _space_starts, partial(_kinds, bytes(spaces)), LONGEST),
-        "word": Cutter(("word", "non_word"), _word_starts, partial(_kinds, other), LONGEST),
-        "char": Cutter(("character",), _every_point, partial(_kinds, bytes(256)), LONGEST),
-        "grammar": Cutter(("word", "space", "punctuation"), _word_starts, partial(_kinds, bytes(grammar)), LONGEST),
+        "space": Cutter(names, _space_starts, partial(_kinds, bytes(spaces)), LONGEST_COMPAT),
+        "word": Cutter(("word", "non_word"), _word_starts, partial(_kinds, other), LONGEST_COMPAT),
+        "char": Cutter(("character",), _every_point, partial(_kinds, bytes(256)), LONGEST_COMPAT),
+        "grammar": Cutter(
+            ("word", "space", "punctuation"), _word_starts, partial(_kinds, bytes(grammar)), LONGEST_COMPAT
+        ),
         "subword": in_words(_chunks),
         "subword_bpe": in_words(partial(_greedy, _pair_table(PAIRS), TRIPLES.split(), 1)),
         "subword_syllable": in_words(_after_vowels),

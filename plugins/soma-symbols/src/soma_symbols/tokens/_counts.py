@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._distinct import Words
-from ._pairs import LONGEST
+from ._pairs import TOGETHER
 
 WIDEST: Final = 8
 """Bytes of a piece, at most."""
 _FAR: Final = np.int64(1 << 60)
-_SIZES: Final = (8, 16, LONGEST)
+_SIZES: Final = (8, 16, TOGETHER)
 
 
 class CountEncoder:

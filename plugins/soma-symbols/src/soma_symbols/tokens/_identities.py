@@ -1,4 +1,4 @@
-"""Identities of tokens, in columns: rules T30 to T37 of ``specs/80-tokens.md`` and the older system's.
+"""Identities of tokens, in columns: rules TK22 to TK31 of ``specs/80-tokens.md``.
 
 What depends on the bytes of a token alone is computed once for equal tokens and kept; what depends on the place is
 arithmetic over whole columns.

@@ -9,14 +9,14 @@ from ._distinct import Words
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-LONGEST: Final = 64
+TOGETHER: Final = 64
 """Bytes that are encoded together, at most: one mask of 64 bits says where their parts begin."""
 SYMBOLS: Final = 1 << 16
 _NONE: Final = np.int32(0x7FFFFFFF)
 """The rank of a pair that is not joined."""
 _END: Final = SYMBOLS - 1
 """The symbol after the last one of a word; no pair has it."""
-_SIZES: Final = (8, 16, LONGEST)
+_SIZES: Final = (8, 16, TOGETHER)
 """Words are encoded together with others of about their length."""
 
 

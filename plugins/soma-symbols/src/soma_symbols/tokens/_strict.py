@@ -1,4 +1,4 @@
-"""The nine streams of profile ``strict``: rules T10 to T18 of ``specs/80-tokens.md``."""
+"""The nine streams of profile ``strict``: rules TK7 to TK17 of ``specs/80-tokens.md``."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,8 +10,7 @@ from ._blocks import Block, Cutter, read_bytes
 from ._breaks import Classes, Mask, Places, cluster_starts, translate, word_starts
 from ._counts import CountEncoder
 from ._distinct import Distinct, Words
-from ._pairs import LONGEST as TOGETHER
-from ._pairs import PairEncoder
+from ._pairs import TOGETHER, PairEncoder
 from ._properties import COARSE, FINE, Properties, properties
 from ._syllables import syllable_starts
 from ._vocabulary import Vocabulary

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._blocks import cut
 from ._counts import WIDEST
-from ._pairs import LONGEST
+from ._pairs import TOGETHER
 from ._strict import WORD, word_cutter
 from ._vocabulary import SCALE, Vocabulary, read_vocabulary, write_vocabulary
 
@@ -31,8 +31,8 @@ def words(documents: Iterable[bytes]) -> Iterator[str]:
             bounds = one.bounds.tolist()
             for place in np.flatnonzero(one.kinds == WORD).tolist():
                 begin, end = bounds[place], bounds[place + 1]
-                for at in range(begin, end, LONGEST) if end - begin > 1 else ():
-                    yield one.data[at : min(at + LONGEST, end)].decode("latin-1")
+                for at in range(begin, end, TOGETHER) if end - begin > 1 else ():
+                    yield one.data[at : min(at + TOGETHER, end)].decode("latin-1")
 
 
 def learn_vocabulary(documents: list[bytes], merges: int = MERGES, pieces: int = PIECES) -> Vocabulary:

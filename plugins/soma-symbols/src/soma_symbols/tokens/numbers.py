@@ -1,4 +1,4 @@
-"""Numbers that the older system writes beside a token, and what it does to a text before: rules T40 to T46.
+"""Numbers that the older system writes beside a token, and what it does to a text before (chapter 80, TK32).
 
 They carry no information that a token and its place do not; they are here so that its files can be read and compared.
 Its faults are kept: the frontend digit depends on a hash alone, and a backend number has more than 64 bits.

@@ -1,4 +1,4 @@
-"""Bytes predicted by the byte transformer, lane by lane, as odds of their bits. Rules Z36 and Z37."""
+"""Bytes predicted by the byte transformer, lane by lane, as odds of their bits. Rules CZ36 and CZ37."""
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class ModelAdvice:
         model, window = self._model, self._window
         if self._filled == model.window:
             self._filled = half = model.window // 2
-            window[:, :half] = window[:, half : 2 * half]
+            window[:, :half] = window[:, -half:]
             model.predict(self._cache, window[:, :half], 0)
         window[:, self._filled] = byte
         weights = model.predict(self._cache, byte[:, None], self._filled)

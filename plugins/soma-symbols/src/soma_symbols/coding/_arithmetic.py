@@ -1,4 +1,4 @@
-"""A binary arithmetic coder of 32 bits for every lane, all at the same bit. Rule Z29."""
+"""A binary arithmetic coder of 32 bits for every lane, all at the same bit. Rule CZ29."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The coder: a method makes a payload, the shorter of payload and block goes into an envelope. Rules Z1 to Z4."""
+"""The coder: a method makes a payload, the shorter of payload and block goes into an envelope. Rules CZ1 to CZ4."""
 
 from collections.abc import Mapping
 from typing import Final, Protocol

@@ -1,4 +1,4 @@
-"""What came before, hashed: where the probabilities of each order live. Rules Z23 and Z24."""
+"""What came before, hashed: where the probabilities of each order live. Rules CZ23 and CZ24."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The byte transformer of chapter 20 in whole numbers: the same prediction on every machine. Rules Z30 to Z35.
+"""The byte transformer of chapter 20 in whole numbers: the same prediction on every machine. Rules CZ30 to CZ35.
 
 Sums of products run through float64 BLAS on whole numbers, and stay below 2^53: they are exact in any order.
 """
@@ -24,7 +24,8 @@ MAX_DIM: Final = 1024
 MAX_FFN: Final = 4096
 
 _STREAM: Final = (1 << 20) - 1
-_INPUT: Final = (1 << 19) - 1
+_HIDDEN: Final = (1 << 19) - 1
+_LOGIT: Final = 1 << 30
 _HEAD: Final = (1 << 17) - 1
 _WEIGHT_BITS: Final = 13
 _BIAS: Final = float(1 << 50)
@@ -44,8 +45,8 @@ class _Linear:
     shift: int
 
     def of(self, inputs: Integers) -> Integers:
-        """Inputs · W + b, [..., out], rounded."""
-        sums: Whole = np.clip(inputs, -_INPUT, _INPUT).astype(np.float64) @ self.weights
+        """Inputs [rows, in] · W + b, [rows, out], rounded."""
+        sums: Whole = inputs.astype(np.float64) @ self.weights
         sums += self.biases
         whole: Integers = sums.astype(np.int64)
         if self.shift:
@@ -74,9 +75,8 @@ class _Norm:
 @frozen(eq=False)
 class _Layer:
     first: _Norm
-    query: _Linear
-    key: _Linear
-    value: _Linear
+    heads: _Linear
+    """Queries, keys and values, side by side."""
     output: _Linear
     second: _Norm
     inner: _Linear
@@ -98,9 +98,10 @@ class IntegerTransformer:
         self._embedding = _rounded(tensors["embedding.weight"], POINT, _STREAM)
         self._layers = [_layer(tensors, f"encoder.layers.{place}") for place in range(config.layers)]
         self._norm = _norm(tensors, "final_norm")
-        self._predictor = _linear(tensors, "predictor", 256)
+        self._predictor = _linear(tensors, "predictor", outputs=256)
         self._cosines, self._sines = turns(self.window, config.head_dim, config.rope_base, config.rope_scale)
         self.digest = engine_digest(self._cosines, self._sines)
+        self._hidden = config.head_dim << 36  # below every score, which two vectors of 2^17.5 at most make
         self._scale = (LOG2_E << 16) // int(root(np.array(config.head_dim << 32)))
 
     def cache(self, lanes: int) -> Whole:
@@ -113,41 +114,38 @@ class IntegerTransformer:
 
         Keys and values of the positions before stand in `cache`, which takes those of `ids`.
         """
-        stream = self._embedding[ids]
+        lanes, count = ids.shape
+        stream = self._embedding[ids.reshape(-1)]
         last = len(self._layers) - 1
         for place, layer in enumerate(self._layers):
-            normed = layer.first.of(stream)
-            mixed = self._attend(layer, normed, cache[place], start)
+            heads = layer.heads.of(layer.first.of(stream)).reshape(lanes, count, 3, self.config.heads, -1)
+            mixed = self._attend(np.clip(heads, -_HEAD, _HEAD), cache[place], start)
             if place == last:  # nobody looks at the last layer of any position but the last
-                stream, mixed = stream[:, -1:], mixed[:, -1:]
+                stream, mixed = stream[count - 1 :: count], mixed[count - 1 :: count]
             stream = np.clip(stream + layer.output.of(mixed), -_STREAM, _STREAM)
-            hidden = layer.inner.of(layer.second.of(stream))
+            hidden = np.clip(layer.inner.of(layer.second.of(stream)), -_HIDDEN, _HIDDEN)
             stream = np.clip(stream + layer.outer.of(_gelu(hidden)), -_STREAM, _STREAM)
-        logits = self._predictor.of(self._norm.of(stream[:, -1]))
+        logits = np.clip(self._predictor.of(self._norm.of(stream)), -_LOGIT, _LOGIT)
         below = (logits.max(-1, keepdims=True) - logits) * LOG2_E >> (POINT + 16 - POWER_POINT)
         return power(below, 20) + 1
 
-    def _attend(self, layer: _Layer, inputs: Integers, cache: Whole, start: int) -> Integers:
-        lanes, count, dim = inputs.shape
-        heads, size = self.config.heads, self.config.head_dim
-
-        def split(part: _Linear) -> Integers:
-            found = np.clip(part.of(inputs), -_HEAD, _HEAD)
-            return found.reshape(lanes, count, heads, size).transpose(0, 2, 1, 3)
-
-        cosines, sines = self._cosines[start : start + count], self._sines[start : start + count]
-        query, key = (_turn(split(part), cosines, sines).astype(np.float64) for part in (layer.query, layer.key))
+    def _attend(self, parts: Integers, cache: Whole, start: int) -> Integers:
+        """Of `parts` [lanes, n, 3, heads, head_dim] the values, mixed: [lanes · n, dim]."""
+        count = parts.shape[1]
         stop = start + count
-        cache[0, :, :, start:stop] = key
-        cache[1, :, :, start:stop] = split(layer.value)
-        scores = (query @ cache[0, :, :, :stop].swapaxes(-1, -2)).astype(np.int64)
+        query, key, value = parts.transpose(2, 0, 3, 1, 4)
+        cosines, sines = self._cosines[start:stop], self._sines[start:stop]
+        cache[0, :, :, start:stop] = _turn(key, cosines, sines)
+        cache[1, :, :, start:stop] = value
+        turned = _turn(query, cosines, sines).astype(np.float64)
+        scores = (turned @ cache[0, :, :, :stop].swapaxes(-1, -2)).astype(np.int64)
         if count > 1:
-            scores[..., np.arange(stop) > np.arange(start, stop)[:, None]] = np.iinfo(np.int64).min >> 20
+            scores[..., np.arange(stop) > np.arange(start, stop)[:, None]] = -self._hidden
         scores = (scores.max(-1, keepdims=True) - scores) * self._scale >> (2 * POINT + 16 - POWER_POINT)
         shares = power(np.minimum(scores, 63 << POWER_POINT), _ATTENTION_POINT)
         sums = (shares.astype(np.float64) @ cache[1, :, :, :stop]).astype(np.int64)
         sums //= shares.sum(-1, keepdims=True)
-        return sums.transpose(0, 2, 1, 3).reshape(lanes, count, dim)
+        return sums.transpose(0, 2, 1, 3).reshape(-1, self.config.dim)
 
 
 def _turn(parts: Integers, cosines: Integers, sines: Integers) -> Integers:
@@ -165,24 +163,24 @@ def _gelu(hidden: Integers) -> Integers:
 
 
 def _layer(tensors: Mapping[str, NDArray[np.float32]], name: str) -> _Layer:
-    query, key, value, output = (
-        _linear(tensors, f"{name}.attention.{part}") for part in ("query", "key", "value", "output")
-    )
+    heads = _linear(tensors, *(f"{name}.attention.{part}" for part in ("query", "key", "value")))
+    output = _linear(tensors, f"{name}.attention.output")
     inner, outer = (_linear(tensors, f"{name}.pwff.linear_{part}") for part in ("inner", "outer"))
     first, second = (_norm(tensors, f"{name}.norm_{part}") for part in (1, 2))
-    return _Layer(first, query, key, value, output, second, inner, outer)
+    return _Layer(first, heads, output, second, inner, outer)
 
 
 def _norm(tensors: Mapping[str, NDArray[np.float32]], name: str) -> _Norm:
     return _Norm(*(_rounded(tensors[f"{name}.{part}"], POINT, _GAMMA) for part in ("gamma", "beta")))
 
 
-def _linear(tensors: Mapping[str, NDArray[np.float32]], name: str, outputs: int | None = None) -> _Linear:
-    weights, biases = tensors[f"{name}.weight"][:, :outputs], tensors[f"{name}.bias"][:outputs]
+def _linear(tensors: Mapping[str, NDArray[np.float32]], *names: str, outputs: int | None = None) -> _Linear:
+    weights = np.concatenate([tensors[f"{name}.weight"][:, :outputs] for name in names], axis=1)
+    biases = np.concatenate([tensors[f"{name}.bias"][:outputs] for name in names])
     # the exponent of the next power of two above the largest weight: exact on every machine
     shift = min(_WEIGHT_BITS - int(np.frexp(np.abs(weights).max())[1]), 16)
     if shift < 0:
-        raise ValueError(f"{name}.weight: a weight of 2^{_WEIGHT_BITS} or more is beyond whole numbers here")
+        raise ValueError(f"{names[0]}.weight: a weight of 2^{_WEIGHT_BITS} or more is beyond whole numbers here")
     return _Linear(
         _rounded(weights, shift, 1 << _WEIGHT_BITS).astype(np.float64),
         _rounded(biases, shift + POINT, _BIAS).astype(np.float64),

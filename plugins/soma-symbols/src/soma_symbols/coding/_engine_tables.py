@@ -1,4 +1,4 @@
-"""What the integer engine looks up instead of computing it: the same numbers on every machine. Rule Z33."""
+"""What the integer engine looks up instead of computing it: the same numbers on every machine. Rule CZ33."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""What a packed block begins with: that nothing changed, how it was packed, what it must become. Rules Z5 to Z8."""
+"""What a packed block begins with: that nothing changed, how it was packed, what it must become. Rules CZ5 to CZ8."""
 
 import hashlib
 from typing import Final

@@ -1,4 +1,4 @@
-"""A grammar that makes one sequence: the most frequent pairs become symbols, again and again. Rules Z14 and Z15."""
+"""A grammar that makes one sequence: the most frequent pairs become symbols, again and again. Rules CZ14 and CZ15."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The logistic function and its inverse, in whole numbers: probabilities are mixed as log odds. Rule Z20."""
+"""The logistic function and its inverse, in whole numbers: probabilities are mixed as log odds. Rule CZ20."""
 
 from functools import cache
 from typing import Final

@@ -1,4 +1,4 @@
-"""The longest match: what followed the last time the same bytes were coded, in any lane. Rule Z25."""
+"""The longest match: what followed the last time the same bytes were coded, in any lane. Rule CZ25."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ._slots import Bytes, Integers
 
 SHORTEST: Final = 6
-LONGEST: Final = 32
+COMPARED: Final = 32
 """Bytes compared when a match is found; it grows from there."""
 STATES: Final = 64
 """What a match says of a bit: how long it is, 0 for none to 31, and the bit."""
@@ -47,10 +47,10 @@ class Matches:
         self._grades = np.where(lengths < 16, lengths, np.minimum(12 + lengths // 4, 31))
 
     def _agreement(self, there: Integers, here: Integers, known: Integers) -> Integers:
-        """How many of the `known` bytes before `there` and `here` agree, at most `LONGEST`; 0 below `SHORTEST`."""
+        """How many of the `known` bytes before `there` and `here` agree, at most `COMPARED`; 0 below `SHORTEST`."""
         length = np.zeros(len(here), np.int64)
         same = np.ones(len(here), bool)
-        for back in range(1, LONGEST + 1):
+        for back in range(1, COMPARED + 1):
             same &= (back <= known) & (self._plane[there - back] == self._plane[here - back])
             if not same.any():
                 break

@@ -1,4 +1,4 @@
-"""Every method by its number. A number is never given to another method. Rule Z4."""
+"""Every method by its number. A number is never given to another method. Rule CZ4."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Predictions mixed by weights that follow their errors, in whole numbers. Rules Z26 and Z27."""
+"""Predictions mixed by weights that follow their errors, in whole numbers. Rules CZ26 and CZ27."""
 
 from typing import Final
 

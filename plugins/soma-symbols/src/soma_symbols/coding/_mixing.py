@@ -1,4 +1,4 @@
-"""Blocks coded by context mixing, in lanes that keep step. Rules Z16 to Z19."""
+"""Blocks coded by context mixing, in lanes that keep step. Rules CZ16 to CZ19."""
 
 from collections.abc import Callable
 from typing import Final

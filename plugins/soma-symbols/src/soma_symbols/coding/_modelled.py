@@ -1,4 +1,4 @@
-"""Packing with a byte transformer beside the adaptive orders. Rules Z38 to Z40."""
+"""Packing with a byte transformer beside the adaptive orders. Rules CZ38 to CZ40."""
 
 from contextlib import suppress
 from typing import Final

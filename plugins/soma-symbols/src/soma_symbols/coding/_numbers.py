@@ -1,4 +1,4 @@
-"""Whole numbers, the more frequent magnitudes in fewer bits. Rules Z9 to Z11.
+"""Whole numbers, the more frequent magnitudes in fewer bits. Rules CZ9 to CZ11.
 
 A number n has the magnitude m = bits of n + 1, less one, and m bits below its highest. Magnitudes have codes of
 Huffman's, whose lengths come first.

@@ -1,4 +1,4 @@
-"""The chance of each lane's next bit, from everything coded so far in any lane. Rules Z20 to Z28."""
+"""The chance of each lane's next bit, from everything coded so far in any lane. Rules CZ20 to CZ28."""
 
 from typing import Final, Protocol
 

@@ -1,4 +1,4 @@
-"""Adaptive probabilities of one bit, many learning at once, in whole numbers. Rules Z21 and Z22."""
+"""Adaptive probabilities of one bit, many learning at once, in whole numbers. Rules CZ21 and CZ22."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The older methods, over the tokens of a stream: runs, patterns, frequencies. Rules Z9 to Z15."""
+"""The older methods, over the tokens of a stream: runs, patterns, frequencies. Rules CZ9 to CZ15."""
 
 from collections.abc import Callable
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Blocks as numbers of distinct tokens, and the tokens themselves. Rules Z12 and Z13."""
+"""Blocks as numbers of distinct tokens, and the tokens themselves. Rules CZ12 and CZ13."""
 
 from collections.abc import Sequence
 from itertools import pairwise

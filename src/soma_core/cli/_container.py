@@ -1,4 +1,4 @@
-"""Packed files: blocks behind one another, each checked, with a mark at the end. Rules Z41 to Z46."""
+"""Packed files: blocks behind one another, each checked, with a mark at the end. Rules CZ41 to CZ46."""
 
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol

@@ -19,7 +19,7 @@ from ._walking import walk
 
 HUNT: Final = 60.0
 """Seconds to hunt at most."""
-AUDIT: Final = 60.0
+AUDIT: Final = 120.0
 """Seconds until an audit is over, on a busy machine."""
 LEAST: Final = 400
 MOST: Final = 4_000

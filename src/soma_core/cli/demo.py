@@ -72,7 +72,6 @@ def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bo
             raced = running.result()
             if not as_json:
                 _print_raced(raced)
-                _print_found(asked, found, kept)
             supply = node.ask(control.SUPPLY, control.Empty())
             validators = node.ask(control.STATUS, control.Empty()).validators
         if as_json:
@@ -80,6 +79,7 @@ def demo(files: tuple[Path, ...], keep: bool, data_dir: Path | None, as_json: bo
             _print_json(done, raced, search, supply, validators, time.monotonic() - begun)
         else:
             _print_supply(supply)
+            _print_found(asked, found, kept)
             talk(f"Receipts, ledgers and logs: {root}")
         if keep:
             _stay(network)
@@ -158,11 +158,11 @@ def _print_found(asked: "Embedded", found: "Found", kept: Path) -> None:
     from ._embedding import receipt_path
     from ._finding import lines
 
-    data(f"search · near to {asked.path.name}, a program of Soma's own, among {found.among} vectors")
+    data(f"\nsearch · near to {asked.path.name}, a program of Soma's own, among {found.among} vectors")
     for line in lines(found, kept):
         data(line)
     for nearest in found.found[:1]:
-        data(f"receipt  soma verify {receipt_path(kept, nearest.job)}\n")
+        data(f"receipt  soma verify {receipt_path(kept, nearest.job)}")
 
 
 def _print_supply(supply: "Supply") -> None:

@@ -355,6 +355,22 @@ def report(session: nox.Session) -> None:
     in_default_set(session, "make_report", env={"PYTHONPATH": "tests"})
 
 
+@nox.session(default=False, requires=["build"])
+def symbols(session: nox.Session) -> None:
+    """Tokens of random bytes, and of the older system: ``-- 1000``: of a gigabyte, about an hour, and kept."""
+    install(session, "soma-symbols", tools=TEST_TOOLS)
+    session.install("-q", "--no-deps", "somaya==1.0.5")
+    which = {"SOMA_TOKEN_MB": session.posargs[0]} if session.posargs else {}
+    checks = (f"tests/checks/test_tokens_{name}.py" for name in ("older", "reversible"))
+    session.run("pytest", *checks, env={**ENVIRONMENT, **which})
+
+
+@nox.session(venv_backend="none", name="symbols-quality", default=False, requires=["default-set"])
+def symbols_quality(session: nox.Session) -> None:
+    """What vectors learned from symbols alone find; writes ``specs/results/symbols.json``. About 2 min."""
+    in_default_set(session, "pytest", "tests/checks/test_symbols_quality.py", *session.posargs, env={"SOMA_WRITE": "1"})
+
+
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Every decoder, guided by coverage: ``-- SECONDS NAME…``, else 20 s of all, which writes ``specs/results``."""

@@ -31,6 +31,8 @@ _SESSIONS: Final = {
     "power-loss-node": "nox -s power",
     "report": "nox -s report",
     "simulate": "nox -s simulate -- 500 FIRST",
+    "symbols": "nox -s symbols-quality",
+    "tokens": "nox -s symbols -- 1000",
     "transport": "nox -s abuse",
     "turmoil": "nox -s turmoil",
 }

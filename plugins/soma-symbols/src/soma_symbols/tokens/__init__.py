@@ -17,6 +17,18 @@ class Config:
     vocabulary: str = option("python", "the bundled vocabulary, or the path of a learned one; for strict")
 
 
+def from_text(text: str) -> bytes:
+    """`text` as a document: U+DC80 to U+DCFF are bytes, as the error handler ``surrogateescape`` has them.
+
+    Raises `ValueError` for another lone surrogate, which is no text and has no UTF-8.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        point = ord(text[error.start])
+        raise ValueError(f"the text has a lone surrogate, U+{point:04X}, at position {error.start}") from error
+
+
 @hookimpl
 def soma_tokenizer() -> TokenizerSpec[Config]:
     """Nine streams: spaces, words, characters, grammar, parts of words four ways, bytes."""

@@ -50,7 +50,6 @@ def compat_cutters() -> dict[str, Cutter]:
         names = ("subword", "nonword")
         return Cutter(names, _word_starts, partial(_kinds, other), LONGEST_COMPAT, partial(_in_words, split))
 
-    names_of_grammar = ("word", "space", "punctuation")
     names = ("content", "space", "tab", "newline", "carriage_return")
     return {
         "space": Cutter(names, _space_starts, partial(_kinds, bytes(spaces)), LONGEST_COMPAT),

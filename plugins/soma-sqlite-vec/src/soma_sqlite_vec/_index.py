@@ -7,6 +7,7 @@ most: then what is nearest would not be said.
 import errno
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +63,7 @@ class SqliteVecIndex:
         if not len(batch):
             return
         dim = batch.vectors.shape[1]
-        with clear_errors(self._path), self._base:
+        with clear_errors(self._path), self._transaction():
             if not self._dim:
                 self._base.execute("INSERT INTO settled VALUES (?)", (dim,))
             self._forget(batch.ids)
@@ -76,7 +77,7 @@ class SqliteVecIndex:
     def remove(self, ids: Sequence[bytes]) -> int:
         """Forget these, in one transaction; how many were there."""
         checked = checked_ids(ids)
-        with clear_errors(self._path), self._base:
+        with clear_errors(self._path), self._transaction():
             return self._forget(checked)
 
     def search(self, queries: NDArray[np.float32], k: int, where: Labels | None = None) -> list[list[Hit]]:
@@ -111,6 +112,18 @@ class SqliteVecIndex:
         finally:
             self._lock.release()
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of it or nothing. After some errors, such as a full disk, SQLite has rolled back already."""
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._base.execute("COMMIT")
+        except BaseException:
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")
+            raise
+
     def _forget(self, ids: Sequence[bytes]) -> int:
         gone = 0
         for row in self._rows(ids):
@@ -144,7 +157,7 @@ class SqliteVecIndex:
         base.execute(f"PRAGMA cache_size = {-1024 * cache_mb}")
         base.execute("PRAGMA fullfsync = 1")  # macOS: F_FULLFSYNC; elsewhere without effect
         if owner != APPLICATION_ID:
-            with base:
+            with self._transaction():
                 base.execute(_TABLES)
                 base.execute(f"PRAGMA user_version = {LAYOUT}")
                 base.execute(f"PRAGMA application_id = {APPLICATION_ID}")

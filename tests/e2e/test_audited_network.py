@@ -1,6 +1,7 @@
-"""A real node whose second encoder says that it predicts better than it does: its validator computes that again.
+"""A real node whose second encoder says what its weights do not give: its validator computes that again.
 
-The liar runs the weights it has registered, gives their vector, and half of the loss: nobody but an auditor can tell.
+The liar runs the weights it has registered, of either architecture, and tells an eighth of the loss, or its vector
+backwards: nobody but an auditor can tell.
 """
 
 import json
@@ -18,16 +19,18 @@ from running_node import RunningNode
 from soma_core.api import control
 from soma_core.cli._client import Node
 from soma_core.genesis import SHANNONS, read, write
+from soma_symbols.learning import BUNDLED
 
 LIAR: Final = '''
-    """An encoder that halves its losses."""
+    """An encoder that tells an eighth of its losses, or its vectors backwards."""
 
-    from attrs import evolve, frozen
-    from soma_core.api import EncoderInfo, EncoderSpec, Evaluation, hookimpl, option
+    from attrs import frozen
+    from soma_core.api import EncoderSpec, Evaluation, hookimpl, option
 
     @frozen
     class Config:
         weights: str = option("text", "a bundled name or the path of a .safetensors file")
+        lie: str = option("loss", "loss or vector")
 
     @hookimpl
     def soma_encoder():
@@ -35,12 +38,11 @@ LIAR: Final = '''
 
     class Liar:
         def __init__(self, config, context):
-            from soma_core.model import ARCHITECTURE, ReferenceTransformer, load_weights
-            weights = load_weights(config.weights)
-            self.model = ReferenceTransformer(weights.config, weights.tensors)
-            self.info = EncoderInfo(
-                dim=weights.config.dim, weights=weights.digest, frame=weights.frame, architecture=ARCHITECTURE
-            )
+            from soma_core.model import load_model, referee
+            weights = load_model(config.weights)
+            self.model = referee(weights.config, weights.tensors)
+            self.info = weights.info("f32", 64)
+            self.lie = config.lie
 
         def encode(self, batch):
             return self.evaluate(batch, b"").vectors
@@ -49,7 +51,10 @@ LIAR: Final = '''
             import numpy
             readings = [self.model.read(item) for item in batch]
             vectors = numpy.array([reading.vector for reading in readings], numpy.float32)
-            return Evaluation(vectors, numpy.array([reading.bits_per_byte / 8 for reading in readings]))
+            losses = numpy.array([reading.bits_per_byte for reading in readings])
+            if self.lie == "vector":
+                return Evaluation(vectors[:, ::-1].copy(), losses)
+            return Evaluation(vectors, losses / 8)
 '''
 
 POT: Final = 20 * SHANNONS
@@ -77,16 +82,32 @@ def standings(node: RunningNode) -> dict[str, Standing]:
         }
 
 
+CASES: Final = {
+    "a transformer beside a false loss": ("encoder-numpy", {}),
+    "symbols beside a false loss": ("encoder-symbols", {}),
+    "a false loss of symbols": ("encoder-numpy", {"encoder.liar.weights": BUNDLED}),
+    "a false vector of symbols": (
+        "encoder-numpy",
+        {"encoder.liar.weights": BUNDLED, "encoder.liar.lie": "vector", "encoder.numpy.weights": "audio"},
+    ),
+}
+"""The honest encoder, and the settings of both. One that knows sounds alone is worse at text than anybody."""
+
+
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+def node(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[RunningNode]:
+    honest, settings = CASES[request.param]
     root = tmp_path_factory.mktemp("audited")
     site = root / "site"
     site.mkdir()
     install(site, "soma-encoder-liar", {"encoder-liar": "soma_liar"}, {"soma_liar": LIAR})
-    running = RunningNode(root / "data", ("consensus-solo", "encoder-numpy", "encoder-liar", "transport-memory"))
+    plugins = ("consensus-solo", honest, "encoder-liar", "transport-memory")
+    running = RunningNode(root / "data", plugins, settings=settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH")))))
-        running.soma("genesis", "new", *(word for name in running.plugins for word in ("--plugin", name)))
+        chosen = [word for name in running.plugins for word in ("--plugin", name)]
+        chosen += [word for setting in settings.items() for word in ("--set", "=".join(setting))]
+        running.soma("genesis", "new", *chosen)
         path = running.directory / "genesis.cbor"
         genesis = read(path)
         path.unlink()
@@ -110,23 +131,26 @@ def until(node: RunningNode, holds: Callable[[dict[str, Standing]], bool]) -> di
     return now
 
 
-def test_a_false_loss_wins_nothing_and_costs_stake_and_the_honest_encoder_is_paid(
+@pytest.mark.parametrize("node", CASES, indirect=True)
+def test_a_false_answer_wins_nothing_and_costs_stake_and_the_honest_encoder_is_paid(
     node: RunningNode, tmp_path: Path
 ) -> None:
     before = standings(node)
     source = tmp_path / "a.txt"
     source.write_text("Whoever predicts best is paid, if it is true.\n" * 20)
     assert embed(node, source)["winner"] == "liar", "until somebody looks"
-    after = until(node, lambda now: now["numpy"].balance > before["numpy"].balance)
+    (honest,) = before.keys() - {"liar"}
+    after = until(node, lambda now: now[honest].balance > before[honest].balance)
     assert after["liar"].stake < before["liar"].stake
     assert after["liar"].balance < before["liar"].balance, "it paid fees"
-    assert after["numpy"].stake >= before["numpy"].stake
-    assert after["numpy"].balance >= before["numpy"].balance + POT // 2
+    assert after[honest].stake >= before[honest].stake
+    assert after[honest].balance >= before[honest].balance + POT // 2
     with Node(node.directory) as client:
         assert client.ask(control.SUPPLY, control.Empty()).drift == 0
     assert not any((node.directory / "verdicts").iterdir()), "a concluded audit leaves nothing behind"
 
 
+@pytest.mark.parametrize("node", [next(iter(CASES))], indirect=True)
 def test_what_was_said_of_an_answer_can_be_disputed_at_a_price(node: RunningNode, tmp_path: Path) -> None:
     source = tmp_path / "b.txt"
     source.write_text("Who doubts a verdict pays for the doubt, if the verdict was right.\n" * 20)

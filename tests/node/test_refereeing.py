@@ -18,9 +18,10 @@ from soma_core.genesis import Parameters
 from soma_core.model import (
     ModelConfig,
     ModelFiles,
-    ReferenceTransformer,
+    load_model,
     load_weights,
     read_frame,
+    referee,
     weights_digest,
     write_tensors,
 )
@@ -30,16 +31,18 @@ from soma_core.node.publishing import KEEP_EVERY, Offered, keep, offer, register
 from soma_core.node.refereeing import REFEREE, referee_of
 from soma_core.plugins import Plugin, Plugins
 from soma_core.records import pack
+from soma_symbols.learning import BUNDLED
 
 DATA = b"What is computed twice is believed once.\n" * 20
 WHO = b"\x01" * 32
 
 
 def registered(name: str = "text") -> chain.Encoder:
-    weights = load_weights(name)
+    weights = load_model(name)
     frame = read_frame(weights.frame).digest()
+    architecture = weights.config.architecture
     return chain.Encoder(
-        name=name, weights=weights.digest, frame=frame, architecture="byte-transformer-1", registered=0, since=0
+        name=weights.name, weights=weights.digest, frame=frame, architecture=architecture, registered=0, since=0
     )
 
 
@@ -66,8 +69,8 @@ class Chain:
         return chain.TransactionDone(bytes(32), "failed" if self.code else "applied", self.code, "because")
 
 
-async def offer_once(known: Chain, blobs: BlobStore, encoder: chain.Encoder) -> None:
-    files = registered_files(encoder.name, encoder)
+async def offer_once(known: Chain, blobs: BlobStore, encoder: chain.Encoder, weights: str = "text") -> None:
+    files = registered_files(weights, encoder)
     assert files is not None
     await offer(files, (encoder.weights, encoder.frame), known, known, InlineThread(), blobs)  # type: ignore[arg-type]
 
@@ -88,13 +91,14 @@ def blobs(tmp_path: Path) -> BlobStore:
     return BlobStore(tmp_path / "blobs")
 
 
-async def test_an_offer_is_made_once_and_leads_to_the_registered_files(blobs: BlobStore) -> None:
-    known, encoder = Chain(), registered()
-    await offer_once(known, blobs, encoder)
-    await offer_once(known, blobs, encoder)
+@pytest.mark.parametrize("name", ["text", BUNDLED], ids=["byte-transformer-1", "symbols-1"])
+async def test_an_offer_is_made_once_and_leads_to_the_registered_files(blobs: BlobStore, name: str) -> None:
+    known, encoder = Chain(), registered(name)
+    await offer_once(known, blobs, encoder, name)
+    await offer_once(known, blobs, encoder, name)
     assert len(known.sent) == 1
     files = await offered(known, blobs).files(WHO, encoder.weights, encoder.frame)
-    assert files == ModelFiles.read("text")
+    assert files == ModelFiles.read(name)
 
 
 async def test_what_is_offered_stays_though_the_store_wants_room(
@@ -165,16 +169,17 @@ async def verdict(
     plugin: Plugin | None = None,
 ) -> list[Any]:
     parameters = evolve(Parameters(), dimension=dimension)
-    referee = referee_of(plugin or Plugins().find(REFEREE), Files(files), data_dir, NodeConfig(), parameters)
+    judge = referee_of(plugin or Plugins().find(REFEREE), Files(files), data_dir, NodeConfig(), parameters)
     item = chain.Item(member=0, encoder=WHO, weights=b"", frame=b"", loss=0, vector=b"")
-    return [await referee.answer(item, DATA, bytes(32)) for _ in times]
+    return [await judge.answer(item, DATA, bytes(32)) for _ in times]
 
 
-async def test_the_referee_computes_what_the_weights_give(tmp_path: Path) -> None:
-    weights = load_weights("text")
-    reading = ReferenceTransformer(weights.config, weights.tensors).read(DATA)
+@pytest.mark.parametrize("name", ["text", BUNDLED], ids=["byte-transformer-1", "symbols-1"])
+async def test_the_referee_computes_what_the_weights_give(tmp_path: Path, name: str) -> None:
+    weights = load_model(name)
+    reading = referee(weights.config, weights.tensors).read(DATA)
     framed = np.asarray(read_frame(weights.frame).apply(reading.vector.astype(np.float32)))
-    for judged in await verdict(ModelFiles.read("text"), tmp_path, times=(1, 2)):
+    for judged in await verdict(ModelFiles.read(name), tmp_path, times=(1, 2)):
         assert judged.loss == round(reading.bits_per_byte * fixed.ONE)
         assert np.array_equal(judged.vector, fixed.quantise(framed))
 

@@ -56,6 +56,7 @@ def test_what_was_embedded_is_found_whatever_became_of_the_node(tmp_path: Path, 
         node.plugins = WITH_INDEX
         node.start()
         first = found(node, files["cats.txt"])
+        assert first["behind"] == 0
         by_name = {Path(entry["name"]).name: entry for entry in first["found"]}
         assert set(by_name) == {"dogs.txt", "code.py"}
         assert first["found"][0] == by_name["dogs.txt"]
@@ -92,12 +93,9 @@ def test_what_was_embedded_is_found_whatever_became_of_the_node(tmp_path: Path, 
         shown = node.soma("search", files["cats.txt"])
         assert "?[31mTwo cats slept." in shown
         assert "\x1b" not in shown
-        assert json.loads(node.soma("status", "--json"))["index"] == {
-            "plugin": "index-exact",
-            "state": "ready",
-            "vectors": 4,
-            "behind": 0,
-        }
+        index = json.loads(node.soma("status", "--json"))["index"]
+        assert index.pop("behind") < 5, "commits go on"
+        assert index == {"plugin": "index-exact", "state": "ready", "vectors": 4}
 
         # A damaged index is said, and stops nobody; without its files it is made again.
         assert node.stop() == 0

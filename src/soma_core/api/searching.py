@@ -96,7 +96,7 @@ class Near:
 class Found:
     """`found`: best first. `job`: the whole key of the job that was asked about, or empty. `among`: vectors searched.
 
-    `behind`: commits whose jobs the index does not hold yet.
+    `behind`: commits, of those that were there when it was asked, whose jobs the index does not hold yet.
     """
 
     job: bytes = octets(most=32)
@@ -107,7 +107,7 @@ class Found:
 
 @frozen(kw_only=True)
 class IndexStatus:
-    """A node's index. `state`: ``ready``, ``catching up`` or what is wrong. `behind`: as in `Found`."""
+    """A node's index. `state`: ``ready``, ``catching up`` or what is wrong. `behind`: commits it has not looked at."""
 
     plugin: str = text()
     state: str = text(most=400)

@@ -101,8 +101,12 @@ class Indexing:
             plugin=self._opener.plugin.name[:64],
             state=self._hangs or self._state,
             vectors=self._vectors,
-            behind=max(0, self._store.tip.index - self._done),
+            behind=self.behind(self._store.tip.index),
         )
+
+    def behind(self, commit: int) -> int:
+        """How many commits up to this one the index has not taken yet."""
+        return max(0, commit - self._done)
 
     @property
     def _hangs(self) -> str:

@@ -66,6 +66,7 @@ class Searching:
         if indexing is None:
             raise RefusedError("this node keeps no index", "run it with --plugin index-exact beside its other plugins")
         where = searching.typed(request.where)
+        tip = self._store.tip.index
         if request.vector and request.job:
             raise RefusedError("a vector and a job were asked about", "ask about one of them")
         if request.vector:
@@ -74,8 +75,8 @@ class Searching:
             job, vector = await self._thread.run(self._job, request.job)
         near = await self._near(indexing, vector, request.most, where, job)
         near = [*await trio.to_thread.run_sync(self._with_previews, near[:PREVIEWED]), *near[PREVIEWED:]]
-        status = indexing.status
-        return Replied(searching.Found(job=job, found=tuple(near), among=status.vectors, behind=status.behind))
+        among, behind = indexing.status.vectors, indexing.behind(tip)
+        return Replied(searching.Found(job=job, found=tuple(near), among=among, behind=behind))
 
     async def _near(
         self, indexing: Indexing, vector: "NDArray[np.float32]", most: int, where: Mapping[str, Label], but: bytes

@@ -30,11 +30,6 @@ _WORD: Final = 0xFFFFFFFFFFFFFFFF
 _ODD: Final = np.array([GOLDEN, 0xD6E8FEB86659FD93], np.uint64)
 
 
-def content_id(token: bytes) -> int:
-    """128 bits of keyed BLAKE2b, little-endian. Two of n distinct tokens are alike with a chance below n² / 2^129."""
-    return int.from_bytes(hashlib.blake2b(token, digest_size=16, key=CONTENT_KEY).digest(), "little")
-
-
 def compat_content_ids(texts: list[str]) -> Words:
     """The older system's, from 13 to 150,012: FNV-1a over code points with another basis, mixed; uint64 [n].
 
@@ -149,7 +144,7 @@ def compat_chain(seed: int) -> CompatChain:
 
 
 def strict_contents() -> Distinct:
-    """High and low word of the content id, and the older system's."""
+    """High and low word of the content id, 128 bits of keyed BLAKE2b, little-endian; and the older system's."""
 
     def compute(tokens: list[bytes]) -> Words:
         longs = b"".join([hashlib.blake2b(token, digest_size=16, key=CONTENT_KEY).digest() for token in tokens])

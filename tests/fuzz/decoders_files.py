@@ -28,7 +28,17 @@ from soma_core.config import Options, gather, plain
 from soma_core.crypto import SecretKey
 from soma_core.errors import ConfigError, CorruptionError, DecodeError, KeyStoreError, UsageError
 from soma_core.genesis import SHANNONS
-from soma_core.model import ModelFiles, _config, _frame, _items, _safetensors
+from soma_core.model import (
+    ModelConfig,
+    ModelFiles,
+    ReferenceSymbols,
+    Shape,
+    SymbolsConfig,
+    _frame,
+    _items,
+    _safetensors,
+    read_config,
+)
 from soma_core.model._weights import weights_digest
 from soma_core.node._slots import _FORMAT, SignedSlot, SignedSlots, _checksum
 from soma_core.records import pack, unpack
@@ -184,28 +194,53 @@ def _packs() -> list[bytes]:
     return [_items.write_pack([_items.Item("text", "a.txt", b"one"), _items.Item("code", "é", b"two")])]
 
 
-def _model(data: bytes) -> _config.ModelConfig:
-    return _config.ModelConfig.from_json(data)
-
-
-def _model_again(config: _config.ModelConfig, data: bytes) -> None:
-    assert _config.ModelConfig.from_json(config.to_json()) == config
+def _model_again(config: Shape, data: bytes) -> None:
+    assert read_config(config.to_json()) == config
     written = json.loads(data.decode("utf-8"), object_pairs_hook=sorted)
     if written != json.loads(config.to_json(), object_pairs_hook=sorted):
         raise NotCanonicalError(data.hex()[:200])
     config.encoded()
-    assert len(config.shapes()) == 16 * config.layers + 5
+    assert config.dtypes.keys() <= config.shapes().keys()
 
 
 def _models() -> list[bytes]:
-    config = _config.ModelConfig(dim=8, ffn=16, layers=1, heads=2, seq=64, rope_base=10_000, rope_scale=1)
-    return [config.to_json().encode()]
+    config = ModelConfig(dim=8, ffn=16, layers=1, heads=2, seq=64, rope_base=10_000, rope_scale=1)
+    return [config.to_json().encode(), _SYMBOLS.to_json().encode()]
+
+
+_SYMBOLS = SymbolsConfig(strategy="hybrid", dim=8, tokens=16, grams=16, slots=256, seq=64)
+
+
+def _symbol_weights(data: bytes) -> dict[str, Any]:
+    return _safetensors.read_tensors(data, _SYMBOLS.dtypes)
+
+
+def _symbol_weights_again(tensors: dict[str, Any], data: bytes) -> None:
+    """As with float32; and whatever numbers there are, an encoder of this shape gives a vector of length 1."""
+    dtypes = {name: dtype for name, dtype in _SYMBOLS.dtypes.items() if name in tensors}
+    again = _safetensors.read_tensors(_safetensors.write_tensors(tensors, dtypes), dtypes)
+    for name, tensor in tensors.items():
+        same(again[name].tobytes(), tensor.tobytes())
+    if {name: tensor.shape for name, tensor in tensors.items()} == _SYMBOLS.shapes():
+        reading = ReferenceSymbols(_SYMBOLS, tensors).read(data)
+        assert abs(float(np.linalg.norm(reading.vector)) - 1) < 1e-5
+        assert 0 <= reading.bits_per_byte <= 16
+
+
+def _symbol_models() -> list[bytes]:
+    random = np.random.default_rng(7)
+    code = {"I8": np.int8, "U8": np.uint8, "U16": np.uint16}
+    drawn = {
+        name: random.integers(-100 if dtype == "I8" else 0, 100, _SYMBOLS.shapes()[name]).astype(code[dtype])
+        for name, dtype in _SYMBOLS.dtypes.items()
+    }
+    return [_safetensors.write_tensors(drawn, _SYMBOLS.dtypes)]
 
 
 def _model_files(data: bytes) -> ModelFiles:
     """As an auditor takes them, whatever digests their encoder has registered."""
     files = unpack(ModelFiles, data)
-    weights = weights_digest(_config.ModelConfig.from_json(files.config), files.weights)
+    weights = weights_digest(read_config(files.config), files.weights)
     files.check(weights, _frame.read_frame(files.frame).digest())
     return files
 
@@ -214,7 +249,7 @@ def _model_files(data: bytes) -> ModelFiles:
 def _whole_models() -> list[bytes]:
     config, random = _models()[0].decode(), np.random.default_rng(6)
     weights = _weights()[0]
-    digest = weights_digest(_config.ModelConfig.from_json(config), weights)
+    digest = weights_digest(read_config(config), weights)
     frame = _frame.store(digest, random.normal(size=2), random.normal(size=(2, 3)))
     return [pack(ModelFiles(config=config, weights=weights, frame=frame.encoded()))]
 
@@ -309,7 +344,8 @@ DECODERS = (
     Decoder("weights", _safetensors.read_tensors, (DecodeError,), _tensors_again, _weights),
     Decoder("frame-map", _frame.read_frame, (DecodeError,), lambda found, data: same(found.encoded(), data), _maps),
     Decoder("pack", _items.read_pack, (DecodeError,), _items_again, _packs),
-    Decoder("model-config", _model, (DecodeError,), _model_again, _models),
+    Decoder("symbol-weights", _symbol_weights, (DecodeError,), _symbol_weights_again, _symbol_models),
+    Decoder("model-config", read_config, (DecodeError,), _model_again, _models),
     Decoder("model-files", _model_files, (DecodeError,), lambda files, data: same(pack(files), data), _whole_models),
     Decoder("settings", _settings, (ConfigError,), _are_shown, _setting_files),
     Decoder("given", _given, (ConfigError,), _are_shown, _given_lines),

@@ -12,11 +12,20 @@ import soma_encoders
 from soma_core import chain, fixed
 from soma_core.api import EncoderInfo, EncoderSpec
 from soma_core.cli import main
-from soma_core.cli._aligning import align, engine_installed
+from soma_core.cli._aligning import align, engine_for, engine_installed
 from soma_core.crypto import digest
 from soma_core.errors import DecodeError, UsageError
-from soma_core.model import ModelConfig, Speciality, bundled_anchors, load_weights, read_frame, write_tensors
+from soma_core.model import (
+    ModelConfig,
+    Speciality,
+    bundled_anchors,
+    load_model,
+    load_weights,
+    read_frame,
+    write_tensors,
+)
 from soma_core.records import pack
+from soma_symbols.learning import BUNDLED
 
 SMALL = ModelConfig(dim=16, ffn=16, layers=1, heads=2, seq=32, rope_base=10_000, rope_scale=1)
 
@@ -113,6 +122,23 @@ def test_the_faster_engine_is_taken_and_none_is_said(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(plugins, "scan", tuple)
     with pytest.raises(UsageError, match="no engine"):
         engine_installed()
+
+
+def test_weights_are_aligned_by_an_engine_of_their_architecture(
+    tmp_path: Path, few: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "words.safetensors"
+    for suffix in (".safetensors", ".json"):
+        path.with_suffix(suffix).write_bytes(Path(BUNDLED).with_suffix(suffix).read_bytes())
+    assert engine_for(path) == engine_installed("symbols-1") == "encoder-symbols"
+    assert main(["encoder", "align", str(path), "--json"]) == 0
+    said: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert said["weights"] == load_model(path).digest.hex()
+    refereed = align(path, "encoder-numpy", lambda _done, _of: None)
+    assert refereed.frame.digest().hex() == said["frame"], "the referee's vectors are those of the encoder, to the bit"
+    assert refereed.anchors == few
+    assert main(["encoder", "eval", "--weights", str(path), "--data", str(path.with_suffix(".json"))]) != 0
+    assert "their architecture is symbols-1, not byte-transformer-1" in capsys.readouterr().err
 
 
 def test_the_template_is_written_once_and_names_the_plugin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ CHECKED: Final = 4
 """One anchor in so many is kept from a second fit, which is then checked on it."""
 LEAST: Final = 4
 """Of so many anchors one must be taken, at least."""
-ENGINES: Final = ("encoder-jax", "encoder-numpy", "encoder-symbols")
+ENGINES: Final = ("encoder-jax", "encoder-symbols", "encoder-numpy")
 """Plugins that run weights files, the faster first."""
 RUNS: Final = {"encoder-jax": ("byte-transformer-1",), "encoder-symbols": ("symbols-1",)}
 """Architectures, by plugin; one that is not named runs every one."""

@@ -180,6 +180,23 @@ def test_a_damaged_vocabulary_is_refused(damaged: Any, told: str, tmp_path: Path
         open_tokenizer(Config(vocabulary=str(file)))
 
 
+def test_a_vocabulary_with_wrong_bytes_is_refused_or_works(tmp_path: Path) -> None:
+    whole = (files(soma_symbols.tokens) / "data" / "python.npz").read_bytes()
+    choice, file, refused = random.Random(4), tmp_path / "vocabulary.npz", 0
+    ends = [*range(120), *range(len(whole) - 700, len(whole))]
+    for _ in range(250):
+        changed = bytearray(whole)
+        for place in choice.choices(ends, k=choice.randrange(1, 4)):
+            changed[place] ^= 1 << choice.randrange(8)
+        file.write_bytes(changed)
+        try:
+            read_vocabulary(str(file))
+        except ValueError as error:
+            refused += 1
+            assert "damaged" in str(error)
+    assert refused > 100
+
+
 def test_a_vocabulary_that_cannot_cut_everything_is_refused() -> None:
     every = [bytes([value]) for value in range(256)]
     for pieces, costs in ((every[1:], [1] * 255), ([*every, b"a"], [1] * 257), (every, [0] * 256)):

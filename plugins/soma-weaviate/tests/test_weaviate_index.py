@@ -149,4 +149,4 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path, settings: dict[str, s
 def test_it_says_what_it_is() -> None:
     found = component("index-weaviate")
     assert found.spec.features == {"approximate"}
-    assert "Not tested on a live one" in (found.module.__doc__ or "")
+    assert "not tested on a live server" in found.module.soma_index.__doc__, "`soma plugins info` shows this"

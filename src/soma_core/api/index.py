@@ -39,8 +39,8 @@ class Hit(NamedTuple):
 class IndexStats:
     """`count` vectors of length `dim` (0 before the first). `recall`: of the 10 nearest, the share that is found.
 
-    It is measured: `sampled` of the vectors held are searched for, each beside itself, and against a scan of them all.
-    An index that is such a scan has recall 1 and samples none; 0 sampled else means that it holds too few to say.
+    It is measured, with queries beside `sampled` of the vectors held, against a scan of them all. An index that is such
+    a scan has recall 1 and samples none; 0 sampled else means that it holds too few to say.
     """
 
     count: int

@@ -19,7 +19,7 @@ class QdrantConfig:
 
 @hookimpl
 def soma_index() -> IndexSpec[QdrantConfig]:
-    """``index-qdrant``: durable, approximate."""
+    """``index-qdrant``: durable, approximate. Tested in this process; a server after its documentation alone."""
     return IndexSpec(
         api=1,
         config=QdrantConfig,

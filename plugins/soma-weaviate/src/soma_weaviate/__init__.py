@@ -19,7 +19,7 @@ class WeaviateConfig:
 
 @hookimpl
 def soma_index() -> IndexSpec[WeaviateConfig]:
-    """``index-weaviate``: approximate; what is on the server's disk, and when, is the server's matter."""
+    """``index-weaviate``: approximate. Written after Weaviate's documentation, not tested on a live server."""
     return IndexSpec(
         api=1,
         config=WeaviateConfig,

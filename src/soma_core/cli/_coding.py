@@ -9,14 +9,14 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any, Final
 
-import attrs
 import click
 from attrs import frozen
 
-from soma_core.api import Coder, CoderSpec
-from soma_core.config import Options, gather
-from soma_core.errors import SettingsError, SomaError, UsageError
-from soma_core.plugins import Plugins, open_failed
+from soma_core.api import Coder
+from soma_core.config import Options
+from soma_core.errors import UsageError
+
+from . import _choosing
 
 DEFAULT: Final = "coder-soma"
 STANDARD: Final = "-"
@@ -36,28 +36,8 @@ def choose(options: Options, settings: dict[str, str]) -> Chosen:
 
     Raises `UsageError`, `SettingsError` or `PluginError`.
     """
-    found = Plugins()
-    named = [found.find(name) for name in options.plugin]
-    for plugin in named:
-        if plugin.kind != "coder":
-            raise UsageError(f"{plugin.name} is no coder", "name one with --plugin coder-…, or none")
-    if len(named) > 1:
-        raise UsageError("several coders are named", "name one")
-    plugin = named[0] if named else found.find(DEFAULT)
-    spec = found.load(plugin)
-    assert isinstance(spec, CoderSpec), plugin.name
-    section = f"coder.{plugin.short}"
-    given = tuple(f"{section}.{key}={value}" for key, value in settings.items())
-    resolved = gather(attrs.evolve(options, assignments=options.assignments + given))
-    config = resolved.resolve({plugin.name: spec}, found.installed).of(plugin.name, spec.config)
-    try:
-        return Chosen(plugin.name, config, spec.open(config))
-    except SomaError:
-        raise
-    except ValueError as error:
-        raise SettingsError(f"[{section}] {error}", "change the setting, or leave it away") from error
-    except Exception as error:
-        raise open_failed(plugin, error) from error
+    opened = _choosing.choose(options, "coder", DEFAULT, settings)
+    return Chosen(opened.name, opened.config, opened.component)
 
 
 @contextmanager

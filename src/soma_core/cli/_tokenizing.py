@@ -2,20 +2,22 @@
 
 import codecs
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import chain, pairwise
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from soma_core.api import Document, HasRecords, Records, Tokenizer, Tokens
-from soma_core.config import Options, gather
-from soma_core.errors import PluginError, SettingsError, SomaError, UsageError
-from soma_core.plugins import Plugins, open_failed
+from soma_core.config import Options
+from soma_core.errors import PluginError, SomaError, UsageError
+
+from . import _choosing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,27 +52,9 @@ class Chosen:
 
 def choose(options: Options, profile: str | None) -> Chosen:
     """The tokenizer that `options` name, else `DEFAULT`. Raises `UsageError`, `SettingsError` or `PluginError`."""
-    found = Plugins()
-    named = [found.find(name) for name in options.plugin]
-    for plugin in named:
-        if plugin.kind != "tokenizer":
-            raise UsageError(f"{plugin.name} is no tokenizer", "name one with --plugin tokenizer-…, or none")
-    if len(named) > 1:
-        raise UsageError("several tokenizers are named", "name one")
-    plugin = named[0] if named else found.find(DEFAULT)
-    spec: Any = found.load(plugin)
-    section = f"tokenizer.{plugin.short}"
-    given = () if profile is None else (f"{section}.profile={profile}",)
-    resolved = gather(evolve(options, assignments=options.assignments + given))
-    config = resolved.resolve({plugin.name: spec}, found.installed).of(plugin.name, spec.config)
-    try:
-        return Chosen(plugin.name, spec.open(config), "records" in spec.features)
-    except SomaError:
-        raise
-    except ValueError as error:
-        raise SettingsError(f"[{section}] {error}", "change the setting, or leave it away") from error
-    except Exception as error:
-        raise open_failed(plugin, error) from error
+    settings = {} if profile is None else {"profile": profile}
+    opened = _choosing.choose(options, "tokenizer", DEFAULT, settings)
+    return Chosen(opened.name, opened.component, "records" in opened.spec.features)
 
 
 @frozen
@@ -97,17 +81,19 @@ class Source:
 @contextmanager
 def opened(file: str) -> Iterator[Source]:
     """FILE, or standard input for ``-``. What cannot be read twice is put aside first. Raises `UsageError`."""
-    try:
-        with nullcontext(sys.stdin.buffer) if file == STANDARD else Path(file).open("rb") as stream:
+    with ExitStack() as stack:
+        try:
             if file != STANDARD and Path(file).is_file():
-                yield Source(file, stream, Path(file).stat().st_size)
-                return
-            with SpooledTemporaryFile(max_size=HELD) as aside:
-                while piece := stream.read(PIECE):
-                    aside.write(piece)
-                yield Source(file, aside, aside.tell())
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror or error}", "give a readable file") from error
+                stream: IO[bytes] = stack.enter_context(Path(file).open("rb"))
+                size = Path(file).stat().st_size
+            else:
+                stream = stack.enter_context(SpooledTemporaryFile(max_size=HELD))
+                with nullcontext(sys.stdin.buffer) if file == STANDARD else Path(file).open("rb") as given:
+                    shutil.copyfileobj(given, stream, PIECE)
+                size = stream.tell()
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be read: {error.strerror or error}", "give a readable file") from error
+        yield Source(file, stream, size)
 
 
 def cut(chosen: Chosen, stream: str, pieces: Iterator[bytes]) -> Iterator[Tokens]:

@@ -344,6 +344,12 @@ def indexes(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", default=False, requires=["default-set"])
+def compression(session: nox.Session) -> None:
+    """Every method of coder-soma beside xz -9e; writes ``specs/results/compression.json``. About 15 min."""
+    in_default_set(session, "benchmarks.compression_table", env={"PYTHONPATH": "tests"})
+
+
+@nox.session(venv_backend="none", default=False, requires=["default-set"])
 def latency(session: nox.Session) -> None:
     """How long an embedding takes on the demo network, stage by stage: ``-- JOBS --write``."""
     in_default_set(session, "benchmarks.latency", *session.posargs, env={"PYTHONPATH": "tests"})

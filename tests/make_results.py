@@ -18,6 +18,7 @@ page is made of them by `python tests/make_results.py`, and a test holds it to t
 _SESSIONS: Final = {
     "bench": "nox -s bench -- --write",
     "committee": "nox -s committee",
+    "compression": "nox -s compression",
     "dag-differential": "nox -s dag",
     "dag-mutants": "nox -s dag",
     "collapse": "nox -s collapse -- 5",

@@ -17,7 +17,7 @@ from benchmarks.harness import Row
 
 NAMES: Final = (
     *("jobs", "transport", "ledger", "encoder", "startup", "idle", "engine", "consensus", "targets", "transfers"),
-    *("settlement", "boundary", "tokens", "indexes"),
+    *("settlement", "boundary", "tokens", "indexes", "compression"),
 )
 SEED: Final = 2026
 

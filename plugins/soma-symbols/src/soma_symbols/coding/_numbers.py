@@ -39,13 +39,14 @@ def read_numbers(reader: Reader, most: int, below: int) -> list[int]:
     """At most `most` numbers, each below `below`. Raises `ValueError` for anything else."""
     count = reader.varint(most)
     lengths = [half for byte in reader.take(MAGNITUDES // 2) for half in (byte >> 4, byte & 15)]
-    table = _table(lengths)
+    longest = max(lengths)
+    table = _table(lengths, longest)
     data = reader.take(reader.varint(len(reader.data)))
     bits, end = data + bytes(8), 8 * len(data)
     numbers, place = [], 0
     for _ in range(count):
         window = int.from_bytes(bits[place >> 3 : (place >> 3) + 8], "big") << (place & 7) & ((1 << 64) - 1)
-        magnitude, width = table[window >> (64 - LONGEST)]
+        magnitude, width = table[window >> (64 - longest)]
         place += width + magnitude
         if not width or place > end:
             raise ValueError("packed bytes: numbers cut short, or by no code")
@@ -88,13 +89,13 @@ def _codes(lengths: list[int]) -> list[int]:
     return codes
 
 
-def _table(lengths: list[int]) -> list[tuple[int, int]]:
-    """For every `LONGEST` bits the magnitude whose code they begin with, and its length; (0, 0) for none."""
-    if sum(1 << (LONGEST - length) for length in lengths if length) > 1 << LONGEST:
+def _table(lengths: list[int], longest: int) -> list[tuple[int, int]]:
+    """For every `longest` bits the magnitude whose code they begin with, and its length; (0, 0) for none."""
+    if sum(1 << (longest - length) for length in lengths if length) > 1 << longest:
         raise ValueError("packed bytes: lengths that no codes have")
-    table = [(0, 0)] * (1 << LONGEST)
+    table = [(0, 0)] * (1 << longest)
     for place, (code, length) in enumerate(zip(_codes(lengths), lengths, strict=True)):
         if length:
-            first, size = code << (LONGEST - length), 1 << (LONGEST - length)
+            first, size = code << (longest - length), 1 << (longest - length)
             table[first : first + size] = [(place, length)] * size
     return table

@@ -11,9 +11,11 @@ from soma_core.api import Document
 from soma_symbols.tokens import Config, numbers, open_tokenizer
 
 TEXTS: Final = 1500
+PAIRS: Final = "th he in er an re nd en at ou is or ti as to nt ng be we ha hi my by of"
+LONGER: Final = "the and ing tion ent for ter hat his con ver all ons nce men queue strength rhythm HELLO Info aaa zz"
 PARTS: Final = (
-    *"th he in er an re nd en at ou is or ti as to nt ng be we ha hi my by of".split(" "),
-    *"the and ing tion ent for ter hat his con ver all ons nce men queue strength rhythm HELLO Info aaa zz".split(),
+    *PAIRS.split(),
+    *LONGER.split(),
     *("a", "T", "7", "42", "_", "-", "!", "'", " ", "  ", "\t", "\n", "\r\n", "\x0b", "\u00a0", "\u2003"),
     *("é", "ß", "你", "界", "👩‍🚀", "🇫🇷", "e\u0301", "ا", "ก", "\x00", "\U0010ffff"),
 )

@@ -26,6 +26,7 @@ _SESSIONS: Final = {
     "economy-cheats": "nox -s economy -- 100000 120",
     "encoders": "nox -s full",
     "fuzz": "nox -s fuzz -- 60",
+    "indexes": "nox -s indexes",
     "kill": "nox -s kill",
     "latency": "nox -s latency -- --write",
     "power-loss": "nox -s power",
@@ -94,6 +95,8 @@ and *double* identities that were wrongly accepted. In that of `fuzz` *double* c
         text += _latency(found["latency"])
     if "report" in found:
         text += _encoders(found["report"])
+    if "indexes" in found:
+        text += _indexes(found["indexes"])
     if "bench" in found:
         text += _speed(found["bench"])
     return text
@@ -156,6 +159,28 @@ def _encoders(run: dict[str, Any]) -> str:
         code = row["functions"] or {}
         figures = (*(code.get(each) for each in ("first", "ten", "reciprocal")), row["digits"], row["paraphrases"])
         text += f"| {name} | {' | '.join('' if value is None else f'{value:.3f}' for value in figures)} |\n"
+    return text
+
+
+def _indexes(run: dict[str, Any]) -> str:
+    """Every index on the same vectors."""
+    text = (
+        f"\n## Indexes\n\n{run['count']:,} vectors of {run['dim']} components; queries that are not among them. Recall"
+    )
+    text += (
+        " of the 10 nearest, as it is and as the\nindex states it; queries per second, one at a time and 64 at once,"
+    )
+    text += (
+        f" measured in turns. {run['machine']}, threads: {run['threads']},\nload {run['load_before'][0]:.1f} before:"
+    )
+    text += " speeds are to be compared with each other only.\nWeaviate, and Qdrant's server, were not there.\n\n"
+    text += "| vectors | index | recall | stated | queries/s | 64 at once | build, s |\n"
+    text += "|---|---|---:|---:|---:|---:|---:|\n"
+    for row in run["rows"]:
+        recall = [f"{row[name]:.4f}" if name in row else "" for name in ("recall", "recall_stated")]
+        speed = [f"{row[name]:,.0f}" for name in ("queries_per_second", "queries_per_second_64_at_once")]
+        build = f"{row['build_seconds']:.1f}" if "build_seconds" in row else ""
+        text += f"| {row['vectors']} | {row['index']} | {' | '.join([*recall, *speed, build])} |\n"
     return text
 
 

@@ -5,4 +5,4 @@ from soma_core.testing import IndexSuite
 
 class TestIndexQdrant(IndexSuite):
     plugin = "index-qdrant"
-    many = 300  # each is a transaction of its own
+    many = 200  # each is a transaction of its own

@@ -4,7 +4,7 @@ from pluggy import HookimplMarker
 
 from soma_core.budget import Budget, Share
 
-from .coder import MAX_BLOCK, Coder
+from .coder import LONGER, MAX_BLOCK, Coder
 from .consensus import (
     Accuse,
     Action,
@@ -74,6 +74,7 @@ __all__ = [
     "API_CURRENT",
     "API_FLOOR",
     "CHANNELS",
+    "LONGER",
     "MAX_BLOCK",
     "MAX_DIM",
     "MAX_FOUND",

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
-from soma_core.api import MAX_BLOCK, Coder
+from soma_core.api import LONGER, MAX_BLOCK, Coder
 from soma_core.crypto import DIGEST_SIZE, digest
 from soma_core.errors import DecodeError
 
 MAGIC: Final = b"SOMA-Z1\n"
 MAX_NAME: Final = 64
-LONGER: Final = 64
-"""Bytes by which a packed block may be longer than the block."""
 
 _BLOCK: Final = b"B"
 _END: Final = b"E"

@@ -11,13 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soma_core.api import MAX_BLOCK, Coder
+from soma_core.api import LONGER, MAX_BLOCK, Coder
 
 from .component import Component, component
 from .suite import Suite
 
-LONGER: Final = 64
-"""Bytes by which a packed block may be longer than the block."""
 ONE_LINE: Final = r"\A[^\n]{1,300}\Z"
 
 _FEW: Final = settings(max_examples=40, deadline=None, database=None)

@@ -24,9 +24,6 @@ class ModelAdvice:
         for level in range(7, -1, -1):
             self._tree[:, 1 << level : 2 << level] = 1 << (8 - level)
 
-    def begin_byte(self) -> None:
-        """The tree stands already: it was made when the byte before was known."""
-
     def odds(self, node: Integers) -> Integers:
         """Log odds [lanes] of a set bit behind `node`, from the weights of all bytes that begin like that."""
         set_, both = self._tree[self._rows, 2 * node + 1], self._tree[self._rows, node]
@@ -34,6 +31,7 @@ class ModelAdvice:
         return found
 
     def end_byte(self, byte: Integers) -> None:
+        """Each lane had `byte`: weigh what may follow."""
         model, window = self._model, self._window
         if self._filled == model.window:
             self._filled = half = model.window // 2

@@ -19,10 +19,6 @@ _SHIFT: Final = 32 - 12
 class Advice(Protocol):
     """A predictor of whole bytes, beside the adaptive ones."""
 
-    def begin_byte(self) -> None:
-        """Make ready for each lane's next byte."""
-        ...
-
     def odds(self, node: Integers) -> Integers:
         """Log odds [lanes] of the next bit behind `node`, a 1 followed by the bits of the byte so far."""
         ...
@@ -76,8 +72,6 @@ class Predictor:
     def begin_byte(self) -> None:
         self._matches.begin_byte(self._contexts.history)
         self._buckets = self._contexts.begin_byte()
-        if self._advice:
-            self._advice.begin_byte()
         self._node = np.ones_like(self._node)
         self._left = 8
 
@@ -100,7 +94,7 @@ class Predictor:
         if self._advice:
             odds[-1] = self._advice.odds(node)
         known = (counts > 0).sum(0)
-        mixed = self._mixer.mix(odds, node, (np.minimum(grades, 31) >> 2) * (ROWS + 1) + known)
+        mixed = self._mixer.mix(odds, node, (grades >> 2) * (ROWS + 1) + known)
         return squash()[mixed + REACH]
 
     def learn(self, bits: Integers) -> None:

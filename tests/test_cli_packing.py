@@ -95,9 +95,11 @@ def test_the_size_of_the_model_is_told_to_a_person(file: Path, tmp_path: Path) -
     assert "model text: 1,335,928 bytes, not in the file" in told
 
 
-def test_json_and_packed_bytes_do_not_share_an_output(file: Path) -> None:
-    for command in (compress, decompress):
-        assert isinstance(ran(command, "--json", file).exception, UsageError)
+def test_json_leaves_standard_output_to_the_bytes(file: Path) -> None:
+    small = ran(compress, "--json", file)
+    assert json.loads(small.stderr)["packed"] == len(small.stdout_bytes)
+    back = ran(decompress, "--json", "-", given=small.stdout_bytes)
+    assert json.loads(back.stderr)["bytes"] == len(back.stdout_bytes) == len(TEXT)
 
 
 def test_a_file_that_is_there_stays_unless_forced(file: Path, tmp_path: Path) -> None:

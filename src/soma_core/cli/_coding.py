@@ -1,5 +1,6 @@
 """What ``soma compress`` and ``soma decompress`` share: the coder, the files, the progress."""
 
+import json
 import os
 import sys
 import time
@@ -81,6 +82,11 @@ def writing(out: str, *, force: bool) -> Iterator[IO[bytes]]:
             raise
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror or error}", "name a place with room") from error
+
+
+def tell_json(value: Any, out: str) -> None:
+    """One JSON object: on standard output, or on stderr where that is `out` and the bytes are there."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False), err=out == STANDARD)
 
 
 class Progress:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ._options import json_option, with_options
-from ._print import data_json, talk
+from ._print import talk
 
 if TYPE_CHECKING:
     from soma_core.config import Options
@@ -36,13 +36,11 @@ def compress(  # as many as the command line has
     as_json: bool,
 ) -> None:
     """Pack FILE, or standard input, so that `soma decompress` gives back every bit."""
-    from soma_core.errors import SettingsError, UsageError
+    from soma_core.errors import SettingsError
 
-    from ._coding import STANDARD, Progress, choose, reading, writing
+    from ._coding import STANDARD, Progress, choose, reading, tell_json, writing
     from ._container import pack
 
-    if as_json and out == STANDARD:
-        raise UsageError("--json and the packed bytes cannot both go to standard output", "name a file with -o")
     settings = {key: value for key, value in (("method", method), ("model", model)) if value is not None}
     chosen = choose(options, settings)
     title = "standard input" if file == STANDARD else file
@@ -58,7 +56,7 @@ def compress(  # as many as the command line has
             progress.close()
     told = _told(chosen.config, size, packed, progress.seconds)
     if as_json:
-        data_json({"file": file, "out": out, "plugin": chosen.name, **told})
+        tell_json({"file": file, "out": out, "plugin": chosen.name, **told}, out)
     else:
         share = f" ({100 * packed / size:.1f} %)" if size else ""
         talk(f"{size:,} bytes → {packed:,}{share} in {told['seconds']:.1f} s, {size / told['seconds']:,.0f} bytes/s")

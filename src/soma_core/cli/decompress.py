@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import json_option, with_options
-from ._print import data_json, talk
+from ._print import talk
 
 if TYPE_CHECKING:
     from soma_core.config import Options
@@ -22,11 +22,9 @@ def decompress(options: "Options", *, file: str, out: str, model: str | None, fo
     """Unpack FILE, or standard input. OUT is written whole or not at all; standard output gets checked blocks only."""
     from soma_core.errors import DecodeError, UsageError
 
-    from ._coding import STANDARD, Progress, choose, reading, writing
+    from ._coding import STANDARD, Progress, choose, reading, tell_json, writing
     from ._container import read_name, unpack
 
-    if as_json and out == STANDARD:
-        raise UsageError("--json and the unpacked bytes cannot both go to standard output", "name a file with -o")
     chosen = choose(options, {} if model is None else {"model": model})
     title = "standard input" if file == STANDARD else file
     size = packed = 0
@@ -46,15 +44,7 @@ def decompress(options: "Options", *, file: str, out: str, model: str | None, fo
         finally:
             progress.close()
     if as_json:
-        data_json(
-            {
-                "file": file,
-                "out": out,
-                "plugin": chosen.name,
-                "packed": packed,
-                "bytes": size,
-                "seconds": progress.seconds,
-            }
-        )
+        told = {"packed": packed, "bytes": size, "seconds": progress.seconds}
+        tell_json({"file": file, "out": out, "plugin": chosen.name, **told}, out)
     else:
         talk(f"{size:,} bytes in {progress.seconds:.1f} s")

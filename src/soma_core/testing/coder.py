@@ -68,7 +68,7 @@ class CoderSuite(Suite):
 
         check()
 
-    @pytest.mark.parametrize("size", [0, 1, 2, 255, 256, 257, 4095, 20_001])
+    @pytest.mark.parametrize("size", [0, 1, 2, 255, 256, 257, 4095, 9001])
     def test_gives_back_every_length(self, coder: Coder, size: int) -> None:
         for block in (bytes(size), bytes(range(256)) * (size // 256) + bytes(size % 256), Random(size).randbytes(size)):
             packed = coder.compress(block)

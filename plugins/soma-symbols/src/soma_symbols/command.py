@@ -34,7 +34,7 @@ def symbols() -> None:
 @click.option("--out", required=True, type=_PATH, help="The .safetensors file to write.")
 @click.option("--strategy", type=_STRATEGIES, default="semantic", show_default=True, help="What vectors are made of.")
 @click.option("--dim", type=int, default=128, show_default=True, help="Length of a vector, even.")
-@click.option("--epochs", type=click.IntRange(0, 100), default=1, show_default=True, help="Passes of skip-gram.")
+@click.option("--epochs", type=click.IntRange(0, 100), default=0, show_default=True, help="Passes of skip-gram.")
 @click.option("--window", type=click.IntRange(1, 64), default=8, show_default=True, help="Tokens to either side.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything that is drawn.")
 @click.option("--learned", type=click.IntRange(1, 1 << 21), default=30_000, show_default=True, help="Tokens learned.")

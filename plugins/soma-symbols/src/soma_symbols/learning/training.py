@@ -52,7 +52,7 @@ class Plan:
     grams: int = 1 << 10
     slots: int = 1 << 18
     seq: int = 1024
-    epochs: int = field(default=1, validator=[ge(0), le(100)])
+    epochs: int = field(default=0, validator=[ge(0), le(100)])
     window: int = field(default=8, validator=[ge(1), le(64)])
     shift: float = field(default=1.0, validator=[ge(1.0), le(100.0)])
     learned: int = field(default=30_000, validator=[ge(1), le(1 << 21)])

@@ -135,6 +135,10 @@ class TokenizerSuite(Suite):
             short, long = (_most_held(tokenizer, stream, size) for size in (_SHORT_ONE, _LONG_ONE))
             assert long - short < (_LONG_ONE - _SHORT_ONE) / 2
 
+    def test_records_as_declared(self, chosen: Component, tokenizer: Any) -> None:
+        declared = "records" in chosen.spec.features
+        assert hasattr(tokenizer, "records") == declared, f"feature `records` declared: {declared}"
+
     @_SOME
     @given(pieces=_DOCUMENTS, session=st.binary(min_size=8, max_size=8))
     def test_records_are_beside_the_tokens(self, identifying: Any, pieces: list[bytes], session: bytes) -> None:

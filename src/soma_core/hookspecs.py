@@ -59,7 +59,7 @@ def soma_coder() -> CoderSpec[Any]:
 
 @hookspec
 def soma_index() -> IndexSpec[Any]:
-    """Find the nearest vectors. Any number; each in a thread of its own."""
+    """Find the nearest vectors. At most one a node, in a thread of its own."""
 
 
 @hookspec

@@ -123,12 +123,12 @@ def embed(node: RunningNode, file: Path) -> dict[str, Any]:
 
 
 def until(node: RunningNode, holds: Callable[[dict[str, Standing]], bool]) -> dict[str, Standing]:
-    """What the encoders have as soon as it `holds`."""
+    """What the encoders have once it `holds`: asked anew, since a commit may come between two answers of one look."""
     deadline = time.monotonic() + WINDOW
     while not holds(now := standings(node)):
         assert time.monotonic() < deadline, (now, node.log.read_text())
         time.sleep(0.1)
-    return now
+    return standings(node)
 
 
 @pytest.mark.parametrize("node", CASES, indirect=True)

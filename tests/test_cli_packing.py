@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soma_core.api import MAX_BLOCK
-from soma_core.cli._coding import Progress
 from soma_core.cli._container import MAGIC, pack, read_name, unpack
+from soma_core.cli._progress import Progress
 from soma_core.cli.compress import compress
 from soma_core.cli.decompress import decompress
 from soma_core.errors import DecodeError, PluginError, SettingsError, UsageError
@@ -229,7 +229,7 @@ def test_progress_is_told_on_a_terminal_after_a_second(monkeypatch: pytest.Monke
         def set(self) -> None:
             pass
 
-    monkeypatch.setattr("soma_core.cli._coding.Event", Twice)
+    monkeypatch.setattr("soma_core.cli._progress.Event", Twice)
     progress = Progress("compress", 5000)
     progress.close()
     assert waits == [1, 1]

@@ -158,6 +158,18 @@ def test_server_that_is_down_is_one_line(tmp_path: Path) -> None:
         opened(tmp_path, url=server.url).close()  # the failed opening let the directory go
 
 
+def test_collection_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+    with served() as server:
+        server.made = True
+        answer = server.answer
+        size = {"size": 2, "distance": "Dot"}
+        theirs = MADE | {"config": MADE["config"] | {"params": {"vectors": size}}}  # type: ignore[operator]
+        server.answer = lambda *asked: theirs if answer(*asked) is MADE else answer(*asked)  # type: ignore[method-assign]
+        with pytest.raises(OSError, match=r"\A[^\n]*collection theirs is not Soma's; name another[^\n]*\Z"):
+            opened(tmp_path, url=server.url, collection="theirs")
+        assert {method for method, *_ in server.requests} == {"GET"}
+
+
 def test_server_that_refuses_is_one_line(tmp_path: Path) -> None:
     with served() as server, closing(opened(tmp_path, url=server.url)) as index:
         index.add([b"x"], floats([[1, 0]]))

@@ -53,8 +53,9 @@ class IndexStats:
 class Index(Protocol):
     """Nearest by cosine. What is wrong about a call is found before anything of it is kept: ``ValueError``.
 
-    What its files or its server refuse is an ``OSError`` or a ``SomaError`` of one line; then, too, a call changed
-    nothing, or the index says so and refuses further ones until it is opened again.
+    What its files or its server refuse is an ``OSError`` or a ``SomaError`` of one line. Then nothing of the call is
+    kept, or a beginning of it, in order; the same call again is right. Where what is kept cannot be known, the index
+    says so and refuses further calls until it is opened again.
     """
 
     def add(

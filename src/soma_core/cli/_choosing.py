@@ -1,7 +1,7 @@
 """Choosing and opening a component that needs nothing but its settings: a coder, a tokenizer."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
@@ -9,18 +9,20 @@ from soma_core.config import Options, gather
 from soma_core.errors import SettingsError, SomaError, UsageError
 from soma_core.plugins import Plugins, open_failed
 
+Component = TypeVar("Component")
+
 
 @frozen
-class Opened:
+class Opened(Generic[Component]):
     """A component, ready, under its plugin's name, with its spec and its settings."""
 
     name: str
     spec: Any
     config: Any
-    component: Any
+    component: Component
 
 
-def choose(options: Options, kind: str, default: str, settings: Mapping[str, str]) -> Opened:
+def choose(options: Options, kind: str, default: str, settings: Mapping[str, str]) -> Opened[Any]:
     """The component of `kind` that `options` name, else `default`; `settings` are what the command has options for.
 
     Raises `UsageError`, `SettingsError` or `PluginError`.

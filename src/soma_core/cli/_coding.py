@@ -1,44 +1,32 @@
-"""What ``soma compress`` and ``soma decompress`` share: the coder, the files, the progress."""
+"""What ``soma compress`` and ``soma decompress`` share: the coder and the files."""
 
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import Event, Thread
 from typing import IO, Any, Final
 
 import click
-from attrs import frozen
 
 from soma_core.api import Coder
 from soma_core.config import Options
 from soma_core.errors import UsageError
 
 from . import _choosing
+from ._choosing import Opened
 
 DEFAULT: Final = "coder-soma"
 STANDARD: Final = "-"
 
 
-@frozen
-class Chosen:
-    """A coder, ready, under its plugin's name and settings."""
-
-    name: str
-    config: Any
-    coder: Coder
-
-
-def choose(options: Options, settings: dict[str, str]) -> Chosen:
+def choose(options: Options, settings: dict[str, str]) -> Opened[Coder]:
     """The coder that `options` name, else `DEFAULT`; `settings` are those that the command has options for.
 
     Raises `UsageError`, `SettingsError` or `PluginError`.
     """
-    opened = _choosing.choose(options, "coder", DEFAULT, settings)
-    return Chosen(opened.name, opened.config, opened.component)
+    return _choosing.choose(options, "coder", DEFAULT, settings)
 
 
 @contextmanager
@@ -87,36 +75,3 @@ def writing(out: str, *, force: bool) -> Iterator[IO[bytes]]:
 def tell_json(value: Any, out: str) -> None:
     """One JSON object: on standard output, or on stderr where that is `out` and the bytes are there."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False), err=out == STANDARD)
-
-
-class Progress:
-    """Says on a terminal's stderr how far a command is, every second, from the first on, until it is closed."""
-
-    def __init__(self, verb: str, size: int | None) -> None:
-        self._verb, self._done, self._start = verb, 0, time.monotonic()
-        self._of = f" of {size:,}" if size else ""
-        self._over = Event()
-        self._thread = Thread(target=self._tell, daemon=True) if sys.stderr.isatty() else None
-        if self._thread:
-            self._thread.start()
-
-    @property
-    def seconds(self) -> float:
-        """Since the beginning; more than none."""
-        return max(time.monotonic() - self._start, 1e-9)
-
-    def step(self, done: int) -> None:
-        """So many unpacked bytes are done."""
-        self._done = done
-
-    def close(self) -> None:
-        """Leave the line as if nothing had been there."""
-        self._over.set()
-        if self._thread:
-            self._thread.join()
-
-    def _tell(self) -> None:
-        while not self._over.wait(1):
-            line = f"{self._verb}: {self._done:,}{self._of} bytes, {self.seconds:.0f} s"
-            click.echo(f"\r\x1b[K{line}", nl=False, err=True)
-        click.echo("\r\x1b[K", nl=False, err=True)

@@ -49,10 +49,11 @@ def soma_encoder() -> EncoderSpec[Config]:
 
 
 class Transformer:
-    def __init__(self, config: Config, _context: EncoderContext) -> None:
+    def __init__(self, config: Config, context: EncoderContext) -> None:
         from soma_core.model import ARCHITECTURE, ReferenceTransformer, load_weights
 
         weights = load_weights(config.weights)
+        self.go_on = context.go_on
         self.model = ReferenceTransformer(weights.config, weights.tensors)
         self.info = EncoderInfo(
             dim=weights.config.dim, weights=weights.digest, frame=weights.frame, architecture=ARCHITECTURE
@@ -62,13 +63,9 @@ class Transformer:
         return self.evaluate(batch, b"").vectors
 
     def evaluate(self, batch: Sequence[bytes], _seed: bytes) -> Evaluation:
-        import numpy as np
+        from soma_core.model import evaluate
 
-        if b"" in batch:
-            raise ValueError(f"item {list(batch).index(b'')} is empty")
-        readings = [self.model.read(item) for item in batch]
-        vectors = np.array([reading.vector for reading in readings], np.float32).reshape(-1, self.info.dim)
-        return Evaluation(vectors, np.array([reading.bits_per_byte for reading in readings]))
+        return evaluate(self.model, batch, self.info.dim, self.go_on)
 ''',
     "tests/test_conformance.py": """\
 from soma_core.testing import EncoderSuite

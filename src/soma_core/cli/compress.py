@@ -38,8 +38,9 @@ def compress(  # as many as the command line has
     """Pack FILE, or standard input, so that `soma decompress` gives back every bit."""
     from soma_core.errors import SettingsError
 
-    from ._coding import STANDARD, Progress, choose, reading, tell_json, writing
+    from ._coding import STANDARD, choose, reading, tell_json, writing
     from ._container import pack
+    from ._progress import Progress
 
     settings = {key: value for key, value in (("method", method), ("model", model)) if value is not None}
     chosen = choose(options, settings)
@@ -48,7 +49,7 @@ def compress(  # as many as the command line has
         progress = Progress("compress", _size(source.fileno()) if file != STANDARD else None)
         try:
             size, packed = pack(
-                source.read, target, chosen.coder, chosen.name, block << 20, lambda done, _: progress.step(done)
+                source.read, target, chosen.component, chosen.name, block << 20, lambda done, _: progress.step(done)
             )
         except ValueError as error:
             raise SettingsError(f"{title}: {chosen.name}: {error}", "pack it by another method") from error

@@ -22,8 +22,9 @@ def decompress(options: "Options", *, file: str, out: str, model: str | None, fo
     """Unpack FILE, or standard input. OUT is written whole or not at all; standard output gets checked blocks only."""
     from soma_core.errors import DecodeError, UsageError
 
-    from ._coding import STANDARD, Progress, choose, reading, tell_json, writing
+    from ._coding import STANDARD, choose, reading, tell_json, writing
     from ._container import read_name, unpack
+    from ._progress import Progress
 
     chosen = choose(options, {} if model is None else {"model": model})
     title = "standard input" if file == STANDARD else file
@@ -34,7 +35,7 @@ def decompress(options: "Options", *, file: str, out: str, model: str | None, fo
             name = read_name(source.read)
             if name != chosen.name:
                 raise UsageError(f"{title} was packed by {name}", f"unpack it with --plugin {name}")
-            for block, frame in unpack(source.read, chosen.coder):
+            for block, frame in unpack(source.read, chosen.component):
                 target.write(block)
                 size += len(block)
                 packed += frame

@@ -96,7 +96,7 @@ def _document(source: "Source", session: bytes) -> "Document":
 
 def _telling(source: "Source", what: str) -> "Iterator[bytes]":
     """The document's pieces; how far they are read is told on stderr every second."""
-    from ._coding import Progress
+    from ._progress import Progress
 
     progress = Progress(f"{printable(source.name)}: {what}", source.size)
     try:

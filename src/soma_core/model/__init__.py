@@ -3,7 +3,7 @@
 NumPy is the referee and imports with this package; nothing of the core imports it before an encoder is opened.
 """
 
-from ._architectures import ARCHITECTURES, Referee, read_config, referee
+from ._architectures import ARCHITECTURES, Referee, evaluate, read_config, referee
 from ._batching import Work, cut, groups, token_budget
 from ._byte_model import CONTEXTS, ENTRY_STEP, byte_places
 from ._collapse import COLLAPSED, Regulariser, directions, has_collapsed, sample_statistic, slice_statistic
@@ -81,6 +81,7 @@ __all__ = [
     "cut",
     "directions",
     "erf",
+    "evaluate",
     "fit_frame",
     "foreign_digest",
     "foreign_info",

@@ -3,13 +3,14 @@
 Whoever reads weights, registers, founds or audits asks here; a new architecture is a new row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from soma_core.api import Evaluation
 from soma_core.errors import DecodeError
 
 from ._config import ModelConfig
@@ -65,3 +66,20 @@ def read_config(text: str | bytes) -> Shape:
 def referee(config: Shape, tensors: Mapping[str, NDArray[Any]], dtype: type[Any] = np.float32) -> Referee:
     """The model of these tensors, computing in `dtype`, float32 or float64. Raises `DecodeError` if they do not fit."""
     return _KNOWN[config.architecture].referee(config, tensors, dtype)
+
+
+def evaluate(model: Referee, batch: Sequence[bytes], dim: int, go_on: Callable[[], None] = lambda: None) -> Evaluation:
+    """Vectors [B, dim] and bits per byte [B] of the items, each read by itself; `go_on` is called before each.
+
+    Raises `ValueError` naming the position of an empty or too large item, and whatever `go_on` raises.
+    """
+    vectors = np.empty((len(batch), dim), np.float32)
+    bits = np.empty(len(batch))
+    for place, data in enumerate(batch):
+        go_on()
+        try:
+            reading = model.read(data)
+        except ValueError as error:
+            raise ValueError(f"item {place}: {error}") from error
+        vectors[place], bits[place] = reading.vector, reading.bits_per_byte
+    return Evaluation(vectors, bits)

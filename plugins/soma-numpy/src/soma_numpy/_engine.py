@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from soma_core.api import EncoderContext, Evaluation
 from soma_core.errors import EncoderError
-from soma_core.model import ReferenceTransformer, load_model, referee
+from soma_core.model import ReferenceTransformer, evaluate, load_model, referee
 
 from . import Config
 
@@ -31,16 +31,7 @@ class NumpyEncoder:
     def evaluate(self, batch: Sequence[bytes], seed: bytes) -> Evaluation:
         """Raw vectors and bits per byte. No architecture draws anything: `seed` changes nothing."""
         del seed
-        vectors = np.empty((len(batch), self.info.dim), np.float32)
-        bits = np.empty(len(batch))
-        for place, data in enumerate(batch):
-            self._go_on()
-            try:
-                reading = self._model.read(data)
-            except ValueError as error:
-                raise ValueError(f"item {place}: {error}") from error
-            vectors[place], bits[place] = reading.vector, reading.bits_per_byte
-        return Evaluation(vectors, bits)
+        return evaluate(self._model, batch, self.info.dim, self._go_on)
 
     def forward(
         self, ids: NDArray[Any], positions: NDArray[Any], targets: NDArray[Any]

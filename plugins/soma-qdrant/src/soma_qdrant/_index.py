@@ -144,7 +144,7 @@ class QdrantIndex:
             return 0
         params = self._client.get_collection(self._name).config.params.vectors
         if not isinstance(params, models.VectorParams) or params.distance != models.Distance.COSINE:
-            raise ValueError(f"the collection {self._name} is not one of one vector by cosine")
+            raise OSError(errno.EINVAL, f"the collection {self._name} is not Soma's; name another", self._where)
         return int(params.size)
 
     def _make(self, dim: int) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from soma_core.api import EncoderContext, Evaluation
 from soma_core.errors import SettingsError
-from soma_core.model import ReferenceSymbols, SymbolsConfig, load_model, locate, weights_digest
+from soma_core.model import ReferenceSymbols, SymbolsConfig, evaluate, load_model, locate, weights_digest
 
 from . import Config
 
@@ -39,13 +39,4 @@ class SymbolEncoder:
     def evaluate(self, batch: Sequence[bytes], seed: bytes) -> Evaluation:
         """Vectors and bits per byte. Nothing is drawn: `seed` changes nothing."""
         del seed
-        vectors = np.empty((len(batch), self.info.dim), np.float32)
-        bits = np.empty(len(batch))
-        for place, data in enumerate(batch):
-            self._go_on()
-            try:
-                reading = self._model.read(data)
-            except ValueError as error:
-                raise ValueError(f"item {place}: {error}") from error
-            vectors[place], bits[place] = reading.vector, reading.bits_per_byte
-        return Evaluation(vectors, bits)
+        return evaluate(self._model, batch, self.info.dim, self._go_on)

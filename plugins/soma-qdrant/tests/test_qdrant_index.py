@@ -1,11 +1,8 @@
 """What is Qdrant's own: one opening, its files, and what is asked of a server. No live server: the README says so."""
 
-import json
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from soma_core.api import Context, Index
+from soma_core.testing.answering import Request, answering
 from soma_core.testing.index_machine import floats
 from soma_qdrant import QdrantConfig, open_index
 from soma_qdrant._index import _uuid
@@ -41,9 +39,15 @@ class Documented:
     """A server that answers as Qdrant's documentation says, of a collection of one point; keeps what it is asked."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[str, str, dict[str, str], Any]] = []
+        self.requests: list[Request] = []
         self.made = False
         self.url = ""
+
+    def reply(self, request: Request) -> tuple[int, Any]:
+        self.requests.append(request)
+        result = self.answer(request.method, urlsplit(request.target).path)
+        told = {"result": result, "status": "ok"} if result is not None else {"status": {"error": "Not\nfound"}}
+        return 200 if result is not None else 404, told | {"time": 0.0}
 
     def answer(self, method: str, path: str) -> Any:
         point = {"id": _uuid(b"x"), "version": 1, "payload": {"id": "78", "labels": {"n": 1}}}
@@ -69,39 +73,8 @@ class Documented:
 @contextmanager
 def served() -> Iterator[Documented]:
     state = Documented()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def answer(self) -> None:
-            data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            state.requests.append((self.command, self.path, dict(self.headers), json.loads(data) if data else None))
-            result = state.answer(self.command, urlsplit(self.path).path)
-            told = {"result": result, "status": "ok"} if result is not None else {"status": {"error": "Not\nfound"}}
-            raw = json.dumps(told | {"time": 0.0}).encode()
-            self.send_response(200 if result is not None else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        do_GET = do_POST = do_PUT = answer  # noqa: N815  # as the base class calls them
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with answering(state.reply) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def opened(directory: Path, **settings: Any) -> Index:
@@ -122,7 +95,7 @@ def test_what_a_server_is_asked(tmp_path: Path) -> None:
         index.add([b"x"], floats([[0, 3]]), [{"n": 1}])
         assert index.search(floats([[0, 1]]), 3, {"n": 1, "t": "é"})[0] == [(b"x", 0.75, {"n": 1})]
         assert (len(index), index.remove([b"x", b"none"])) == (1, 1)
-        asked = [(method, path, body) for method, path, _, body in server.requests]
+        asked = [(request.method, request.target, request.body) for request in server.requests]
     assert asked[0][:2] == ("GET", "/collections/mine/exists")
     assert asked[1][:2] == ("PUT", "/collections/mine")
     assert asked[1][2]["vectors"] == {"size": 2, "distance": "Cosine"}
@@ -147,7 +120,7 @@ def test_directories_share_no_collection_of_a_server(tmp_path: Path) -> None:
     with served() as server:
         for name in ("here", "there", "here"):
             opened(tmp_path / name, url=server.url).close()
-        first, other, again = (path for _, path, _, _ in server.requests)
+        first, other, again = (request.target for request in server.requests)
     assert first == again != other
 
 
@@ -167,7 +140,7 @@ def test_collection_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
         server.answer = lambda *asked: theirs if answer(*asked) is MADE else answer(*asked)  # type: ignore[method-assign]
         with pytest.raises(OSError, match=r"\A[^\n]*collection theirs is not Soma's; name another[^\n]*\Z"):
             opened(tmp_path, url=server.url, collection="theirs")
-        assert {method for method, *_ in server.requests} == {"GET"}
+        assert {request.method for request in server.requests} == {"GET"}
 
 
 def test_server_that_refuses_is_one_line(tmp_path: Path) -> None:

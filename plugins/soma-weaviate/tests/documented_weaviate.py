@@ -5,14 +5,14 @@ It holds objects by their ids, and finds the nearest by a scan. What the documen
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+
+from soma_core.testing.answering import Request, answering
 
 NEAR = re.compile(
     r"\{ Get \{ (\w+)\(nearVector: \{vector: (\[.*?\])\}, limit: (\d+)"
@@ -23,21 +23,22 @@ COUNT = re.compile(r"\{ Aggregate \{ (\w+) \{ meta \{ count \} \} \} \}")
 
 
 class Weaviate:
-    """Its state: collections by name, their objects by id, and every request (method, path, headers, body)."""
+    """Its state: collections by name, their objects by id, and every request."""
 
     def __init__(self) -> None:
         self.classes: dict[str, Any] = {}
         self.objects: dict[str, dict[str, Any]] = {}
-        self.requests: list[tuple[str, str, dict[str, str], Any]] = []
+        self.requests: list[Request] = []
         self.refuse: tuple[int, Any] | None = None
         self.url = ""
 
-    def answer(self, method: str, target: str, body: Any) -> tuple[int, Any]:
+    def answer(self, request: Request) -> tuple[int, Any]:
+        self.requests.append(request)
         if self.refuse is not None:
             return self.refuse
-        parts = urlsplit(target)
+        parts, body = urlsplit(request.target), request.body
         path, asked = parts.path.split("/")[2:], parse_qs(parts.query)
-        match method, path:
+        match request.method, path:
             case "GET", ["schema", name]:
                 return (200, self.classes[name]) if name in self.classes else (404, None)
             case "POST", ["schema"]:
@@ -59,7 +60,7 @@ class Weaviate:
                 return 200, {"objects": [self.objects[name][id_] for id_ in some[: int(limit)]]}
             case "POST", ["graphql"]:
                 return 200, self.query(body["query"])
-        return 405, {"error": [{"message": f"{method} {target}"}]}
+        return 405, {"error": [{"message": f"{request.method} {request.target}"}]}
 
     def query(self, query: str) -> Any:
         if counted := COUNT.fullmatch(query):
@@ -83,35 +84,5 @@ class Weaviate:
 def weaviate() -> Iterator[Weaviate]:
     """One that listens, until it is left."""
     state = Weaviate()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def answer(self) -> None:
-            data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = json.loads(data) if data else None
-            state.requests.append((self.command, self.path, dict(self.headers), body))
-            status, told = state.answer(self.command, self.path, body)
-            raw = b"" if told is None else told if isinstance(told, bytes) else json.dumps(told).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815  # as the base class calls them
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with answering(state.answer) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

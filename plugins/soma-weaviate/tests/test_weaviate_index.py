@@ -31,8 +31,8 @@ def test_collection_is_made_as_documented(server: Weaviate, tmp_path: Path) -> N
     with closing(opened(tmp_path, server.url, collection="Mine", api_key="secret")) as index:
         assert (len(index), index.search(floats([[1, 0]]), 3)) == (0, [[]])
         index.add([b"x"], floats([[0, 3]]), [{"n": 1, "t": 'say "é"'}])
-    (_, path, headers, made), (_, _, _, kept) = server.requests[1:3]
-    assert (path, headers["Authorization"], headers["Content-Type"]) == (
+    asked, (made, kept) = server.requests[1], (request.body for request in server.requests[1:3])
+    assert (asked.target, asked.headers["Authorization"], asked.headers["Content-Type"]) == (
         "/v1/schema",
         "Bearer secret",
         "application/json",
@@ -103,7 +103,7 @@ def test_collection_of_somebody_else_is_left_alone(server: Weaviate, tmp_path: P
     server.classes["Theirs"] = {"class": "Theirs", "description": "articles"}
     with pytest.raises(OSError, match="Theirs is not Soma's"):
         opened(tmp_path, server.url, collection="Theirs")
-    assert [method for method, *_ in server.requests] == ["GET"]
+    assert [request.method for request in server.requests] == ["GET"]
 
 
 def test_server_that_is_down_is_one_line_and_nothing_is_lost(server: Weaviate, tmp_path: Path) -> None:

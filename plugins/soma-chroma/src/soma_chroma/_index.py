@@ -1,7 +1,7 @@
 """One collection. Chroma is told nothing about models, so that it never fetches one, and reports to nobody."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,24 +28,19 @@ class ChromaIndex:
 
     def __init__(self, config: ChromaConfig, directory: Path) -> None:
         self._config, self._path = config, directory / FOLDER
-        self._lock = OneOpening(directory)
-        try:
-            with self._clear_errors():
-                settings = Settings(anonymized_telemetry=False, allow_reset=False)
-                self._client = chromadb.PersistentClient(str(self._path), settings)
-                try:
-                    self._together = min(TOGETHER, self._client.get_max_batch_size())
-                    self._collection: Any = self._client.get_collection(NAME, embedding_function=None)
-                    self._dim = int(self._collection.metadata["dim"])
-                    self._collection.count()
-                except NotFoundError:
-                    self._collection, self._dim = None, 0
-                except BaseException:
-                    self._client.close()
-                    raise
-        except BaseException:
-            self._lock.release()
-            raise
+        with self._clear_errors(), ExitStack() as opened:
+            opened.callback(OneOpening(directory).release)
+            settings = Settings(anonymized_telemetry=False, allow_reset=False)
+            self._client = chromadb.PersistentClient(str(self._path), settings)
+            opened.callback(self._client.close)
+            self._together = min(TOGETHER, self._client.get_max_batch_size())
+            try:
+                self._collection: Any = self._client.get_collection(NAME, embedding_function=None)
+                self._dim = int(self._collection.metadata["dim"])
+                self._collection.count()
+            except NotFoundError:
+                self._collection, self._dim = None, 0
+            self._opened = opened.pop_all()
 
     def add(self, ids: Sequence[bytes], vectors: NDArray[np.float32], labels: Sequence[Labels] | None = None) -> None:
         """Keep these. On disk when this returns; more than Chroma takes at once are kept one part after the other."""
@@ -126,11 +121,8 @@ class ChromaIndex:
 
     def close(self) -> None:
         """Let Chroma close its files, and the index be opened again."""
-        try:
-            with self._clear_errors():
-                self._client.close()
-        finally:
-            self._lock.release()
+        with self._clear_errors():
+            self._opened.close()
 
     def _make(self, dim: int) -> None:
         graph: Any = {

@@ -3,7 +3,7 @@
 import errno
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -31,19 +31,13 @@ class QdrantIndex:
     def __init__(self, config: QdrantConfig, directory: Path) -> None:
         self._where = config.url or str(directory / FOLDER)
         self._served = bool(config.url)
-        self._lock = OneOpening(directory)
-        try:
+        with self._clear_errors(), ExitStack() as opened:
+            opened.callback(OneOpening(directory).release)
             self._name = config.collection or (kept_name(directory) if config.url else "vectors")
-            with self._clear_errors():
-                self._client = _connected(config) if config.url else QdrantClient(path=self._where)
-                try:
-                    self._dim = self._settled()
-                except BaseException:
-                    self._client.close()
-                    raise
-        except BaseException:
-            self._lock.release()
-            raise
+            self._client = _connected(config) if config.url else QdrantClient(path=self._where)
+            opened.callback(self._client.close)
+            self._dim = self._settled()
+            self._opened = opened.pop_all()
 
     def add(self, ids: Sequence[bytes], vectors: NDArray[np.float32], labels: Sequence[Labels] | None = None) -> None:
         """Keep these. On disk when this returns; many are kept one part after the other."""
@@ -132,11 +126,8 @@ class QdrantIndex:
 
     def close(self) -> None:
         """Let Qdrant close its files or its connection, and the index be opened again."""
-        try:
-            with self._clear_errors():
-                self._client.close()
-        finally:
-            self._lock.release()
+        with self._clear_errors():
+            self._opened.close()
 
     def _settled(self) -> int:
         """The length of vectors, 0 if there is no collection."""

@@ -7,7 +7,7 @@ most: then what is nearest would not be said.
 import errno
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -43,19 +43,12 @@ class SqliteVecIndex:
 
     def __init__(self, directory: Path, *, cache_mb: int) -> None:
         self._path = directory / FILE
-        self._lock = OneOpening(directory)
-        try:
-            with clear_errors(self._path):
-                self._base = apsw.Connection(str(self._path))
-            try:
-                with clear_errors(self._path):
-                    self._dim = self._prepared(cache_mb)
-            except BaseException:
-                self._base.close()
-                raise
-        except BaseException:
-            self._lock.release()
-            raise
+        with clear_errors(self._path), ExitStack() as opened:
+            opened.callback(OneOpening(directory).release)
+            self._base = apsw.Connection(str(self._path))
+            opened.callback(self._base.close)
+            self._dim = self._prepared(cache_mb)
+            self._opened = opened.pop_all()
 
     def add(self, ids: Sequence[bytes], vectors: NDArray[np.float32], labels: Sequence[Labels] | None = None) -> None:
         """Keep these, in one transaction. On disk when this returns."""
@@ -106,11 +99,8 @@ class SqliteVecIndex:
 
     def close(self) -> None:
         """Close the database and let it be opened again."""
-        try:
-            with clear_errors(self._path):
-                self._base.close()
-        finally:
-            self._lock.release()
+        with clear_errors(self._path):
+            self._opened.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

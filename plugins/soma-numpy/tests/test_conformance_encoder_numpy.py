@@ -1,9 +1,9 @@
-"""encoder-numpy does what every encoder must do."""
+"""encoder-numpy does what every engine of the byte transformer must do."""
 
-from soma_core.testing import EncoderSuite
+from soma_core.testing import TransformerSuite
 
 
-class TestEncoder(EncoderSuite):
+class TestEncoder(TransformerSuite):
     plugin = "encoder-numpy"
-    config = {"weights": "text"}  # noqa: RUF012  # as authors write it
-    bad = (b"",)
+    steady = 0  # bit for bit
+    positions = {"f32": 4e-5, "f64": 0}  # noqa: RUF012  # as authors write it

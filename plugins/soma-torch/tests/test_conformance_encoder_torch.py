@@ -1,9 +1,9 @@
-"""encoder-torch does what every encoder must do."""
+"""encoder-torch does what every engine of the byte transformer must do."""
 
-from soma_core.testing import EncoderSuite
+from soma_core.testing import TransformerSuite
 
 
-class TestEncoder(EncoderSuite):
+class TestEncoder(TransformerSuite):
     plugin = "encoder-torch"
-    config = {"weights": "text"}  # noqa: RUF012  # as authors write it
-    bad = (b"",)
+    narrow = {"bf16": 0.9999}  # noqa: RUF012  # as authors write it
+    positions = {"f32": 4e-5, "f64": 2e-9, "bf16": 0.25}  # noqa: RUF012

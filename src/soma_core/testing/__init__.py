@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .run import run_suite as run_suite
     from .scoring import ScoringSuite as ScoringSuite
     from .tokenizer import TokenizerSuite as TokenizerSuite
+    from .transformer import TransformerSuite as TransformerSuite
     from .transport import TransportSuite as TransportSuite
 
 _HOMES: Final = {
@@ -43,6 +44,7 @@ _HOMES: Final = {
     "run_suite": "run",
     "ScoringSuite": "scoring",
     "TokenizerSuite": "tokenizer",
+    "TransformerSuite": "transformer",
     "TransportSuite": "transport",
 }
 
@@ -58,6 +60,7 @@ __all__ = [
     "Outcome",
     "ScoringSuite",
     "TokenizerSuite",
+    "TransformerSuite",
     "TransportSuite",
     "run_suite",
 ]

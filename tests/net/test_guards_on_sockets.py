@@ -76,7 +76,7 @@ async def test_failed_dial_and_reconnect_are_ours_without_a_blacklist(tmp_path: 
                 assert one.where == where
                 started = trio.current_time()
                 await connected(two, 1)
-                assert trio.current_time() - started < 6, "py-libp2p would wait for a minute"
+                assert trio.current_time() - started < 30, "py-libp2p would wait for a minute"
                 await served(two, 1)
                 one.signal(signal.SIGKILL)
                 await connected(two)

@@ -92,17 +92,16 @@ async def answered(
     fetch: Callable[[bytes, int], Awaitable[bytes]] = good_data,
     outbox: Outbox | None = None,
 ) -> list[tuple[str, Any]]:
-    """What is sent in answer to `events`, each given until it was answered, or a moment of real time."""
+    """What is sent in answer to `events`, each given until nothing of it is left to do."""
     outbox = outbox or Outbox()
     here: Any = Here(world)
     answering = Answering(model or Model(), outbox, here, here, fetch, directory)  # type: ignore[arg-type]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answering.run)
         for event in events:
-            sent = len(outbox.sent)
             answering.note(applied(event))
-            with trio.move_on_after(0.2):  # threads write to the disk: no virtual clock waits for them
-                while len(outbox.sent) == sent:  # noqa: ASYNC110
+            with trio.fail_after(30):  # threads write to the disk: no virtual clock waits for them
+                while answering._todo or answering._doing:  # noqa: ASYNC110
                     await trio.sleep(0.002)
         nursery.cancel_scope.cancel()
     return outbox.sent

@@ -45,8 +45,11 @@ PROJECTS = {
 """Distribution → its project table."""
 
 CORE = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-WHOLE = ("tests", "--ignore=tests/startup", "-n", "2", "--dist", "loadfile")
-"""What pytest collects for the tests of the whole, in two processes: much of it waits for sockets and for children."""
+WHOLE = ("tests", "--ignore=tests/startup", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+"""What pytest collects for the tests of the whole, in two processes: much of it waits for sockets and for children.
+
+In the order of their names: files of few tests, the slowest, would else be left to the end, and to one process.
+"""
 TEST_TOOLS = ("pytest", "pytest-trio", "hypothesis")
 
 SOMEBODYS = ("webhook", "onnx-model", "torch-model")

@@ -259,21 +259,24 @@ class Store:
 
     def keep_signatures(self, index: int, signatures: tuple[tuple[int, bytes], ...]) -> None:
         """Store a quorum's signatures: the record is a checkpoint from now on."""
-        self._ledger.write({key_of(SIGNATURES, index): pack(Signatures(signatures))})
-        proved = self._provable() if self._changes else max(self.proved, index)
+        batch = {key_of(SIGNATURES, index): pack(Signatures(signatures))}
+        proved = self._provable(index) if self._changes else max(self.proved, index)
         if proved > self.proved:
-            self._ledger.write({PROVED: pack(Proved(proved))})
-            self.proved = proved
+            batch[PROVED] = pack(Proved(proved))
+        self._ledger.write(batch)
+        self.proved = proved
 
-    def _provable(self) -> int:
-        """The last commit that can be proved: no further than to the first committee whose last record is unsigned."""
+    def _provable(self, fresh: int) -> int:
+        """The last commit that can be proved: no further than to the first committee whose last record is unsigned.
+
+        `fresh`: a commit whose signatures are about to be kept.
+        """
         proved = self.proved
         while (following := self.record(proved + 1)) is not None:
             end = self._seats(following.epoch + 1).first or self.tip.index + 1
-            signed = [key for key, _ in self._ledger.scan(key_of(SIGNATURES, proved + 1), key_of(SIGNATURES, end))]
-            if not signed:
-                break
-            proved = int.from_bytes(signed[-1][1:], "big")
+            kept = self._ledger.scan(key_of(SIGNATURES, proved + 1), key_of(SIGNATURES, end))
+            signed = [fresh, *(int.from_bytes(key[1:], "big") for key, _ in kept)]
+            proved = max([proved, *(index for index in signed if index < end)])
             if proved < end - 1:
                 break
         return proved

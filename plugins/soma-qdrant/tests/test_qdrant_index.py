@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from soma_core.api import Context, Index
-from soma_core.testing.answering import Request, answering
 from soma_core.testing.index_machine import floats
+from soma_core.testing.loopback import Request, serving
 from soma_qdrant import QdrantConfig, open_index
 from soma_qdrant._index import _uuid
 
-MADE = {
+MADE: dict[str, Any] = {
     "status": "green",
     "optimizer_status": "ok",
     "segments_count": 1,
@@ -41,6 +41,7 @@ class Documented:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.made = False
+        self.collection = MADE
         self.url = ""
 
     def reply(self, request: Request) -> tuple[int, Any]:
@@ -55,7 +56,7 @@ class Documented:
             case "GET", ["collections", _, "exists"]:
                 return {"exists": self.made}
             case "GET", ["collections", _]:
-                return MADE
+                return self.collection
             case "PUT", ["collections", _]:
                 self.made = True
                 return True
@@ -73,7 +74,7 @@ class Documented:
 @contextmanager
 def served() -> Iterator[Documented]:
     state = Documented()
-    with answering(state.reply) as state.url:
+    with serving(state.reply) as state.url:
         yield state
 
 
@@ -134,10 +135,8 @@ def test_server_that_is_down_is_one_line(tmp_path: Path) -> None:
 def test_collection_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     with served() as server:
         server.made = True
-        answer = server.answer
-        size = {"size": 2, "distance": "Dot"}
-        theirs = MADE | {"config": MADE["config"] | {"params": {"vectors": size}}}  # type: ignore[operator]
-        server.answer = lambda *asked: theirs if answer(*asked) is MADE else answer(*asked)  # type: ignore[method-assign]
+        vectors = {"size": 2, "distance": "Dot"}
+        server.collection = MADE | {"config": MADE["config"] | {"params": {"vectors": vectors}}}
         with pytest.raises(OSError, match=r"\A[^\n]*collection theirs is not Soma's; name another[^\n]*\Z"):
             opened(tmp_path, url=server.url, collection="theirs")
         assert {request.method for request in server.requests} == {"GET"}

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
-from soma_core.testing.answering import Request, answering
+from soma_core.testing.loopback import Request, serving
 
 NEAR = re.compile(
     r"\{ Get \{ (\w+)\(nearVector: \{vector: (\[.*?\])\}, limit: (\d+)"
@@ -84,5 +84,5 @@ class Weaviate:
 def weaviate() -> Iterator[Weaviate]:
     """One that listens, until it is left."""
     state = Weaviate()
-    with answering(state.answer) as state.url:
+    with serving(state.answer) as state.url:
         yield state

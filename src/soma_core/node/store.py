@@ -276,7 +276,7 @@ class Store:
             end = self._seats(following.epoch + 1).first or self.tip.index + 1
             kept = self._ledger.scan(key_of(SIGNATURES, proved + 1), key_of(SIGNATURES, end))
             signed = [fresh, *(int.from_bytes(key[1:], "big") for key, _ in kept)]
-            proved = max([proved, *(index for index in signed if index < end)])
+            proved = max(proved, *(index if index < end else 0 for index in signed))
             if proved < end - 1:
                 break
         return proved

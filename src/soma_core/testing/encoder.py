@@ -20,7 +20,7 @@ from soma_core.crypto import ZERO_DIGEST, SecretKey, digest, signing_digest
 from .component import Component, component
 from .suite import Suite
 
-HEAVY: Final = ("numpy", "jax", "torch", "onnxruntime", "tensorflow", "trio", "sqlite3", "libp2p")
+HEAVY: Final = ("numpy", "jax", "torch", "onnx", "onnxruntime", "tensorflow", "trio", "sqlite3", "libp2p")
 """What the module of a plugin does not import before `open`: listing and choosing plugins would pay for it."""
 
 SAMPLES: Final[Sequence[bytes]] = (

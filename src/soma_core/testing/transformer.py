@@ -13,7 +13,7 @@ from soma_core.api import EncoderContext
 from soma_core.errors import SettingsError, UnwantedError
 from soma_core.model import ARCHITECTURE, PAD, ReferenceTransformer, load_weights, write_tensors
 
-from .component import Component, component
+from .component import component
 from .encoder import EncoderSuite, Opener
 
 BUNDLED: Final = ("text", "code", "image", "audio", "generalist")
@@ -33,19 +33,23 @@ ITEMS: Final[Sequence[bytes]] = (
 class TransformerSuite(EncoderSuite):
     """Inherit, and name the plugin, whose settings have ``weights`` and ``dtype``. Needs soma-encoders.
 
-    A setting ``tokens``, if there is one, says how many bytes are computed at once.
-
     `tolerance`: how far a component of a vector in f32 may be from the referee in float64; a loss, twice that.
-    `steady`: how far it may move with its batch. `narrow`: of other dtypes, the least cosine to the referee's vectors.
-    `positions`: dtype → how far a component of one position may be, before any mean is taken.
+    `steady`: how far it may move with its batch. `narrow`: of other dtypes, the least cosine to the referee's vectors,
+    and how far a loss may be. `positions`: dtype → how far a component of one position may be, before any mean is
+    taken. `declares`: the features it has. `slabs`: values of ``tokens``, bytes computed at once, that change nothing.
     """
 
     config: ClassVar[Mapping[str, object]] = {"weights": "text"}
     bad = (b"",)
     tolerance: ClassVar[float] = 1e-6
     steady: ClassVar[float] = 1e-6
-    narrow: ClassVar[Mapping[str, float]] = {}
+    narrow: ClassVar[Mapping[str, tuple[float, float]]] = {}
     positions: ClassVar[Mapping[str, float]] = {"f32": 4e-5}
+    declares: ClassVar[frozenset[str]] = frozenset({"loss", "forward"})
+    slabs: ClassVar[Sequence[int]] = (1, 2048)
+
+    def test_features_are_those_that_are_held(self, features: frozenset[str]) -> None:
+        assert features == self.declares
 
     def test_info_is_that_of_the_weights(self, encoder: Any) -> None:
         weights, info = load_weights("text"), encoder.info
@@ -69,28 +73,26 @@ class TransformerSuite(EncoderSuite):
             assert np.abs(alone.vectors[0] - whole.vectors[place]).max() <= self.steady
             assert abs(alone.bits_per_byte[0] - whole.bits_per_byte[place]) <= 2 * self.steady
 
-    @pytest.mark.parametrize("tokens", [1, 2048])
-    def test_slabs_of_any_size_give_the_same(
-        self, encoder: Any, chosen: Component, tmp_path: Path, tokens: int
-    ) -> None:
-        if not hasattr(chosen.config, "tokens"):
-            return
+    def test_slabs_of_any_size_give_the_same(self, encoder: Any, tmp_path: Path) -> None:
         whole = encoder.evaluate(ITEMS, b"")
-        with self._opened(tmp_path, tokens=tokens) as other:
-            found = other.evaluate(ITEMS, b"")
-        assert np.abs(found.vectors - whole.vectors).max() <= self.steady
-        assert np.abs(found.bits_per_byte - whole.bits_per_byte).max() <= 2 * self.steady
+        for tokens in self.slabs:
+            with self._opened(tmp_path, tokens=tokens) as other:
+                found = other.evaluate(ITEMS, b"")
+            assert np.abs(found.vectors - whole.vectors).max() <= self.steady
+            assert np.abs(found.bits_per_byte - whole.bits_per_byte).max() <= 2 * self.steady
 
     def test_narrow_numbers_keep_the_direction(self, tmp_path: Path) -> None:
-        for dtype, least in self.narrow.items():
+        for dtype, (least, most) in self.narrow.items():
             for name in BUNDLED:
                 truth = _referee(name)
                 with self._opened(tmp_path, weights=name, dtype=dtype) as encoder:
                     assert encoder.info.numeric == dtype
-                    for vector, item in zip(encoder.encode(ITEMS), ITEMS, strict=True):
-                        wanted = truth.read(item).vector
-                        cosine = float(vector @ wanted / np.linalg.norm(vector) / np.linalg.norm(wanted))
-                        assert cosine >= least, f"{dtype}, weights {name}, {item[:20]!r}"
+                    found = encoder.evaluate(ITEMS, b"")
+                for vector, bits, item in zip(found.vectors, found.bits_per_byte, ITEMS, strict=True):
+                    reading = truth.read(item)
+                    cosine = vector @ reading.vector / np.linalg.norm(vector) / np.linalg.norm(reading.vector)
+                    assert cosine >= least, f"{dtype}, weights {name}, {item[:20]!r}"
+                    assert abs(bits - reading.bits_per_byte) <= most, f"{dtype}, weights {name}, {item[:20]!r}"
 
     def test_positions_are_those_of_the_referee(self, tmp_path: Path, features: frozenset[str]) -> None:
         if "forward" not in features:

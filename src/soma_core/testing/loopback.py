@@ -25,7 +25,7 @@ Answer = Callable[[Request], tuple[int, Any]]
 
 
 @contextmanager
-def answering(answer: Answer) -> Iterator[str]:
+def serving(answer: Answer) -> Iterator[str]:
     """The address of a server that answers by `answer`, until it is left. Requests come in threads of their own."""
 
     class Handler(BaseHTTPRequestHandler):

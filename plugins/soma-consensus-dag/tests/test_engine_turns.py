@@ -3,6 +3,7 @@
 import pytest
 from driven_engine import SIGNATURE, Driven
 
+from soma_consensus_dag import Config
 from soma_consensus_dag import _messages as messages
 from soma_core.api import (
     Accuse,
@@ -18,6 +19,9 @@ from soma_core.api import (
     Signed,
     Verify,
 )
+
+CONFIG = Config()
+"""As `Driven` has it."""
 
 
 @pytest.fixture
@@ -118,7 +122,7 @@ def test_a_new_round_has_its_own_timeout_also_if_our_own_block_completes_it() ->
     begun = member.now
     member.wait(2_000)
     entered = [at for at, action in member.done if isinstance(action, Pull) and action.round == 2]
-    assert entered == [begun + 500 + 250], "the idle delay, and then the timeout"
+    assert entered == [begun + CONFIG.idle_ms + CONFIG.leader_timeout_ms], "the idle delay, and then the timeout"
 
 
 def test_a_round_that_is_entered_late_has_its_whole_timeout() -> None:
@@ -133,7 +137,7 @@ def test_a_round_that_is_entered_late_has_its_whole_timeout() -> None:
     member.give(member.make(other, 1))
     member.wait(2_000)
     entered = [at for at, action in member.done if isinstance(action, Pull) and action.round == 2]
-    assert entered == [begun + 250]
+    assert entered == [begun + CONFIG.leader_timeout_ms]
 
 
 def test_times_of_our_blocks_never_go_back(member: Driven) -> None:

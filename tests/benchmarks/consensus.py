@@ -26,9 +26,9 @@ from benchmarks.consensus_peer import ITEM, ITEMS, KINDS, MEMBERS
 from benchmarks.harness import Row, interleaved
 
 PEER: Final = Path(__file__).with_name("consensus_peer.py")
-BLOCKS: Final = 60
+BLOCKS: Final = 120
 """That each process sends in a turn."""
-REPEATS: Final = 5
+REPEATS: Final = 9
 LEAST: Final = 0.5
 
 

@@ -211,7 +211,8 @@ class Bare:
         self._barrier += 1
         self._unwritten += self._disk.put(self, self._barrier, {self._barrier.to_bytes(8, "big"): message})
         while self._unwritten > UNWRITTEN:
-            self._written = trio.Event()
+            if self._written.is_set():  # who waits already waits for the same
+                self._written = trio.Event()
             await self._written.wait()
 
 

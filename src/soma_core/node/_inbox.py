@@ -51,7 +51,8 @@ class Inbox:
     async def put(self, message: Received) -> None:
         """Queue a message when there is room."""
         while not self.offer(message):
-            self._room = trio.Event()
+            if self._room.is_set():
+                self._room = trio.Event()
             await self._room.wait()
 
     def offer(self, message: Received) -> bool:

@@ -23,7 +23,7 @@ class Config:
 
     min_round_ms: int = option(50, "milliseconds from one block of ours to the next, at least", min=1, max=60_000)
     leader_timeout_ms: int = option(250, "milliseconds to wait for a leader's block, and for votes", min=1, max=60_000)
-    idle_ms: int = option(600, "milliseconds between blocks when there is nothing to order", min=1, max=60_000)
+    idle_ms: int = option(750, "milliseconds between blocks when there is nothing to order", min=1, max=60_000)
     keep_commits: int = option(2_000, "commits kept on disk for members that are behind", min=100, max=1_000_000)
 
 

@@ -151,8 +151,8 @@ class Member:
         self._applying = False
         self._writing: list[tuple[Shell, int]] = []
         self._waiting: list[tuple[Shell, int]] = []
-        self._unsent: dict[int, bytes] = {}
         self._begin()
+        self._revive()
         self.around.changed(self.place)
         self.around.heap.post(REMIND, self._remind, self.life)
 
@@ -191,6 +191,15 @@ class Member:
             self.present.tell(PeerUp(peer))
         if self.mempool.has_ready(self.now()):
             self.present.payload_ready()
+
+    def _revive(self) -> None:
+        """The engine of the epoch before serves its peers again, if no quorum has all of that epoch."""
+        number, first = self._epoch()
+        if number > 0 and self.around.proved() < first - 1:
+            setup = self.around.setup(self.place, number - 1, self.store.first_of(number - 1))
+            self.past = Shell(self, setup)
+            self.past.start()
+            self.past.close(first - 1)
 
     def _epoch(self) -> tuple[int, int]:
         epoch = self.store.read(lambda state: state.need(chain.EPOCH))

@@ -189,8 +189,11 @@ class World:
         return self._beacons[name]
 
     def proved(self) -> int:
-        """The last commit that members of a quorum of the power have applied: as good as their signatures."""
-        tips = sorted(((m.store.tip.index if m.up else 0, m.place) for m in self.members if not m.voice), reverse=True)
+        """The last commit that honest members of a quorum of the power have applied: as good as their signatures.
+
+        No liar signs a record for anybody.
+        """
+        tips = sorted(((m.store.tip.index if m.up else 0, m.place) for m in self.honest), reverse=True)
         power = 0
         for index, place in tips:
             power += self.scenario.powers[place]

@@ -86,6 +86,18 @@ async def test_messages_wait_for_room_and_answers_never_do(autojump_clock: Any) 
     assert got[-1] == api.Received(0, b"last")
 
 
+async def test_all_who_wait_for_room_go_on() -> None:
+    inbox = Inbox()
+    for _ in range(INBOX):
+        await inbox.put(api.Received(0, b""))
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for message in (b"one", b"other"):
+                nursery.start_soon(inbox.put, api.Received(0, message))
+            await trio.testing.wait_all_tasks_blocked()
+            inbox.take(messages=True)
+
+
 async def test_a_closed_inbox_holds_nobody_up() -> None:
     inbox = Inbox()
     for _ in range(INBOX):

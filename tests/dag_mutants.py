@@ -550,6 +550,12 @@ SHELL: Final = (
         "self._asker.ask_for_ours(1 << peer)  # it has",
         "pass  # it has",
     ),
+    Mutant(
+        "blocks of a round that lasts are not asked for",
+        "asker",
+        "if unseen and now >= self._parts.proposer.entered_at + STILL_MS:",
+        "if unseen and now < 0:",
+    ),
     Mutant("what was before a start stays for ever", "library", "self._unlisted = list(ends)", "self._unlisted = []"),
     Mutant("a block is sent before it is on disk", "author", "after=draft.barrier)", "after=0)"),
     Mutant(

@@ -38,20 +38,20 @@ IDLE = 100
 
 @define
 class Pen:
-    """Signs as the member at `place`; never a second body of a slot, nor one of an earlier slot."""
+    """Signs as the member at `place`: in each of the last two epochs no second body of a slot, nor an earlier slot."""
 
     place: int
     chain_id: bytes
-    last: dict[str, tuple[tuple[int, int], bytes]] = field(factory=dict)
+    last: dict[str, dict[int, tuple[int, bytes]]] = field(factory=dict)
 
     async def sign(self, domain: str, epoch: int, body: bytes, slot: int | None = None) -> bytes:
         await trio.lowlevel.checkpoint()
         assert slot is not None
-        here = (epoch, slot)
-        before, known = self.last.get(domain, (here, body))
-        if here < before or (here == before and body != known):
+        epochs = self.last.setdefault(domain, {})
+        before, known = epochs.get(epoch, (slot, body))
+        if epoch < max(epochs, default=0) - 1 or slot < before or (slot == before and body != known):
             raise KeyStoreError(f"another body of slot {slot}, or an earlier slot", "sign none")
-        self.last[domain] = here, body
+        epochs[epoch] = slot, body
         return key(100 + self.place).sign(signing_digest(domain, self.chain_id, epoch, body))
 
 

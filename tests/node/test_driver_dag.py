@@ -19,7 +19,7 @@ def dag(setup: api.Setup) -> Any:
 async def going(town: Town) -> None:
     """All order together."""
     before = [member.store.tip.index for member in town.members]
-    await trio.sleep(4)
+    await trio.sleep(6)
     after = [member.store.tip.index for member in town.members]
     assert all(now > then + 2 for then, now in zip(before, after, strict=True)), (before, after)
     assert max(after) - min(after) <= 2, after

@@ -1,7 +1,5 @@
 """Runs that found something once are run again, for ever: ``seeds.json`` holds each with what it found.
 
-What is found still is under ``open``, and fails here once it is not: then it belongs to the others.
-
 To keep another: ``soma simulate --seed N --json`` prints its scenario.
 """
 
@@ -25,12 +23,6 @@ def test_what_was_found_is_not_found_again(run: Any) -> None:
     scenario = recall(run["scenario"])
     report = simulate(scenario, plugin_engines(KEPT["engine"], params=scenario.params))
     assert report.found == "", run["found"]
-
-
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="specs/40-node.md O26")
-@pytest.mark.parametrize("run", KEPT["open"], ids=name)
-def test_what_is_open_is_not_found(run: Any) -> None:
-    test_what_was_found_is_not_found_again(run)
 
 
 def test_a_scenario_comes_back_from_json() -> None:

@@ -5,6 +5,7 @@ from driven_engine import SIGNATURE, Driven
 
 from soma_consensus_dag import Config
 from soma_consensus_dag import _messages as messages
+from soma_consensus_dag._asker import STILL_MS
 from soma_core.api import (
     Accuse,
     Applied,
@@ -238,6 +239,24 @@ def test_what_is_missing_is_asked_for_again_and_of_others(member: Driven) -> Non
     member.wait(3_000)
     later = [one for one in member.of(Send) if isinstance(messages.unpack(one.message), messages.Want)]
     assert len(later) == asked
+
+
+def test_blocks_of_a_round_that_lasts_are_asked_for(member: Driven) -> None:
+    member.give_round(1)
+    member.wait(CONFIG.idle_ms)
+    assert rounds(member) == [1, 2]
+    member.give(member.make(1, 2))
+    member.wait(STILL_MS - CONFIG.idle_ms - 1)
+    assert messages.Since(1) not in member.sent(), "the round has begun less than that before"
+    member.wait(1)
+    (asked,) = (one for one in member.of(Send) if messages.unpack(one.message) == messages.Since(1))
+    assert asked.peers == (2, 3)
+    member.wait(3 * STILL_MS)
+    assert member.sent().count(messages.Since(1)) == 4
+    member.give(member.make(2, 2))
+    member.wait(CONFIG.leader_timeout_ms)
+    assert rounds(member) == [1, 2, 3]
+    assert messages.Since(2) not in member.sent()
 
 
 def test_two_blocks_of_a_slot_are_told_once(member: Driven) -> None:

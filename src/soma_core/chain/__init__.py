@@ -86,7 +86,7 @@ from .state import STATE_CEILING, STATE_FLOOR, State
 from .targets import SealSubmission, ShowSubmission
 from .transactions import MAX_TRANSACTION, WINDOW, SignedTransaction, Transaction, parse_wire, unsigned_bytes
 from .upgrades import PROTOCOL, PROTOCOL_MOST, SUPPORT, SupportProtocol, protocol_of
-from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum
+from .validators import BEACON, VALIDATORS, RecordSignature, System, committee, quorum, validity
 from .weakness import WeakSpot, weak_spots
 from .weights import NEXT_WEIGHTS, CommitWeights, DeactivateEncoder, RevealWeights
 
@@ -249,6 +249,7 @@ __all__ = [
     "submissions_of",
     "target_key",
     "unsigned_bytes",
+    "validity",
     "verdict_commitment",
     "verify_receipt",
     "weak_spots",

@@ -111,6 +111,11 @@ def quorum(powers: tuple[int, ...]) -> int:
     return 2 * sum(powers) // 3 + 1
 
 
+def validity(powers: tuple[int, ...]) -> int:
+    """The least power that somebody honest has part in, where a quorum can be had without all that lie."""
+    return sum(powers) - quorum(powers) + 1
+
+
 def mix_link(run: Execution, commit: Commit, link: bytes | None) -> bool:
     """Mix the leader's link into the beacon. False, and a miss, if it is missing or wrong."""
     key = place_key(commit.leader)

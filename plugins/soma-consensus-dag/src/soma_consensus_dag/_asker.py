@@ -17,6 +17,9 @@ from ._recovery import AGAIN_MS as RECOVERY_MS
 
 BLOCK: Final = "block"
 RECOVER: Final = "recover"
+STILL: Final = "still"
+STILL_MS: Final = 1000
+"""Milliseconds in one round after which others are asked for its blocks."""
 _FETCH, _CATCH_UP = "fetch", "catch-up"
 
 
@@ -47,6 +50,18 @@ class Asker:
         asked = () if recovery.done else tuple(members_of(members & ~recovery.answered))
         if asked:
             self._parts.out.send(messages.AskLast(recovery.number), *asked)
+
+    def ask_for_round(self, now: int) -> None:
+        """Ask whoever has shown us none for blocks of the clock's round, if we are in it for long: they may be lost."""
+        round_, latest = self._parts.clock.round, self._intake.latest
+        unseen = [peer for peer in members_of(self.connected) if peer not in latest or latest[peer].round < round_]
+        if unseen and now >= self._parts.proposer.entered_at + STILL_MS:
+            self._parts.out.send(messages.Since(round_ - 1), *unseen)
+
+    def watch(self, now: int) -> None:
+        """Have the driver tell us when to look whether we are in a round for long."""
+        if self.connected and STILL not in self.timers:
+            self.wake(STILL, now + STILL_MS)
 
     def recover(self, now: int) -> None:
         """Have the driver tell us when they are asked again, as long as we may not speak."""

@@ -32,7 +32,7 @@ from soma_core.api.encoding import encode
 from soma_core.errors import CorruptionError, DecodeError
 
 from . import _messages as messages
-from ._asker import BLOCK, RECOVER, Asker
+from ._asker import BLOCK, RECOVER, STILL, Asker
 from ._author import Author
 from ._beginning import Beginning, uints
 from ._committee import members_of
@@ -243,6 +243,8 @@ class DagEngine:
         if event.name == RECOVER and self._running:
             self._asker.ask_for_ours(self._asker.connected)
             self._asker.recover(now)
+        elif event.name == STILL and self._running:
+            self._asker.ask_for_round(now)
 
     _HEAR: ClassVar[Mapping[type, Callable[["DagEngine", Any, int], bool | None]]] = {
         Start: _started,
@@ -347,6 +349,7 @@ class DagEngine:
             if at:
                 self._asker.wake(BLOCK, at)
         self._asker.fetch(now)
+        self._asker.watch(now)
         if behind:
             self._asker.ask_for_commits(now)
 

@@ -83,7 +83,7 @@ class Accidents:
             self._links.cut(combinations([place for place in range(s.nodes) if place != hub], 2))
         if s.schedule == "unreliable":
             self._links.unordered = True
-            self._links.losses, self._links.copies = self._random.randint(0, 50), self._random.randint(0, 100)
+            self._links.losses, self._links.copies = self._random.randint(0, 200), self._random.randint(0, 100)
 
     def _some(self) -> "list[Member]":
         return self._random.sample(self._honest, self._random.randint(1, len(self._honest)))

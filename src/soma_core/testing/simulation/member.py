@@ -312,7 +312,7 @@ class Member:
             self._applying = False
 
     def take(self, commit: Commit, record: chain.CommitRecord | None = None) -> None:
-        """Apply the next commit. `record`: what a quorum says that it comes to, if it came from peers."""
+        """Apply the next commit. `record`: what others signed that it comes to, if it came from peers."""
         applied = self.store.apply(commit, record)
         if record is None:
             self.ordered, self.ordered_at = commit.index, self.around.heap.now

@@ -31,7 +31,7 @@ from .tempo import Tempo, instant
 from .tracing import Watcher
 
 FOLLOW: Final = 500 * MS
-"""Now and then who was left behind in an earlier epoch is given what a quorum has."""
+"""Now and then who was left behind in an earlier epoch is given what others have signed."""
 STILL: Final = 5_000 * MS
 """A member whose engine orders nothing for so long asks as well, as the driver does."""
 FETCHED: Final = 64
@@ -65,7 +65,7 @@ class World:
         self._compute = chain.apply if scenario.apart else OnceForAll()
         self._good: dict[bytes, bool] = {}
         self._beacons: dict[tuple[int, int], Chain] = {}
-        self._proved = 0
+        self._signed: dict[int, int] = {}
         self._newest = (0, 1)  # epoch and its first commit
         self._leaders: dict[int, int] = {}
         random, size = self._random, scenario.nodes
@@ -189,7 +189,15 @@ class World:
         return self._beacons[name]
 
     def proved(self) -> int:
-        """The last commit that honest members of a quorum of the power have applied: as good as their signatures.
+        """The last commit that a quorum has signed."""
+        return self._signed_by(chain.quorum(self.scenario.powers))
+
+    def vouched(self) -> int:
+        """The last commit that enough have signed for one of them to be honest: members take it."""
+        return self._signed_by(chain.validity(self.scenario.powers))
+
+    def _signed_by(self, least: int) -> int:
+        """The last commit that honest members with so much power have applied: as good as their signatures.
 
         No liar signs a record for anybody.
         """
@@ -197,10 +205,10 @@ class World:
         power = 0
         for index, place in tips:
             power += self.scenario.powers[place]
-            if power >= chain.quorum(self.scenario.powers):
-                self._proved = max(self._proved, index)
+            if power >= least:
+                self._signed[least] = max(self._signed.get(least, 0), index)
                 break
-        return self._proved
+        return self._signed.get(least, 0)
 
     def changed(self, place: int) -> None:
         """Links see to it."""
@@ -231,13 +239,13 @@ class World:
         return max(helpers, key=lambda peer: peer.store.tip.index, default=None)
 
     def _fetch(self, member: Member, peer: Member) -> None:
-        """Commits that a quorum has signed, as followers get them."""
+        """Commits that somebody honest has signed, as members get them."""
         for _ in range(FETCHED):
             if not (member.up and peer.up and peer.place in member.told):
                 return
             index = member.store.tip.index + 1
             data = peer.store.commit_bytes(index)
-            if data is None or index > self.proved():
+            if data is None or index > self.vouched():
                 return
             member.take(unpack_commit(data), peer.store.record(index))
 

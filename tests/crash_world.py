@@ -19,12 +19,13 @@ from soma_core.api import NoParams
 from soma_core.beacon import Chain
 from soma_core.crypto import address_of, digest, signing_digest
 from soma_core.errors import SomaError
+from soma_core.node.backing import PROVED, Proved
 from soma_core.node.checkpoints import Checkpoints
 from soma_core.node.driver import Driver
 from soma_core.node.events import Hub
 from soma_core.node.mempool import Mempool
 from soma_core.node.outside import Outside
-from soma_core.node.store import COMMITS, PROVED, TIP, Proved, Store, unpack_commit
+from soma_core.node.store import COMMITS, TIP, Store, unpack_commit
 from soma_core.records import pack, unpack
 from soma_core.testing.fault_ledger import Death, Machine
 

@@ -28,8 +28,8 @@ from soma_core.node.events import Hub
 from soma_core.node.following import Following, Source
 from soma_core.node.mempool import Mempool
 from soma_core.node.outside import Outside
-from soma_core.node.parting import Parting
 from soma_core.node.store import Store
+from soma_core.node.witness import Witness
 from soma_core.records import pack, unpack
 
 DELAY = 0.005
@@ -77,7 +77,10 @@ class Purse:
 
 @define(eq=False)
 class Member:
-    """One validator, whose keys are those of `place`: what it has on disk, and, while it lives, its driver."""
+    """One validator, whose keys are those of `place`: what it has on disk, and, while it lives, its driver.
+
+    `withholds`: it gives nobody its signature under a record.
+    """
 
     town: "Town"
     place: int
@@ -95,6 +98,7 @@ class Member:
     source: Source = field(init=False)
     scope: trio.CancelScope = field(init=False)
     alive: bool = False
+    withholds: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.pen = Pen(self.place, self.town.genesis.chain)
@@ -112,27 +116,24 @@ class Member:
         accusing = Accusing(store, thread, self.purse, key(100 + place).public)  # type: ignore[arg-type]  # as a wallet does
 
         async def tell(signed: bytes) -> None:
-            for other in town.seen_by(self):
+            for other in () if self.withholds else town.seen_by(self):
                 with suppress(SomaError):  # others have it proved by now
                     await other.checkpoints.hear(unpack(Signed, signed))
 
-        parting = Parting(store, checkpoints, tell)
-
         async def fetched(what: chain.Applied) -> None:
             self.fetched.append(what.record.index)
-            await checkpoints.note(what)
+            await witness.fetched(what)
 
         async def applied(what: chain.Applied) -> None:
             self.applied.append(what.record.index)
-            await checkpoints.note(what)
-            await checkpoints.sign(what.record, pen)
-            if what.seats and all(seat.node != self.node for seat in what.seats):
-                town.nursery.start_soon(parting.say, what.record.index)
+            await witness.ordered(what, seated=any(seat.node == self.node for seat in what.seats))
 
         async def system(epoch: int, round_: int) -> bytes:
             anchors = tuple((e, town.world.chain_of(place, e).anchor) for e in (epoch, epoch + 1))
             link = town.world.chain_of(place, epoch).link(round_)
-            return pack(chain.System(link=link, anchors=anchors, signatures=checkpoints.unsent()))
+            return pack(
+                chain.System(link=link, anchors=anchors, signatures=() if self.withholds else checkpoints.unsent())
+            )
 
         self.driver = Driver(
             Outside(
@@ -154,14 +155,13 @@ class Member:
                 now=lambda: 1_000_000 + int(trio.current_time() * 1000),
             )
         )
-        tip = store.record(store.tip.index)
-        if tip is not None and store.proved < tip.index:
-            await checkpoints.sign(tip, pen)
         with trio.CancelScope() as self.scope:
             self.alive = True
             town.meet(self)
             try:
                 async with trio.open_nursery() as nursery:
+                    witness = Witness(store, thread, checkpoints, pen, tell, nursery)
+                    await witness.resume()
                     nursery.start_soon(accusing.run)
                     await self.driver.run()
             finally:
@@ -187,12 +187,13 @@ class Member:
 
     async def fetch(self, applying: Applying) -> None:
         """As `net.follow` does: from whoever has the next commit."""
-        following = Following(applying)
+        following = Following(applying, lambda: self.driver.seated)
         while True:
             entries: list[Any] = []
+            first, vouched = following.next(), following.vouched()
             for other in self.town.seen_by(self):
-                if not entries and other.store.proved >= following.next():
-                    entries = list(await other.source.entries(following.next(), 256, 1 << 19))
+                if not (entries or other.withholds) and other.source.head(vouched=vouched) >= first:
+                    entries = list(await other.source.entries(first, 256, 1 << 19, vouched=vouched))
             if entries:
                 await following.apply(entries)
             else:

@@ -22,7 +22,8 @@ from soma_core.errors import DecodeError, SomaError
 from soma_core.node._slots import SignedSlot
 from soma_core.node.answering import SealedAnswer
 from soma_core.node.auditing import SealedVerdict
-from soma_core.node.store import Proved, Receipts, Signatures, StoredCommit, pack_commit, unpack_commit
+from soma_core.node.backing import Proved, Signatures
+from soma_core.node.store import Receipts, StoredCommit, pack_commit, unpack_commit
 from soma_core.node.submitting import SealedSubmission
 from soma_core.records import pack, structure, to_value, unpack
 

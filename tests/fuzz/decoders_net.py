@@ -205,9 +205,9 @@ def _followed() -> tuple[Store, Following]:
         record = store.record(commit.index)
         assert record is not None
         signed = signing_digest("soma/checkpoint", world.genesis.chain, record.epoch, chain.record_digest(record))
-        store.keep_signatures(commit.index, ((0, key(100).sign(signed)),))
+        store.backing.keep(commit.index, ((0, key(100).sign(signed)),))
     follower = Store(world.genesis, world.rule, DictLedger("follower", []))
-    return store, Following(Applying(follower, _inline(), quiet))
+    return store, Following(Applying(follower, _inline(), quiet), lambda: False)
 
 
 def _next(world: World) -> Any:
@@ -230,7 +230,7 @@ def _entries(data: bytes) -> None:
 
 def _served() -> list[bytes]:
     source = Source(_followed()[0], _inline(), Hub())
-    return [records.pack(_sync.Entries(tuple(source._read(1, limit, 1 << 19)))) for limit in (1, 3)]
+    return [records.pack(_sync.Entries(tuple(source._read(1, limit, 1 << 19, vouched=False)))) for limit in (1, 3)]
 
 
 # libp2p ---------------------------------------------------------------------------------------------------------------

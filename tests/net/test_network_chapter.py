@@ -14,7 +14,7 @@ import soma_core.net
 from soma_core import budget
 from soma_core.api import CHANNELS
 from soma_core.net import _address, _blobs, _fetch, _hello, _link, _message, _peers, _queues, _requests, _shelf, _sync
-from soma_core.node import checkpoints, parting, submission
+from soma_core.node import checkpoints, submission, witness
 
 TEXT = (SPECS / "50-network.md").read_text("utf-8")
 MODULES = (_address, _blobs, _fetch, _hello, _link, _message, _peers, _queues, _requests, _shelf, _sync)
@@ -69,7 +69,7 @@ def test_operations_and_their_fields() -> None:
         _fetch.CHUNK: ("blobs", names(_fetch.AskChunk)),
         _sync.ENTRIES: ("sync", names(_sync.AskEntries)),
         submission.SUBMIT: ("sync", []),
-        parting.SIGNED: ("sync", names(checkpoints.Signed)),
+        witness.SIGNED: ("sync", names(checkpoints.Signed)),
     }
     assert f"`{_link.CONSENSUS_NOTE}`" in TEXT
 

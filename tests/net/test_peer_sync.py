@@ -32,10 +32,10 @@ class Chain:
     asked: list[tuple[int, int]] = field(factory=list)
     changed: trio.Event = field(factory=trio.Event)
 
-    def head(self) -> int:
+    def head(self, *, vouched: bool) -> int:
         return self.top + self.claims
 
-    async def entries(self, first: int, limit: int, _max_bytes: int) -> Sequence[Entry]:
+    async def entries(self, first: int, limit: int, _max_bytes: int, *, vouched: bool) -> Sequence[Entry]:
         self.asked.append((first, limit))
         return [self.made(index) for index in range(first, min(first + limit, self.top + 1))]
 
@@ -58,6 +58,9 @@ class Follower:
 
     def next(self) -> int:
         return len(self.got) + 1
+
+    def vouched(self) -> bool:
+        return False
 
     async def apply(self, entries: Sequence[Entry]) -> None:
         for one in entries:
@@ -87,7 +90,7 @@ async def following(*chains: Chain, fabric: Fabric | None = None) -> AsyncIterat
         await connected(one, *range(2, 2 + len(chains)))
         follower = Follower()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(follow, one, follower.next, follower.apply, Random(1))
+            nursery.start_soon(follow, one, follower, Random(1))
             yield one, follower
             nursery.cancel_scope.cancel()
 
@@ -171,8 +174,9 @@ async def test_who_claims_more_than_it_gives_is_banished(autojump_clock: MockClo
 async def test_entries_that_apply_to_nothing_are_not_asked_for_in_a_hot_loop(autojump_clock: MockClock) -> None:
     chain, fabric = Chain(100), Fabric()
 
-    async def apply(_entries: Sequence[Entry]) -> None:
-        return
+    class Stuck(Follower):
+        async def apply(self, _entries: Sequence[Entry]) -> None:
+            return
 
     async with (
         node(fabric, 1) as one,
@@ -180,15 +184,16 @@ async def test_entries_that_apply_to_nothing_are_not_asked_for_in_a_hot_loop(aut
     ):
         await connected(one, 2)
         with trio.move_on_after(BANISHED - 1):
-            await follow(one, lambda: 1, apply, Random(1))
+            await follow(one, Stuck(), Random(1))
         assert len(chain.asked) == 1
 
 
 async def test_what_stops_the_node_is_not_swallowed(autojump_clock: MockClock) -> None:
     chain, fabric = Chain(100), Fabric()
 
-    async def apply(_entries: Sequence[Entry]) -> None:
-        raise CorruptionError("the stored state is not that of commit 4")
+    class Stuck(Follower):
+        async def apply(self, _entries: Sequence[Entry]) -> None:
+            raise CorruptionError("the stored state is not that of commit 4")
 
     async with (
         node(fabric, 1) as one,
@@ -196,7 +201,7 @@ async def test_what_stops_the_node_is_not_swallowed(autojump_clock: MockClock) -
     ):
         await connected(one, 2)
         with pytest.raises(CorruptionError):
-            await follow(one, lambda: 1, apply, Random(1))
+            await follow(one, Stuck(), Random(1))
 
 
 async def test_large_entries_come_in_messages_that_fit(autojump_clock: MockClock) -> None:

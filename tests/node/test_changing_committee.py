@@ -93,7 +93,7 @@ async def test_each_record_is_signed_by_the_committee_of_its_epoch(autojump_cloc
         begun = store.epoch()[1]
         assert store.proved > begun + 20
         for index in (begun - 1, begun, begun + 20):
-            signatures = store.signatures(index)
+            signatures = store.backing.signatures(index)
             record = store.record(index)
             assert signatures is not None
             assert record is not None
@@ -110,7 +110,7 @@ async def test_who_comes_later_follows_across_committees_from_the_first_commit(a
         town = await changed(nursery)
         thread: Any = InlineThread()
         store = Store(town.genesis, town.world.rule, DictLedger("late", []))
-        following = Following(Applying(store, thread, quiet))
+        following = Following(Applying(store, thread, quiet), lambda: False)
         source = town.members[0].source
         batches = 0
         while store.tip.index < source.head():
@@ -164,7 +164,7 @@ async def test_half_of_a_committee_may_leave_at_once(autojump_clock: Any) -> Non
         store = town.members[0].store
         assert [seat.name for seat in store.seats(1)] == ["v0", "v1"]
         end = store.epoch()[1] - 1
-        assert {place for place, _ in store.signatures(end) or ()} & {2, 3}
+        assert {place for place, _ in store.backing.signatures(end) or ()} & {2, 3}
         assert store.proved > end + 20
         assert town.members[3].store.tip.index > end + 20
         town.alike()
@@ -176,7 +176,7 @@ async def test_a_signature_that_is_none_or_of_no_use_is_not_taken(autojump_clock
         town = Town.under(nursery, staked(), 4)
         await trio.sleep(1)
         checkpoints, store = town.members[0].checkpoints, town.members[0].store
-        store.proved = proved = store.proved - 5  # as if the last quorums had not stood yet
+        store.backing.proved = proved = store.proved - 5  # as if the last quorums had not stood yet
         for index, place, what in ((proved + 1, 1, "no member's"), (proved + 1, 9, "wants"), (proved, 1, "wants")):
             with pytest.raises(VerificationError, match=what):
                 await checkpoints.hear(Signed(index=index, place=place, signature=bytes(64)))

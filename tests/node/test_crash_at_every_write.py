@@ -21,6 +21,7 @@ from soma_core.crypto import signing_digest
 from soma_core.node._recorder import Recorder, Writer
 from soma_core.node._shell import Shell
 from soma_core.node.applying import Applying
+from soma_core.node.backing import Backing
 from soma_core.node.events import Hub
 from soma_core.node.following import Following, Source
 from soma_core.node.store import COMMITS, TIP, Store, key_of, pack_commit
@@ -70,12 +71,12 @@ async def test_a_follower_that_dies_at_any_write_comes_to_the_same_state(how: De
         record = leader.record(index)
         assert record is not None
         signed = signing_digest("soma/checkpoint", leader.genesis.chain, record.epoch, chain.record_digest(record))
-        leader.keep_signatures(index, ((0, key(100).sign(signed)),))
+        leader.backing.keep(index, ((0, key(100).sign(signed)),))
     entries = list(await Source(leader, thread, Hub()).entries(1, 256, 1 << 19))  # type: ignore[arg-type]
 
     async def live(machine: Machine) -> Store:
         store = Store(leader.genesis, setting.world.rule, machine.open("chain"))
-        following = Following(Applying(store, thread, quiet))  # type: ignore[arg-type]  # the same calls, in this thread
+        following = Following(Applying(store, thread, quiet), lambda: False)  # type: ignore[arg-type]  # the same calls, in this thread
         await following.apply([entry for entry in entries if entry.index >= following.next()])
         return store
 
@@ -154,13 +155,13 @@ def test_notices_a_tip_that_is_shown_before_it_is_on_disk(monkeypatch: pytest.Mo
 
 
 def test_notices_a_checkpoint_that_is_shown_before_it_is_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Store.keep_signatures
+    real = Backing.keep
 
-    def keep(self: Store, index: int, signatures: tuple[tuple[int, bytes], ...]) -> None:
+    def keep(self: Backing, index: int, signatures: tuple[tuple[int, bytes], ...]) -> None:
         self.proved = max(self.proved, index)
         real(self, index, signatures)
 
-    monkeypatch.setattr(Store, "keep_signatures", keep)
+    monkeypatch.setattr(Backing, "keep", keep)
     with pytest.raises(BrokenPromiseError, match="lost: the node had shown"):
         list(at_every_write("before", SHORT))
 

@@ -25,7 +25,7 @@ async def known() -> tuple[list[Entry], Setting]:
     for index in range(1, leader.tip.index + 1):
         record: Any = leader.record(index)
         digest = signing_digest("soma/checkpoint", leader.genesis.chain, record.epoch, chain.record_digest(record))
-        leader.keep_signatures(index, ((0, key(100).sign(digest)),))
+        leader.backing.keep(index, ((0, key(100).sign(digest)),))
     return list(await Source(leader, InlineThread(), Hub()).entries(1, 256, 1 << 19)), setting  # type: ignore[arg-type]
 
 
@@ -53,7 +53,7 @@ async def test_it_takes_what_peers_can_prove_and_waits_until_nothing_comes(tmp_p
     async def slowly(to: Applying) -> None:
         for entry in entries:
             await trio.sleep(PATIENCE - 1)
-            await Following(to).apply([entry])
+            await Following(to, lambda: True).apply([entry])
         await trio.sleep_forever()
 
     begun = trio.current_time()

@@ -1,4 +1,4 @@
-"""Commits between peers: served up to the last checkpoint, asked for in order, from whoever is furthest.
+"""Commits between peers: served as far as they are signed, asked for in order, from whoever is furthest.
 
 What an entry proves is not this file's business: `apply` of the asker decides, and a peer whose entries prove nothing
 is not asked again for a while. Rules N46 to N50 of ``specs/50-network.md``.
@@ -6,7 +6,7 @@ is not asked again for a while. Rules N46 to N50 of ``specs/50-network.md``.
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, Final, Protocol, final
 
@@ -63,11 +63,15 @@ class Entries:
 
 @frozen
 class AskEntries:
-    """Entries from `first` on; wait up to `wait_ms` for the first of them."""
+    """Entries from `first` on; wait up to `wait_ms` for the first of them.
+
+    `vouched`: those too that no quorum has signed yet, but members of whom one is honest.
+    """
 
     first: int = records.uint()
     limit: int = records.uint(least=1, most=LIMIT)
     wait_ms: int = records.uint(most=WAIT_MOST)
+    vouched: bool = False
 
 
 @frozen
@@ -78,18 +82,34 @@ class Head:
 
 
 class CommitSource(Protocol):
-    """What a node has to serve."""
+    """What a node has to serve, to those whom a quorum must have signed it for, or to those who need less."""
 
-    def head(self) -> int:
+    def head(self, *, vouched: bool) -> int:
         """The last entry."""
         ...
 
-    async def entries(self, first: int, limit: int, max_bytes: int) -> Sequence[Entry]:
+    async def entries(self, first: int, limit: int, max_bytes: int, *, vouched: bool) -> Sequence[Entry]:
         """Entries from `first` on: at least one, if there is one."""
         ...
 
     async def wait(self) -> None:
         """Return after the next change."""
+        ...
+
+
+class CommitFollower(Protocol):
+    """Who takes commits."""
+
+    def next(self) -> int:
+        """The entry that is needed next."""
+        ...
+
+    def vouched(self) -> bool:
+        """Whether no quorum need have signed it."""
+        ...
+
+    async def apply(self, entries: Sequence[Entry], /) -> None:
+        """Take them. Raises `VerificationError` or `DecodeError` for entries that prove nothing."""
         ...
 
 
@@ -99,10 +119,11 @@ def serve_entries(network: Network, source: CommitSource) -> None:
     async def entries(_peer: PeerId, body: Mapping[str, Any], _payload: bytes) -> Reply:
         asked = records.structure(AskEntries, body)
         with trio.move_on_after(asked.wait_ms / 1000):
-            while source.head() < asked.first:
+            while source.head(vouched=asked.vouched) < asked.first:
                 await source.wait()
-        head = source.head()  # before the entries are read: who says it has more than it gives is taken for a liar
-        found = await source.entries(asked.first, asked.limit, MAX_PAYLOAD // 2)
+        # Before the entries are read: who says it has more than it gives is taken for a liar.
+        head = source.head(vouched=asked.vouched)
+        found = await source.entries(asked.first, asked.limit, MAX_PAYLOAD // 2, vouched=asked.vouched)
         fitting = tuple(_fitting(found))
         if found and not fitting:
             raise Refusal("refused", f"entry {asked.first} is larger than a message", "get a snapshot instead")
@@ -121,19 +142,14 @@ def _fitting(entries: Iterable[Entry]) -> Iterable[Entry]:
         yield entry
 
 
-async def follow(
-    network: Network,
-    following: Callable[[], int],
-    apply: Callable[[Sequence[Entry]], Awaitable[None]],
-    random: Random,
-) -> None:
-    """Ask for commits from ``following()`` on and hand them to `apply`, for ever; one batch in memory at a time.
+async def follow(network: Network, follower: CommitFollower, random: Random) -> None:
+    """Ask for the commits that `follower` needs and hand them to it, for ever; one batch in memory at a time.
 
-    `apply` raises `VerificationError` or `DecodeError` for entries that prove nothing; whatever else it raises goes on.
+    What else than `VerificationError` and `DecodeError` its `apply` raises goes on.
     """
     guides = _Guides()
     while True:
-        first = following()
+        first = follower.next()
         changed = network.changed
         peer = guides.choose(network.peers, first)
         if peer is None:
@@ -142,7 +158,8 @@ async def follow(
             continue
         asked = trio.current_time()
         try:
-            head, entries = await _ask(network, peer, first, WAIT if guides.knows(peer) else 0)
+            asks = AskEntries(first, LIMIT, WAIT if guides.knows(peer) else 0, follower.vouched())
+            head, entries = await _ask(network, peer, asks)
         except DecodeError as error:
             guides.banish(peer, error)
             continue
@@ -156,8 +173,8 @@ async def follow(
             await trio.sleep(PAUSE * (0.5 + random.random()))  # it did not wait for something new: we do
         if entries:
             try:
-                await apply(entries)
-                if following() <= first:
+                await follower.apply(entries)
+                if follower.next() <= first:
                     raise VerificationError("nothing of them could be applied")  # noqa: TRY301  # one handler
             except (VerificationError, DecodeError) as error:
                 guides.banish(peer, error)
@@ -209,10 +226,10 @@ class _Guides:
         self._banished[peer] = trio.current_time() + BANISHED
 
 
-async def _ask(network: Network, peer: PeerId, first: int, wait: int) -> tuple[int, Sequence[Entry]]:
+async def _ask(network: Network, peer: PeerId, asks: AskEntries) -> tuple[int, Sequence[Entry]]:
     """Head and entries of a peer. Raises `DecodeError` for entries that were not asked for, or are not there."""
-    body = records.to_value(AskEntries(first, LIMIT, wait))
-    reply = await network.request(peer, "sync", ENTRIES, body, timeout=wait / 1000 + SLACK)
+    first, timeout = asks.first, asks.wait_ms / 1000 + SLACK
+    reply = await network.request(peer, "sync", ENTRIES, records.to_value(asks), timeout=timeout)
     head = records.structure(Head, reply.body).head
     found = records.unpack(Entries, reply.payload).entries
     if len(found) > LIMIT or [entry.index for entry in found] != list(range(first, first + len(found))):

@@ -1,4 +1,4 @@
-"""The one way commits get into the store, whoever brings them: the engine, or peers with a quorum's signatures."""
+"""The one way commits get into the store, whoever brings them: the engine, or peers with members' signatures."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -15,12 +15,12 @@ from .threads import Thread
 
 _log = logging.getLogger("soma.applying")
 Told = Callable[[chain.Applied, bool], Awaitable[None]]
-"""Hears of a commit that is on disk, before the next is applied; and whether a quorum had signed it before."""
+"""Hears of a commit that is on disk, before the next is applied; and whether peers brought it."""
 
 
 @frozen
 class Proof:
-    """The record a quorum signed for a commit. `signatures`, by place: under this record, or none under a later one."""
+    """The record that members signed for a commit. `signatures`, by place: under it, or none under a later one."""
 
     record: chain.CommitRecord
     signatures: tuple[tuple[int, bytes], ...]
@@ -40,7 +40,7 @@ class Applying:
         """Apply, write and tell of the next commit. With `lock` held. Raises what `Store.apply` does."""
         applied = await self.thread.run(self.store.apply, commit, proof.record if proof else None)
         if proof is not None and proof.signatures:
-            await self.thread.run(self.store.keep_signatures, commit.index, proof.signatures)
+            await self.thread.run(self.store.backing.keep, commit.index, proof.signatures)
         _say(applied)
         await self._told(applied, proof is not None)
 

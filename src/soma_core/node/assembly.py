@@ -54,7 +54,6 @@ from .hosting import role_of
 from .mempool import Mempool
 from .operations import Facts, Operations
 from .outside import Outside
-from .parting import Parting, serve_signatures, to_members
 from .publishing import Offered
 from .refereeing import REFEREE, referees_of
 from .restoring import remember
@@ -69,6 +68,7 @@ from .submission import Submission
 from .threads import Thread, open_thread
 from .validating import Validating
 from .wallet import Wallet, Wallets, accounts_of
+from .witness import Witness, serve_signatures, to_members
 
 _log = logging.getLogger("soma.node")
 
@@ -257,6 +257,11 @@ class _Node:
         self._seated = any(seat.key == self._key for seat in seats)
         self._budget.belong(frozenset(seat.node for seat in seats))
 
+    def _tell(self, applied: chain.Applied) -> None:
+        if applied.seats:
+            self._sit(applied.seats)
+        self._hub.publish(applied)
+
     @property
     def _may_validate(self) -> bool:
         """Whether this node has a seat, or may get one: where validators have stake, committees change."""
@@ -276,21 +281,18 @@ class _Node:
         self._hub.listen(validating.note)
 
         async def fetched(what: chain.Applied) -> None:
-            if what.seats:
-                self._sit(what.seats)
-            self._hub.publish(what)
-            await self._checkpoints.note(what)
+            self._tell(what)
+            await witness.fetched(what)
 
         async def applied(what: chain.Applied) -> None:
-            await fetched(what)
-            await self._checkpoints.sign(what.record, key)
-            if what.seats and not self._seated:
-                nursery.start_soon(parting.say, what.record.index)
+            self._tell(what)
+            await witness.ordered(what, seated=self._seated)
             if validating.hurries:
                 driver.payload_ready()
 
         serve_signatures(self._network, self._checkpoints)
-        parting = Parting(self._store, self._checkpoints, to_members(self._network, self._store, self._thread))
+        tell = to_members(self._network, self._store, self._thread)
+        witness = Witness(self._store, self._thread, self._checkpoints, key, tell, nursery)
         accusing = Accusing(self._store, self._thread, wallet, key.key)
         returning = Returning(self._store, self._thread, self._hub, self._signer, wallet)
         committee = Committee(self._network)
@@ -316,9 +318,7 @@ class _Node:
         nursery.start_soon(committee.hear, driver)  # at once: what nobody reads would look like a flood of the peer's
         nursery.start_soon(committee.watch, driver)
         await self._remember(driver.applying)
-        tip = await self._thread.run(self._store.record, self._store.tip.index)
-        if tip is not None and self._store.proved < tip.index:
-            await self._checkpoints.sign(tip, key)
+        await witness.resume()
         nursery.start_soon(self._drive, driver, records, thread, checks)
         nursery.start_soon(validating.run)
         nursery.start_soon(accusing.run)
@@ -371,14 +371,11 @@ class _Node:
 
     async def _fetch(self, applying: Applying) -> None:
         """Take commits from peers, for ever."""
-        following = Following(applying)
-        await follow(self._network, following.next, following.apply, random.Random())  # noqa: S311  # jitter
+        await follow(self._network, Following(applying, lambda: self._seated), random.Random())  # noqa: S311  # jitter
 
     async def _follow(self) -> None:
         async def told(applied: chain.Applied, _fetched: bool) -> None:  # noqa: FBT001  # as `Applying` says it
-            if applied.seats:
-                self._sit(applied.seats)
-            self._hub.publish(applied)
+            self._tell(applied)
 
         await self._fetch(Applying(self._store, self._thread, told))
 

@@ -72,18 +72,18 @@ class Checkpoints:
         """Own signatures that the chain has not counted yet."""
         return tuple(chain.RecordSignature(index, signature) for index, signature in sorted(self._unsent.items()))
 
-    async def own(self, index: int) -> Signed | None:
-        """The own signature under a recent record."""
+    async def owed(self, index: int) -> Signed | None:
+        """The own signature under a record that ends an epoch."""
         gathered = await self._of(index)
-        if gathered.mine is None or gathered.mine not in gathered.signatures:
+        ends = await self._thread.run(self._store.backing.ends_epoch, index)
+        if gathered.mine is None or gathered.mine not in gathered.signatures or not ends:
             return None
         return Signed(index=index, place=gathered.mine, signature=gathered.signatures[gathered.mine])
 
     async def hear(self, signed: Signed) -> None:
         """Take what a peer says is a member's signature. Raises `VerificationError` if it is none, or of no use."""
         record = await self._thread.run(self._store.record, signed.index)
-        recent = self._store.proved < signed.index and self._store.tip.index < signed.index + KEPT
-        seats = await self._thread.run(self._store.seats_under, signed.index) if recent else ()
+        seats = await self._thread.run(self._seats_of, signed.index)
         if record is None or signed.place >= len(seats):
             raise VerificationError(f"nobody wants a signature under record {signed.index}", "do not send it again")
         message = signing_digest(
@@ -102,23 +102,34 @@ class Checkpoints:
                 await self.gather(event.index, event.place, event.signature)
 
     async def gather(self, index: int, place: int, signature: bytes) -> None:
-        """Take one signature; store the quorum it completes."""
+        """Take one signature; store the quorum it completes, and short of that what somebody honest is part of."""
         gathered = await self._of(index)
         before = gathered.power()
         gathered.signatures[place] = signature
-        if before < chain.quorum(gathered.powers) <= gathered.power():
-            await self._thread.run(self._store.keep_signatures, index, tuple(sorted(gathered.signatures.items())))
+        power = gathered.power()
+        news = before < power and before < chain.quorum(gathered.powers)
+        if news and power >= chain.validity(gathered.powers):
+            await self._thread.run(self._store.backing.keep, index, tuple(sorted(gathered.signatures.items())))
             self._hub.wake()
 
     async def _of(self, index: int) -> _Gathered:
         known = self._gathered.get(index)
         if known is None:
-            seats = await self._thread.run(self._store.seats_under, index)
-            mine = [place for place, seat in enumerate(seats) if seat.key == self._key]
-            fresh = _Gathered(tuple(seat.power for seat in seats), mine[0] if mine else None)
-            known = self._gathered.setdefault(index, fresh)
+            known = self._gathered.setdefault(index, await self._thread.run(self._begin, index))
             _trim(self._gathered, KEPT)
         return known
+
+    def _begin(self, index: int) -> _Gathered:
+        """With what is kept already. In the ledger's thread."""
+        seats = self._store.seats_under(index)
+        mine = [place for place, seat in enumerate(seats) if seat.key == self._key]
+        kept = dict(self._store.backing.vouches(index) or ())
+        return _Gathered(tuple(seat.power for seat in seats), mine[0] if mine else None, kept)
+
+    def _seats_of(self, index: int) -> tuple[chain.Seat, ...]:
+        """Who may still sign a record that no quorum has: a recent one, or an epoch's last. In the ledger's thread."""
+        wanted = self._store.tip.index < index + KEPT or self._store.backing.ends_epoch(index)
+        return self._store.seats_under(index) if wanted and self._store.proved < index else ()
 
 
 def _trim(kept: dict[int, T], most: int) -> None:

@@ -1,10 +1,13 @@
 """Commits between nodes: what a node serves to followers, and how a follower checks what it is served.
 
-Only records that a quorum signed are served and taken: each committee's up to the one in which it names the next. A
-follower applies every commit itself and compares: it believes the signers about order, never about what it comes to.
+Only records that a quorum signed are served and taken: each committee's up to the one in which it names the next.
+Members take what enough have signed for one of them to be honest: liars who keep back their signatures would else hold
+up a member that is behind for ever, because the quorum needs its own. Who takes commits applies every one itself and
+compares: it believes the signers about order, never about what it comes to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, final
 
 from soma_core import chain
@@ -27,53 +30,60 @@ SIGNATURE: Final = 80
 
 @final
 class Source:
-    """What a node serves: its commits up to the last checkpoint."""
+    """What a node serves: its commits up to the last that a quorum, or, for members, somebody honest has signed."""
 
     def __init__(self, store: Store, thread: Thread, hub: Hub) -> None:
         self._store = store
+        self._backing = store.backing
         self._thread = thread
         self._hub = hub
 
-    def head(self) -> int:
-        """The last commit that can be proved."""
-        return self._store.proved
+    def head(self, *, vouched: bool = False) -> int:
+        """The last commit that can be proved, or vouched for."""
+        return self._backing.vouched if vouched else self._backing.proved
 
-    async def entries(self, first: int, limit: int, max_bytes: int) -> Sequence[Entry]:
-        """Commits from `first` on, at most `limit` of them and `max_bytes` together, ending with a checkpoint."""
-        return await self._thread.run(self._read, first, limit, max_bytes)
+    async def entries(self, first: int, limit: int, max_bytes: int, *, vouched: bool = False) -> Sequence[Entry]:
+        """Commits from `first` on, at most `limit` of them and `max_bytes` together, ending with a signed one."""
+        return await self._thread.run(partial(self._read, first, limit, max_bytes, vouched=vouched))
 
     async def wait(self) -> None:
         """Return after the next change."""
         await self._hub.changed.wait()
 
-    def _read(self, first: int, limit: int, max_bytes: int) -> list[Entry]:
+    def _read(self, first: int, limit: int, max_bytes: int, *, vouched: bool) -> list[Entry]:
+        signed = self._backing.vouches if vouched else self._backing.signatures
         found: list[Entry] = []
         size = 0
-        for index in range(first, min(first + limit, self._store.proved + 1)):
+        for index in range(first, min(first + limit, self.head(vouched=vouched) + 1)):
             commit, record = self._store.commit_bytes(index), self._store.record(index)
             if commit is None or record is None:
                 break
-            signatures = tuple((place.to_bytes(2, "big"), s) for place, s in self._store.signatures(index) or ())
+            signatures = tuple((place.to_bytes(2, "big"), s) for place, s in signed(index) or ())
             size += len(commit) + FRAMING + SIGNATURE * len(signatures)
             if size > max_bytes and found:
                 break
             found.append(Entry(index, commit, pack(record), signatures))
-        while found and not found[-1].signatures:  # entries behind the last checkpoint prove nothing
+        while found and not found[-1].signatures:  # entries behind the last that is signed prove nothing
             found.pop()
         return found
 
 
 @final
 class Following:
-    """Takes commits from peers."""
+    """Takes commits from peers. `seated`: whether this node is a member, who needs no quorum."""
 
-    def __init__(self, applying: Applying) -> None:
+    def __init__(self, applying: Applying, seated: Callable[[], bool]) -> None:
         self._applying = applying
         self._store = applying.store
+        self._seated = seated
 
     def next(self) -> int:
         """The commit that is needed next."""
         return self._store.tip.index + 1
+
+    def vouched(self) -> bool:
+        """Whether signatures are enough of which one is honest."""
+        return self._seated()
 
     async def apply(self, entries: Sequence[Entry]) -> None:
         """Check and apply `entries` up to the last one that is a checkpoint; the rest will be asked for again.
@@ -93,8 +103,9 @@ class Following:
     def _proved(
         self, entries: Sequence[Entry], committee: Sequence[tuple[bytes, int]]
     ) -> list[tuple[Entry, chain.CommitRecord]]:
-        """Entries with their records, each of which a quorum of `committee` signed itself or through a later one."""
+        """Entries with their records, each of which enough of `committee` signed itself or through a later one."""
         named = chain.committee_digest(committee)
+        least = chain.validity if self.vouched() else chain.quorum
         records = [unpack(chain.CommitRecord, entry.record) for entry in entries]
         previous = self._store.tip.record
         last = -1
@@ -104,13 +115,13 @@ class Following:
             previous = chain.record_digest(record)
             if entry.signatures:
                 checkpoint = chain.Checkpoint(record=record, signatures=_signatures(entry))
-                chain.check_checkpoint(self._store.genesis.chain, committee, checkpoint)
+                chain.check_checkpoint(self._store.genesis.chain, committee, checkpoint, least)
                 last = place
             if record.committee != named:
                 break  # the next committee signs what follows
         if last < 0 and entries:
             raise VerificationError(
-                f"no quorum signed any of records {entries[0].index} to {entries[-1].index}", ELSEWHERE
+                f"not enough members signed any of records {entries[0].index} to {entries[-1].index}", ELSEWHERE
             )
         return list(zip(entries[: last + 1], records[: last + 1], strict=True))
 
@@ -121,7 +132,7 @@ def _commit(entry: Entry, record: chain.CommitRecord, members: int) -> Commit:
     named = (commit.leader, *(author for author, _ in commit.items))
     same = commit.index == record.index and commit.digest == record.commit and commit.time <= record.time
     if not same or not all(0 <= place < members for place in named):
-        raise VerificationError(f"commit {entry.index} does not come to the record a quorum signed", ELSEWHERE)
+        raise VerificationError(f"commit {entry.index} does not come to the record that was signed", ELSEWHERE)
     return commit
 
 

@@ -18,6 +18,8 @@ from soma_core.errors import CorruptionError, GenesisError, VerificationError
 from soma_core.genesis import Genesis
 from soma_core.records import octets, pack, uint, unpack
 
+from .backing import Backing, key_of
+
 T = TypeVar("T")
 
 TIP: Final = b"\x80"
@@ -25,10 +27,11 @@ CHAIN: Final = b"\x81"
 COMMITS: Final = b"\x82"
 RECORDS: Final = b"\x83"
 RECEIPTS: Final = b"\x84"
-SIGNATURES: Final = b"\x85"
-PROVED: Final = b"\x86"
 SEATS: Final = b"\x87"
-"""Prefixes of what a node keeps beside the state, each followed by the commit's index, 8 bytes; seats: by the epoch."""
+"""Prefixes of what a node keeps beside the state, each followed by the commit's index, 8 bytes; seats: by the epoch.
+
+0x85, 0x86 and 0x88 are of `backing`.
+"""
 
 Compute = Callable[[Genesis, ScoringRule, Reader, Tip, Commit], chain.Applied]
 
@@ -58,25 +61,11 @@ class Receipts:
 
 
 @frozen
-class Signatures:
-    """A quorum's signatures under one record: (place, signature)."""
-
-    signatures: tuple[tuple[int, bytes], ...] = ()
-
-
-@frozen
 class Seats:
     """The committee of an epoch, whose first commit is `first`."""
 
     first: int = uint()
     seats: tuple[chain.Seat, ...] = ()
-
-
-@frozen
-class Proved:
-    """The last commit that can be proved to be the network's."""
-
-    index: int = uint()
 
 
 MAX_COMMIT: Final = 1 << 20
@@ -104,18 +93,12 @@ def unpack_commit(data: bytes) -> Commit:
     return Commit(s.index, s.digest, s.time, s.round, s.leader, s.items, s.leader_system)
 
 
-def key_of(prefix: bytes, index: int) -> bytes:
-    """The ledger key of what is kept of commit `index`."""
-    return prefix + index.to_bytes(8, "big")
-
-
 @final
 class Store:
-    """The chain on a ledger. Methods are called in the ledger's thread; `tip` and `proved` may be read anywhere.
+    """The chain on a ledger. Methods are called in the ledger's thread; `tip` may be read anywhere.
 
-    `tip`: where the chain stands. `proved`: the last commit whose record a quorum signed, as were the last records of
-    all committees before; 0 if none. `compute`: what a commit comes to; where many nodes live in one process, they need
-    not all compute it.
+    `tip`: where the chain stands. `backing`: who signed its records. `compute`: what a commit comes to; where many
+    nodes live in one process, they need not all compute it.
     """
 
     def __init__(self, genesis: Genesis, rule: ScoringRule, ledger: Ledger, compute: Compute = chain.apply) -> None:
@@ -125,8 +108,12 @@ class Store:
         self._ledger = ledger
         self._changes = any(founder.stake for founder in genesis.validators)
         self.tip = self._open()
-        known = ledger.get(PROVED)
-        self.proved = 0 if known is None else unpack(Proved, known).index
+        self.backing = Backing(ledger, self.record, self._powers, self._begun, changes=self._changes)
+
+    @property
+    def proved(self) -> int:
+        """The last commit that can be proved to anybody. Read anywhere."""
+        return self.backing.proved
 
     def _open(self) -> Tip:
         """The stored tip, checked against the stored state; on an empty ledger, that of a founded network."""
@@ -153,12 +140,12 @@ class Store:
     def apply(self, commit: Commit, proved: CommitRecord | None = None) -> chain.Applied:
         """Apply and write the next commit. Raises before anything is written, or `OSError`: then open the ledger anew.
 
-        `proved`: the record a quorum signed for it. Raises `VerificationError` if the commit comes to another one.
+        `proved`: the record that members signed for it. Raises `VerificationError` if the commit comes to another one.
         """
         applied = self._compute(self.genesis, self._rule, self._ledger, self.tip, commit)
         if proved is not None and applied.record != proved:
             raise VerificationError(
-                f"commit {commit.index} does not come to the record a quorum signed", "another peer will be asked"
+                f"commit {commit.index} does not come to the record that was signed", "another peer will be asked"
             )
         self._write(applied, {key_of(COMMITS, commit.index): pack_commit(commit)})
         self.tip = applied.tip
@@ -228,6 +215,12 @@ class Store:
         record = self.record(index)
         return () if record is None else self.seats(record.epoch)
 
+    def _powers(self, index: int) -> tuple[int, ...]:
+        return tuple(seat.power for seat in self.seats_under(index))
+
+    def _begun(self, epoch: int) -> int:
+        return self._seats(epoch).first
+
     def _seats(self, epoch: int) -> Seats:
         data = self._ledger.get(key_of(SEATS, epoch))
         return Seats(0) if data is None else unpack(Seats, data, max_size=MAX_COMMIT)
@@ -252,50 +245,14 @@ class Store:
                 return found, int.from_bytes(key[1:], "big")
         return found, self.tip.index
 
-    def signatures(self, index: int) -> tuple[tuple[int, bytes], ...] | None:
-        """A quorum's signatures under a record, or None."""
-        data = self._ledger.get(key_of(SIGNATURES, index))
-        return None if data is None else unpack(Signatures, data).signatures
-
-    def keep_signatures(self, index: int, signatures: tuple[tuple[int, bytes], ...]) -> None:
-        """Store a quorum's signatures: the record is a checkpoint from now on."""
-        batch = {key_of(SIGNATURES, index): pack(Signatures(signatures))}
-        proved = self._provable(index) if self._changes else max(self.proved, index)
-        if proved > self.proved:
-            batch[PROVED] = pack(Proved(proved))
-        self._ledger.write(batch)
-        self.proved = proved
-
-    def _provable(self, fresh: int) -> int:
-        """The last commit that can be proved: no further than to the first committee whose last record is unsigned.
-
-        `fresh`: a commit whose signatures are about to be kept.
-        """
-        proved = self.proved
-        while (following := self.record(proved + 1)) is not None:
-            end = self._seats(following.epoch + 1).first or self.tip.index + 1
-            kept = self._ledger.scan(key_of(SIGNATURES, proved + 1), key_of(SIGNATURES, end))
-            signed = [fresh, *(int.from_bytes(key[1:], "big") for key, _ in kept)]
-            proved = max(proved, *(index if index < end else 0 for index in signed))
-            if proved < end - 1:
-                break
-        return proved
-
-    def first_checkpoint(self, index: int) -> int | None:
-        """The first commit from `index` on whose record has a quorum's signatures."""
-        stop = key_of(SIGNATURES, (1 << 64) - 1)
-        for key, _ in self._ledger.scan(key_of(SIGNATURES, index), stop):
-            return int.from_bytes(key[1:], "big")
-        return None
-
     def receipt_file(self, job: bytes) -> chain.ReceiptFile | None:
         """The proof of an ended job, once a checkpoint covers it."""
         done = chain.State(self._ledger).get(chain.DONE, job)
         if done is None:
             return None
-        signed = self.first_checkpoint(done.index)
+        signed = self.backing.first_checkpoint(done.index)
         if signed is not None and signed <= self.proved and self._hands_over(signed):
-            signed = self.first_checkpoint(signed + 1)
+            signed = self.backing.first_checkpoint(signed + 1)
         if signed is None or signed > self.proved:
             return None
         leaves = self.leaves(done.index)
@@ -307,7 +264,7 @@ class Store:
             receipt=leaves[done.place],
             path=chain.proof([chain.leaf_hash(leaf) for leaf in leaves], done.place),
             trail=tuple(records[:-1]),
-            checkpoint=chain.Checkpoint(record=records[-1], signatures=self.signatures(signed) or ()),
+            checkpoint=chain.Checkpoint(record=records[-1], signatures=self.backing.signatures(signed) or ()),
         )
 
     def _hands_over(self, index: int) -> bool:
@@ -324,7 +281,7 @@ class Store:
             record = self.record(begun.first - 1)
             if record is not None and _keys(begun.seats) != committee:
                 committee = _keys(begun.seats)
-                signed = chain.Checkpoint(record=record, signatures=self.signatures(record.index) or ())
+                signed = chain.Checkpoint(record=record, signatures=self.backing.signatures(record.index) or ())
                 found.append(chain.Handover(checkpoint=signed, committee=committee))
         return tuple(found)
 

@@ -553,8 +553,14 @@ SHELL: Final = (
     Mutant(
         "blocks of a round that lasts are not asked for",
         "asker",
-        "if unseen and now >= self._parts.proposer.entered_at + STILL_MS:",
-        "if unseen and now < 0:",
+        "if now >= parts.proposer.entered_at + STILL_MS:",
+        "if now < 0:",
+    ),
+    Mutant(
+        "blocks of a round that lasts are asked only of who has shown none of it",
+        "asker",
+        "for peer in members_of(self.connected):\n                known",
+        "for peer in [one for one in members_of(self.connected) if one not in self._intake.latest]:\n                known",
     ),
     Mutant("what was before a start stays for ever", "library", "self._unlisted = list(ends)", "self._unlisted = []"),
     Mutant("a block is sent before it is on disk", "author", "after=draft.barrier)", "after=0)"),

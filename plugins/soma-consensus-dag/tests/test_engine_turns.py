@@ -6,6 +6,7 @@ from driven_engine import SIGNATURE, Driven
 from soma_consensus_dag import Config
 from soma_consensus_dag import _messages as messages
 from soma_consensus_dag._asker import STILL_MS
+from soma_consensus_dag._intake import FAR
 from soma_core.api import (
     Accuse,
     Applied,
@@ -241,6 +242,9 @@ def test_what_is_missing_is_asked_for_again_and_of_others(member: Driven) -> Non
     assert len(later) == asked
 
 
+ASKED = (messages.Since(1), messages.Since(2))
+
+
 def test_blocks_of_a_round_that_lasts_are_asked_for(member: Driven) -> None:
     member.give_round(1)
     member.wait(CONFIG.idle_ms)
@@ -249,14 +253,26 @@ def test_blocks_of_a_round_that_lasts_are_asked_for(member: Driven) -> None:
     member.wait(STILL_MS - CONFIG.idle_ms - 1)
     assert messages.Since(1) not in member.sent(), "the round has begun less than that before"
     member.wait(1)
-    (asked,) = (one for one in member.of(Send) if messages.unpack(one.message) == messages.Since(1))
-    assert asked.peers == (2, 3)
+    questions = [(one.peers, message) for one in member.of(Send) if (message := messages.unpack(one.message)) in ASKED]
+    assert questions == [((1,), messages.Since(2)), ((2,), messages.Since(1)), ((3,), messages.Since(1))]
     member.wait(3 * STILL_MS)
-    assert member.sent().count(messages.Since(1)) == 4
+    assert member.sent().count(messages.Since(1)) == 2 * 4
     member.give(member.make(2, 2))
     member.wait(CONFIG.leader_timeout_ms)
     assert rounds(member) == [1, 2, 3]
-    assert messages.Since(2) not in member.sent()
+    assert member.sent().count(messages.Since(2)) == 4
+
+
+def test_what_came_too_early_is_asked_for_again(member: Driven) -> None:
+    """Its author has shown us later blocks than those that we lack: they were too far ahead to be kept."""
+    for round_ in range(1, FAR + 3):
+        for author in member.others:
+            member.blocks[round_, author] = member.make(author, round_)
+    for author in member.others:
+        member.give(member.blocks[FAR + 2, author])
+    member.done.clear()
+    member.wait(2 * STILL_MS)
+    assert [message for message in member.sent() if isinstance(message, messages.Since)] == [messages.Since(0)] * 6
 
 
 def test_two_blocks_of_a_slot_are_told_once(member: Driven) -> None:

@@ -52,11 +52,15 @@ class Asker:
             self._parts.out.send(messages.AskLast(recovery.number), *asked)
 
     def ask_for_round(self, now: int) -> None:
-        """Ask whoever has shown us none for blocks of the clock's round, if we are in it for long: they may be lost."""
-        round_, latest = self._parts.clock.round, self._intake.latest
-        unseen = [peer for peer in members_of(self.connected) if peer not in latest or latest[peer].round < round_]
-        if unseen and now >= self._parts.proposer.entered_at + STILL_MS:
-            self._parts.out.send(messages.Since(round_ - 1), *unseen)
+        """If we are in the clock's round for long, ask all for their blocks from there on: they may be lost.
+
+        Or have been too far ahead when they came.
+        """
+        parts, round_ = self._parts, self._parts.clock.round
+        if now >= parts.proposer.entered_at + STILL_MS:
+            for peer in members_of(self.connected):
+                known = bool(parts.dag.slot(round_, peer))
+                parts.out.send(messages.Since(round_ if known else round_ - 1), peer)
 
     def watch(self, now: int) -> None:
         """Have the driver tell us when to look whether we are in a round for long."""

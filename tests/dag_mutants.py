@@ -560,7 +560,7 @@ SHELL: Final = (
         "blocks of a round that lasts are asked only of who has shown none of it",
         "asker",
         "for peer in members_of(self.connected):\n                known",
-        "for peer in [one for one in members_of(self.connected) if one not in self._intake.latest]:\n                known",
+        "for peer in set(members_of(self.connected)) - set(self._intake.latest):\n                known",
     ),
     Mutant("what was before a start stays for ever", "library", "self._unlisted = list(ends)", "self._unlisted = []"),
     Mutant("a block is sent before it is on disk", "author", "after=draft.barrier)", "after=0)"),

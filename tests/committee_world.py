@@ -16,7 +16,7 @@ from soma_core import chain, fixed
 from soma_core.api import Commit
 from soma_core.beacon import Chain
 from soma_core.crypto import address_of, digest, signing_digest
-from soma_core.genesis import Allocation, Genesis, Validator
+from soma_core.genesis import Allocation, Genesis, Validator, check
 from soma_core.records import pack
 
 if TYPE_CHECKING:
@@ -80,6 +80,13 @@ def committee_genesis(powers: Iterable[int] = (1, 1, 1, 1), **changes: Any) -> G
         allocations=(*genesis.allocations, *paid),
         references=tuple(fixed.vector_bytes(spread(1000 + i)) for i in range(8)),
     )
+
+
+def staked() -> Genesis:
+    """`committee_genesis` with epochs of 5 s, whose validators have stake: committees may change."""
+    times = {"epoch_ms": 5_000, "unbonding_ms": 45_000, "evidence_ms": 25_000, "audit_ms": 5_000, "attest_ms": 1_000}
+    genesis = committee_genesis(**times)
+    return check(evolve(genesis, validators=tuple(evolve(v, stake=100 * 10**9) for v in genesis.validators)))
 
 
 @frozen

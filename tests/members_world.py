@@ -1,7 +1,7 @@
 """Several validators' drivers on virtual time, each with a store, a pool and checkpoints of its own, and no processes.
 
 What members say travels 5 ms, or what a test says, and is lost where one of the two is cut off. They order by
-`leader_engine`, or by the engine that a test opens.
+`leader_engine`, or by the engine that a test opens: `dag`, say.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from driver_world import DictLedger, InlineThread
 from leader_engine import Follow
 from ledger_world import key
 
+from soma_consensus_dag import Config, Params, open_engine
 from soma_core import api, chain
 from soma_core.crypto import signing_digest
 from soma_core.errors import KeyStoreError, SomaError
@@ -205,6 +206,10 @@ class Member:
 
 def following(setup: api.Setup) -> Any:
     return Follow(setup, asks=True, idle=IDLE)
+
+
+def dag(setup: api.Setup) -> Any:
+    return open_engine(Config(), Params(), setup)
 
 
 @define(eq=False)

@@ -182,6 +182,15 @@ def test_a_quorum_is_more_than_two_thirds(powers: tuple[int, ...], least: int | 
     assert 3 * needed > 2 * sum(powers) >= 3 * (needed - 1)
 
 
+@given(st.lists(st.integers(1, 1 << 40), min_size=1, max_size=20))
+def test_who_vouches_is_not_only_liars_and_can_be_had_without_any(powers: list[int]) -> None:
+    """As much may lie as a quorum can do without."""
+    quorum, validity = chain.quorum(tuple(powers)), chain.validity(tuple(powers))
+    may_lie = sum(powers) - quorum
+    assert validity == may_lie + 1 <= quorum
+    assert 3 * may_lie < sum(powers)
+
+
 @given(st.lists(st.integers(1, 1 << 40), min_size=1, max_size=20), st.data())
 def test_two_quorums_share_more_than_a_third(powers: list[int], data: st.DataObject) -> None:
     needed = chain.quorum(tuple(powers))

@@ -28,16 +28,18 @@ class Chain:
     top: int = 0
     claims: int = 0
     """How many entries more it says it has."""
+    unproved: int = 0
+    """How many entries more it gives to who needs no quorum."""
     made: object = entry
     asked: list[tuple[int, int]] = field(factory=list)
     changed: trio.Event = field(factory=trio.Event)
 
     def head(self, *, vouched: bool) -> int:
-        return self.top + self.claims
+        return self.top + self.claims + vouched * self.unproved
 
     async def entries(self, first: int, limit: int, _max_bytes: int, *, vouched: bool) -> Sequence[Entry]:
         self.asked.append((first, limit))
-        return [self.made(index) for index in range(first, min(first + limit, self.top + 1))]
+        return [self.made(index) for index in range(first, min(first + limit, self.top + vouched * self.unproved + 1))]
 
     async def wait(self) -> None:
         await self.changed.wait()
@@ -54,13 +56,14 @@ class Follower:
 
     got: list[int] = field(factory=list)
     batches: list[int] = field(factory=list)
+    seated: bool = False
     came: trio.Event = field(factory=trio.Event)
 
     def next(self) -> int:
         return len(self.got) + 1
 
     def vouched(self) -> bool:
-        return False
+        return self.seated
 
     async def apply(self, entries: Sequence[Entry]) -> None:
         for one in entries:
@@ -101,6 +104,17 @@ async def test_everything_comes_in_order_and_in_bounded_batches(autojump_clock: 
         await follower.reach(3 * LIMIT + 7)
         assert follower.batches == [LIMIT, LIMIT, LIMIT, 7]
         assert chain.asked[0] == (1, LIMIT)
+
+
+async def test_who_needs_no_quorum_says_so_and_gets_more(autojump_clock: MockClock) -> None:
+    async with following(Chain(5, unproved=3)) as (_one, follower):
+        await follower.reach(5)
+        await trio.sleep(2 * WAIT / 1000)
+        assert len(follower.got) == 5
+        follower.seated = True
+        await follower.reach(8)
+        await trio.sleep(2 * WAIT / 1000)
+        assert len(follower.got) == 8
 
 
 async def test_something_new_wakes_who_waits(autojump_clock: MockClock) -> None:

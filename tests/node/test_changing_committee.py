@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import evolve
-from committee_world import Signer, account, address, committee_genesis
+from committee_world import Signer, account, address, staked
 from driver_world import DictLedger, InlineThread, quiet
 from leader_engine import Follow
 from ledger_world import key
@@ -16,7 +15,6 @@ from soma_core import api, chain, codec
 from soma_core.chain import proofs
 from soma_core.crypto import digest, signing_digest
 from soma_core.errors import VerificationError
-from soma_core.genesis import Genesis, check
 from soma_core.node.accusing import STAGGER, signed_header
 from soma_core.node.applying import Applying
 from soma_core.node.checkpoints import Signed
@@ -25,12 +23,6 @@ from soma_core.node.store import Store
 
 SOMA = 10**9
 NEW, USER = 7, 6
-TIMES = {"epoch_ms": 5_000, "unbonding_ms": 45_000, "evidence_ms": 25_000, "audit_ms": 5_000, "attest_ms": 1_000}
-
-
-def staked() -> Genesis:
-    genesis = committee_genesis(**TIMES)
-    return check(evolve(genesis, validators=tuple(evolve(v, stake=100 * SOMA) for v in genesis.validators)))
 
 
 def say(town: Town, number: int, kind: str, action: Any, sequence: int = 0) -> None:

@@ -6,14 +6,9 @@ from typing import Any
 import pytest
 import trio
 from committee_world import address
-from members_world import Town
+from members_world import Town, dag
 
-from soma_consensus_dag import Config, Params, open_engine
-from soma_core import api, chain
-
-
-def dag(setup: api.Setup) -> Any:
-    return open_engine(Config(), Params(), setup)
+from soma_core import chain
 
 
 async def going(town: Town) -> None:

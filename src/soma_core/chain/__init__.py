@@ -61,7 +61,7 @@ from .objections import ReportEncoder, UndoEncoderReport
 from .offers import OFFERS, Offer, OfferWeights, offer_of
 from .penalties import LOCKS, OFFENCES
 from .pools import POOLS
-from .proofs import Checkpoint, Handover, ReceiptFile, check_checkpoint, founders, verify_receipt
+from .proofs import Checkpoint, Handover, ReceiptFile, check_checkpoint, founders, signing_power, verify_receipt
 from .race import (
     HITS,
     RACE,
@@ -242,6 +242,7 @@ __all__ = [
     "protocol_of",
     "quorum",
     "record_digest",
+    "signing_power",
     "sketch_of",
     "stake_of",
     "subject",

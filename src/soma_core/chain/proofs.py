@@ -5,7 +5,7 @@ genesis names the first committee, and for every later one the record in which t
 `verify_receipt` recomputes all of it, the joined vector included.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -85,13 +85,8 @@ def signing_committee(file: ReceiptFile) -> tuple[tuple[bytes, int], ...]:
     return file.handovers[-1].committee if file.handovers else founders(file.charter)
 
 
-def check_checkpoint(
-    chain: bytes,
-    committee: Sequence[tuple[bytes, int]],
-    checkpoint: Checkpoint,
-    least: Callable[[tuple[int, ...]], int] = quorum,
-) -> int:
-    """The power of `committee` that signed the checkpoint. Raises `VerificationError` below `least`."""
+def signing_power(chain: bytes, committee: Sequence[tuple[bytes, int]], checkpoint: Checkpoint) -> int:
+    """The power of `committee` that signed. Raises `VerificationError` for a signature that does not fit."""
     record = checkpoint.record
     signed = signing_digest("soma/checkpoint", chain, record.epoch, record_digest(record))
     places = [place for place, _ in checkpoint.signatures]
@@ -101,9 +96,14 @@ def check_checkpoint(
     for place, signature in checkpoint.signatures:
         key = committee[place][0]
         _hold(verify(key, signed, signature), f"the signature of the key {key.hex()[:12]} does not fit")
-    power = sum(committee[place][1] for place in places)
-    needed = least(tuple(power for _, power in committee))
-    _hold(power >= needed, f"power {power} signed where a {least.__name__} of {needed} is needed")
+    return sum(committee[place][1] for place in places)
+
+
+def check_checkpoint(chain: bytes, committee: Sequence[tuple[bytes, int]], checkpoint: Checkpoint) -> int:
+    """The power of `committee` that signed the checkpoint. Raises `VerificationError` below a quorum of it."""
+    power = signing_power(chain, committee, checkpoint)
+    needed = quorum(tuple(power for _, power in committee))
+    _hold(power >= needed, f"power {power} signed where a quorum of {needed} is needed")
     return power
 
 

@@ -105,7 +105,8 @@ class Following:
     ) -> list[tuple[Entry, chain.CommitRecord]]:
         """Entries with their records, each of which enough of `committee` signed itself or through a later one."""
         named = chain.committee_digest(committee)
-        least = chain.validity if self.vouched() else chain.quorum
+        powers = tuple(power for _, power in committee)
+        needed = chain.validity(powers) if self.vouched() else chain.quorum(powers)
         records = [unpack(chain.CommitRecord, entry.record) for entry in entries]
         previous = self._store.tip.record
         last = -1
@@ -115,7 +116,9 @@ class Following:
             previous = chain.record_digest(record)
             if entry.signatures:
                 checkpoint = chain.Checkpoint(record=record, signatures=_signatures(entry))
-                chain.check_checkpoint(self._store.genesis.chain, committee, checkpoint, least)
+                power = chain.signing_power(self._store.genesis.chain, committee, checkpoint)
+                if power < needed:
+                    raise VerificationError(f"power {power} signed record {entry.index}, {needed} is needed", ELSEWHERE)
                 last = place
             if record.committee != named:
                 break  # the next committee signs what follows
